@@ -1,0 +1,15 @@
+"""The mind of the cluster: pure decisions and the control protocol. No socket, clock, thread, random number or logger.
+
+In reading order:
+    errors       the error tree, and failures as values
+    tensors      instances and columns as raw bytes
+    messages     what master and worker say to each other
+    codec        messages <-> ZeroMQ frames
+    addresses    HOST:PORT as people write it
+    leases       who was heard of lately
+    registry     servables, their versions, and the replicas that serve them
+    batcher      instances that wait, cut into batches
+    scheduler    which replica gets the next batch
+    dispatcher   the master's mind: events in, actions out
+    session      the worker's side of the same talk
+"""

@@ -1,0 +1,46 @@
+"""HOST:PORT as people write it."""
+
+from typing import NamedTuple
+
+from mindspore_serving.cluster.errors import SetupError
+
+LOOPBACK = "127.0.0.1"
+
+
+class Address(NamedTuple):
+    """A TCP endpoint. Its text form is HOST:PORT, an IPv6 host in brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return (
+            f"[{self.host}]:{self.port}"
+            if ":" in self.host
+            else f"{self.host}:{self.port}"
+        )
+
+
+def parse_address(
+    text: str, what: str, default_host: str | None = LOOPBACK, lowest_port: int = 1
+) -> Address:
+    """Reads `[HOST:]PORT`, or `HOST:PORT` when there is no default host.
+
+    `what` names the setting in errors. Raises SetupError.
+    """
+    host, colon, port = text.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon and default_host is not None:
+        host = default_host
+    wanted = "[HOST:]PORT" if default_host is not None else "HOST:PORT"
+    if not host or "//" in host:
+        raise SetupError(
+            f"{what} '{text}' is not {wanted}, for example {LOOPBACK}:6500"
+        )
+    if not (port.isascii() and port.isdigit()):
+        raise SetupError(
+            f"{what} '{text}' is not {wanted}: the port '{port}' is not a number"
+        )
+    if not lowest_port <= int(port) <= 65535:
+        raise SetupError(f"{what} '{text}': the port should be in range [1,65535]")
+    return Address(host, int(port))

@@ -1,0 +1,151 @@
+"""Instances that wait, cut into batches: joined over requests, split where a request is larger than a batch.
+
+Order is kept within a method; methods of a servable take turns. An instance whose worker died while it ran (a suspect)
+comes back to the front and runs alone from then on, so that an instance that kills workers cannot hurt its neighbours.
+"""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mindspore_serving.cluster.errors import Failure
+from mindspore_serving.cluster.messages import MethodSpec
+from mindspore_serving.cluster.registry import Route
+from mindspore_serving.cluster.tensors import Instance, value_bytes
+
+MAX_BATCH_BYTES = (
+    64 * 1024 * 1024
+)  # a batch stops growing here, so that no frame becomes unreasonable
+
+Result: TypeAlias = Instance | Failure
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """An admitted request: its instances, and the results so far. Owned by the dispatcher."""
+
+    id: int
+    asked_version: int
+    route: Route
+    method: MethodSpec
+    instances: tuple[Instance, ...]
+    deadline: float | None
+    nbytes: int
+    results: list[Result | None]
+    missing: int  # results still to come
+    losses: Counter[int]  # index -> how many workers died while it ran
+    settled: bool = False
+
+    def settle(self) -> None:
+        """Nothing of this request will run any more. Its memory goes at once, wherever its entries still stand."""
+        self.settled = True
+        self.instances = ()
+
+
+Entry: TypeAlias = tuple[Request, int]  # one instance of a request
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Batch:
+    """Instances sent to one replica together. `alone`: the replica gets nothing else meanwhile."""
+
+    id: int
+    method: MethodSpec
+    entries: tuple[Entry, ...]
+    alone: bool
+
+
+class MethodQueue:
+    """What waits for one method of one route."""
+
+    def __init__(self, method: MethodSpec) -> None:
+        self.method = method
+        self._suspects: deque[Entry] = deque()
+        self._waiting: deque[Entry] = deque()
+
+    def __bool__(self) -> bool:
+        _drop_settled(self._suspects)
+        _drop_settled(self._waiting)
+        return bool(self._suspects or self._waiting)
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        self._waiting.extend(entries)
+
+    def put_back(self, entries: Iterable[Entry]) -> None:
+        """To the front, in their old order; those whose worker died while they ran will run alone."""
+        entries = tuple(entries)
+        self._suspects.extendleft(
+            entry for entry in reversed(entries) if entry[0].losses[entry[1]]
+        )
+        self._waiting.extendleft(
+            entry for entry in reversed(entries) if not entry[0].losses[entry[1]]
+        )
+
+    def next_runs_alone(self) -> bool:
+        _drop_settled(self._suspects)
+        return bool(self._suspects)
+
+    def take(self) -> tuple[Entry, ...]:
+        """The next batch: a suspect alone, else up to the method's batch size and MAX_BATCH_BYTES."""
+        if self.next_runs_alone():
+            return (self._suspects.popleft(),)
+        taken: list[Entry] = []
+        room = MAX_BATCH_BYTES
+        while self._waiting and len(taken) < self.method.batch_size:
+            request, index = self._waiting[0]
+            if not request.settled:
+                room -= sum(map(value_bytes, request.instances[index]))
+                if taken and room < 0:
+                    break
+                taken.append((request, index))
+            self._waiting.popleft()
+        return tuple(taken)
+
+    def drain(self) -> list[Request]:
+        """Empties the queue: the requests that had something in it, each once, in order."""
+        entries = [*self._suspects, *self._waiting]
+        self._suspects.clear()
+        self._waiting.clear()
+        return list({request: None for request, _ in entries if not request.settled})
+
+
+def _drop_settled(entries: deque[Entry]) -> None:
+    while entries and entries[0][0].settled:
+        entries.popleft()
+
+
+class Batcher:
+    """The queues of one route. Methods with something waiting take turns."""
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[str, MethodQueue] = OrderedDict()
+
+    def queue(self, method: MethodSpec) -> MethodQueue:
+        """The queue of this method. It goes to the end of the turn when it is new."""
+        queue = self._queues.get(method.name)
+        if queue is None:
+            queue = self._queues[method.name] = MethodQueue(method)
+        return queue
+
+    def next(self) -> MethodQueue | None:
+        """Whose turn it is, among the methods that have something waiting. Empty queues are forgotten."""
+        while self._queues:
+            queue = next(iter(self._queues.values()))
+            if queue:
+                return queue
+            del self._queues[queue.method.name]
+        return None
+
+    def end_turn(self, queue: MethodQueue) -> None:
+        self._queues.move_to_end(queue.method.name)
+
+    def drain(self) -> list[Request]:
+        """Empties all queues."""
+        requests = {
+            request: None
+            for queue in self._queues.values()
+            for request in queue.drain()
+        }
+        self._queues.clear()
+        return list(requests)

@@ -1,0 +1,114 @@
+"""What master and worker say to each other, as frozen data. codec.py puts it into frames.
+
+worker -> master: Register, Heartbeat, BatchDone, Leaving, Goodbye
+master -> worker: Registered, Refused, Unregistered, RunBatch, Released, Probe
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from mindspore_serving.cluster.errors import Failure
+from mindspore_serving.cluster.tensors import Column
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSpec:
+    """What a client calls: the names of its inputs and outputs, in order, and how many instances are worth sending at once."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """The worker has loaded and warmed its servable and is ready.
+
+    `registration` counts the worker's registrations: the same number again is a repetition, a new one starts afresh
+    (the worker lost its connection, and with it whatever was open).
+    """
+
+    registration: int
+    servable: str
+    version: int
+    methods: tuple[MethodSpec, ...]
+    device: str  # such as "CPU:0"
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """I am alive and had nothing else to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDone:
+    """A batch's results: one column per output over the instances that succeeded, in order; the others have a failure."""
+
+    batch_id: int
+    columns: tuple[Column, ...]
+    failures: Mapping[int, Failure] = field(
+        default_factory=dict
+    )  # index in the batch -> why
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The worker wants to stop: send nothing more, say Released when my open batches are answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The worker is gone now, whatever was open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The master will send work, and takes the worker for lost when it hears nothing for `lease_seconds`."""
+
+    lease_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The master will never take this worker; `reason` is for the person who started it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """The master does not know the sender (it was restarted, or the lease ran out): register again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunBatch:
+    """Run `count` instances through `method`: one column per input."""
+
+    batch_id: int
+    method: str
+    count: int
+    columns: tuple[Column, ...]
+    seconds_left: float | None = (
+        None  # until the last caller gives up; None: nobody does
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Answer to Leaving: nothing of yours is open any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Are you there? Sent when some connection dropped; ZeroMQ refuses it for a peer that is gone."""
+
+
+FromWorker: TypeAlias = Register | Heartbeat | BatchDone | Leaving | Goodbye
+FromMaster: TypeAlias = (
+    Registered | Refused | Unregistered | RunBatch | Released | Probe
+)
+Message: TypeAlias = FromWorker | FromMaster

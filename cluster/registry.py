@@ -1,0 +1,167 @@
+"""Servables, their versions, and the replicas that serve them.
+
+replica: READY --drain--> DRAINING --release--> GONE      READY, DRAINING --lose--> GONE
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from mindspore_serving.cluster.errors import Code, RequestRefused
+from mindspore_serving.cluster.messages import MethodSpec, Register
+
+if TYPE_CHECKING:
+    from mindspore_serving.cluster.batcher import Batch
+
+
+class ReplicaState(Enum):
+    READY = auto()
+    DRAINING = auto()
+    GONE = auto()
+
+
+_MOVES = {
+    (ReplicaState.READY, "drain"): ReplicaState.DRAINING,
+    (ReplicaState.DRAINING, "drain"): ReplicaState.DRAINING,
+    (ReplicaState.READY, "lose"): ReplicaState.GONE,
+    (ReplicaState.DRAINING, "lose"): ReplicaState.GONE,
+    (ReplicaState.DRAINING, "release"): ReplicaState.GONE,
+}
+
+
+class Replica:
+    """A worker as the master sees it, with the batches it has been sent and has not answered (oldest first)."""
+
+    def __init__(self, worker_id: str, register: Register, route: "Route") -> None:
+        self.id = worker_id
+        self.register = register
+        self.route = route
+        self.state = ReplicaState.READY
+        self.open: dict[int, Batch] = {}
+
+    def move(self, by: str) -> None:
+        self.state = _MOVES[self.state, by]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.register.device}, host {self.register.host}, pid {self.register.pid})"
+
+
+class Route:
+    """One version of one servable: its methods, and the replicas that serve it. Outlives them, to be told from unknown."""
+
+    def __init__(self, servable: str, version: int) -> None:
+        self.servable = servable
+        self.version = version
+        self.methods: Mapping[str, MethodSpec] = {}
+        self.replicas: dict[str, Replica] = {}
+        self._ready = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests may come this way."""
+        return self._ready > 0
+
+    def add(self, replica: Replica) -> None:
+        self.replicas[replica.id] = replica
+        self._ready += 1
+
+    def move(self, replica: Replica, by: str) -> None:
+        was_ready = replica.state is ReplicaState.READY
+        replica.move(by)
+        self._ready += (replica.state is ReplicaState.READY) - was_ready
+        if replica.state is ReplicaState.GONE:
+            del self.replicas[replica.id]
+
+    def __str__(self) -> str:
+        return f"servable {self.servable} version {self.version}"
+
+
+class Registry:
+    """Who serves what. Looking up costs the same for any number of replicas and servables."""
+
+    def __init__(self) -> None:
+        self._versions: defaultdict[str, dict[int, Route]] = defaultdict(dict)
+        self._replicas: dict[str, Replica] = {}
+
+    def __iter__(self) -> Iterator[Replica]:
+        return iter(tuple(self._replicas.values()))
+
+    def get(self, worker_id: str) -> Replica | None:
+        return self._replicas.get(worker_id)
+
+    def conflict(self, register: Register) -> str | None:
+        """Why this worker cannot join those that serve the same version now; None when it can."""
+        route = self._versions[register.servable].get(register.version)
+        if (
+            route is None
+            or not route.replicas
+            or _signature(route.methods.values()) == _signature(register.methods)
+        ):
+            return None
+        return (
+            f"{route} is already served with other methods ({_listed(route.methods.values())}; "
+            f"this worker has {_listed(register.methods)}): give the changed servable a new version number, "
+            "or stop the workers that serve the old one first"
+        )
+
+    def add(self, worker_id: str, register: Register) -> Replica:
+        """A new replica. The caller has made sure that there is no conflict and that the id is free."""
+        versions = self._versions[register.servable]
+        route = versions.setdefault(
+            register.version, Route(register.servable, register.version)
+        )
+        if not route.replicas:
+            route.methods = {method.name: method for method in register.methods}
+        replica = self._replicas[worker_id] = Replica(worker_id, register, route)
+        route.add(replica)
+        return replica
+
+    def move(self, replica: Replica, by: str) -> None:
+        """Takes the replica along its state table; a replica that is GONE is forgotten."""
+        replica.route.move(replica, by)
+        if replica.state is ReplicaState.GONE:
+            del self._replicas[replica.id]
+
+    def resolve(
+        self, servable: str, version: int, method: str
+    ) -> tuple[Route, MethodSpec]:
+        """Where a request goes. Version 0 asks for the newest version that has a ready replica.
+
+        Raises RequestRefused with the texts of MindSpore Serving 2.0.2 (servable and version are looked up before the method).
+        """
+        versions = self._versions.get(servable, {})
+        if version:
+            route = versions.get(version)
+        else:
+            route = max(
+                (r for r in versions.values() if r.ready),
+                key=lambda r: r.version,
+                default=None,
+            )
+        asked = f"Request servable({servable}) method({method}) " + (
+            f" version({version}) " if version else ""
+        )
+        if route is None or not route.ready:
+            known = route is not None or (not version and bool(versions))
+            code = Code.SERVABLE_UNAVAILABLE if known else Code.INVALID_INPUTS
+            raise RequestRefused(code, f"{asked}, servable is not available")
+        spec = route.methods.get(method)
+        if spec is None:
+            raise RequestRefused(
+                Code.INVALID_INPUTS, f"{asked}, method is not available"
+            )
+        return route, spec
+
+
+def _signature(
+    methods: Iterable[MethodSpec],
+) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    return sorted((method.name, method.inputs, method.outputs) for method in methods)
+
+
+def _listed(methods: Iterable[MethodSpec]) -> str:
+    return ", ".join(
+        f"{name}({', '.join(inputs)}) -> {', '.join(outputs)}"
+        for name, inputs, outputs in _signature(methods)
+    )

@@ -1,0 +1,260 @@
+"""The worker's side of the talk with one master: `handle(event, now)` gives the actions to carry out.
+
+REGISTERING --registered--> SERVING --drain--> DRAINING --released--> CLOSED
+SERVING --unregistered, link lost--> REGISTERING
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+from mindspore_serving.cluster.messages import (
+    BatchDone,
+    FromMaster,
+    FromWorker,
+    Goodbye,
+    Heartbeat,
+    Leaving,
+    MethodSpec,
+    Probe,
+    Refused,
+    Register,
+    Registered,
+    Released,
+    RunBatch,
+    Unregistered,
+)
+
+REGISTER_AGAIN_SECONDS = 1.0  # how long an unanswered Register waits for an answer
+HEARTBEATS_PER_LEASE = 3  # two may be lost or late before the lease runs out
+
+
+class SessionState(Enum):
+    REGISTERING = auto()
+    SERVING = auto()
+    DRAINING = auto()
+    CLOSED = auto()
+
+
+_MOVES = {
+    (SessionState.REGISTERING, "registered"): SessionState.SERVING,
+    (SessionState.REGISTERING, "unregistered"): SessionState.REGISTERING,
+    (SessionState.REGISTERING, "drain"): SessionState.CLOSED,  # nobody sends us work: nothing to finish
+    (SessionState.REGISTERING, "refused"): SessionState.CLOSED,
+    (SessionState.SERVING, "registered"): SessionState.SERVING,
+    (SessionState.SERVING, "unregistered"): SessionState.REGISTERING,
+    (SessionState.SERVING, "drain"): SessionState.DRAINING,
+    (SessionState.SERVING, "refused"): SessionState.CLOSED,
+    (SessionState.DRAINING, "registered"): SessionState.DRAINING,
+    (SessionState.DRAINING, "unregistered"): SessionState.CLOSED,  # the master has given our work to others
+    (SessionState.DRAINING, "drain"): SessionState.DRAINING,
+    (SessionState.DRAINING, "refused"): SessionState.CLOSED,
+    (SessionState.DRAINING, "released"): SessionState.CLOSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What this worker has to offer: the constant part of its Register."""
+
+    servable: str
+    version: int
+    methods: tuple[MethodSpec, ...]
+    device: str
+    host: str
+    pid: int
+
+
+# --- events
+
+
+@dataclass(frozen=True, slots=True)
+class MessageArrived:
+    message: FromMaster
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFinished:
+    """A batch that `Run` asked for is done; `registration` is what Run said."""
+
+    registration: int
+    done: BatchDone
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMade:
+    """There is a connection to the master, where there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """The connection to the master is gone, and with it any message on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRequested:
+    """Finish what is open, then close; give up at `deadline`."""
+
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing but time has passed."""
+
+
+Event: TypeAlias = MessageArrived | BatchFinished | LinkMade | LinkLost | DrainRequested | Tick
+
+
+# --- actions
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    message: FromWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    batch: RunBatch
+    registration: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The session is over; `refusal` is the master's reason when it would not have this worker."""
+
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something happened that an operator wants in the log."""
+
+    level: str
+    text: str
+
+
+Action: TypeAlias = Send | Run | Close | Report
+
+
+class Session:
+    """Registers, renews the lease, takes batches, leaves in order. `now` is monotonic seconds."""
+
+    def __init__(self, offer: Offer, now: float) -> None:
+        self.state = SessionState.REGISTERING
+        self._offer = offer
+        self._registration = 1
+        self._open: set[int] = set()  # batches of this registration that are not answered yet
+        self._speak_at = now  # when to say something again, if nothing else is said before
+        self._silence_seconds = REGISTER_AGAIN_SECONDS
+        self._give_up_at: float | None = None
+        self._actions: list[Action] = []
+
+    def next_wakeup(self) -> float | None:
+        """When to call `handle(Tick(), now)` if nothing happens before; None when the session is closed."""
+        if self.state is SessionState.CLOSED:
+            return None
+        return self._speak_at if self._give_up_at is None else min(self._speak_at, self._give_up_at)
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """What to do about `event`."""
+        if self.state is SessionState.CLOSED:
+            return []
+        match event:
+            case MessageArrived(message):
+                self._receive(message, now)
+            case BatchFinished(registration, done):
+                # A result of an earlier registration has nobody who waits for it.
+                if registration == self._registration and done.batch_id in self._open:
+                    self._open.discard(done.batch_id)
+                    self._say(done, now)
+            case LinkMade():
+                if self.state is SessionState.REGISTERING:
+                    self._speak_at = now
+            case LinkLost():
+                if self.state is not SessionState.REGISTERING:
+                    self._report("warning", "connection to the master lost")
+                    self._start_again(now)
+            case DrainRequested(deadline):
+                self._drain(deadline, now)
+            case Tick():
+                pass
+        self._keep_time(now)
+        actions, self._actions = self._actions, []
+        return actions
+
+    def _receive(self, message: FromMaster, now: float) -> None:
+        match message:
+            case Registered(lease_seconds):
+                if self.state is SessionState.REGISTERING:
+                    self._report("info", f"registered at the master, lease {lease_seconds} s")
+                    self._silence_seconds = lease_seconds / HEARTBEATS_PER_LEASE
+                    self._speak_at = now + self._silence_seconds
+                self._move("registered")
+            case Refused(reason):
+                self._move("refused")
+                self._actions.append(Close(reason))
+            case Unregistered():
+                if self.state is SessionState.SERVING:
+                    self._report("warning", "the master does not know this worker any more: registering again")
+                self._start_again(now)
+            case RunBatch(batch_id=batch_id):
+                # While registering, a batch can only be of a registration that is over.
+                if self.state is not SessionState.REGISTERING:
+                    self._open.add(batch_id)
+                    self._actions.append(Run(message, self._registration))
+            case Released():
+                if self.state is SessionState.DRAINING:
+                    self._move("released")
+                    self._actions.append(Close())
+            case Probe():
+                self._say(Heartbeat(), now)
+
+    def _start_again(self, now: float) -> None:
+        was_registering = self.state is SessionState.REGISTERING
+        self._move("unregistered")
+        if self.state is SessionState.CLOSED:
+            self._actions.append(Close())
+            return
+        if not was_registering:
+            self._registration += 1
+            self._open.clear()
+            self._silence_seconds = REGISTER_AGAIN_SECONDS
+        self._speak_at = now
+
+    def _drain(self, deadline: float, now: float) -> None:
+        if self.state is SessionState.SERVING:
+            self._say(Leaving(), now)
+        self._give_up_at = deadline if self._give_up_at is None else min(deadline, self._give_up_at)
+        self._move("drain")
+        if self.state is SessionState.CLOSED:
+            self._say(Goodbye(), now)  # a Register may be on its way
+            self._actions.append(Close())
+
+    def _keep_time(self, now: float) -> None:
+        if self.state is SessionState.CLOSED:
+            return
+        if self._give_up_at is not None and now >= self._give_up_at:
+            self._report("warning", f"{len(self._open)} batches were still open when the time to drain was over")
+            self._say(Goodbye(), now)
+            self.state = SessionState.CLOSED
+            self._actions.append(Close())
+        elif now >= self._speak_at:
+            self._say(self._register() if self.state is SessionState.REGISTERING else Heartbeat(), now)
+
+    def _register(self) -> Register:
+        offer = self._offer
+        return Register(
+            self._registration, offer.servable, offer.version, offer.methods, offer.device, offer.host, offer.pid
+        )
+
+    def _say(self, message: FromWorker, now: float) -> None:
+        self._actions.append(Send(message))
+        self._speak_at = now + self._silence_seconds
+
+    def _report(self, level: str, text: str) -> None:
+        self._actions.append(Report(level, text))
+
+    def _move(self, by: str) -> None:
+        self.state = _MOVES[self.state, by]

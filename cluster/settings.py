@@ -1,0 +1,65 @@
+"""How a setting is declared: a field of a process's frozen config dataclass, with its help line and how to read it."""
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field
+from typing import Any
+
+from mindspore_serving.cluster.errors import SetupError
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the command line shows of a field. `read` turns a text into the field's type and raises SetupError."""
+
+    form: str
+    help: str
+    read: Callable[[str], Any]
+    repeated: bool = False
+
+
+def setting(form: str, help_line: str, read: Callable[[str], Any], default: Any = MISSING, repeated: bool = False) -> Any:
+    """A dataclass field that is a setting. Without a default it is required."""
+    return field(default=default, metadata={"setting": Setting(form, help_line, read, repeated)})
+
+
+def integer(what: str, low: int, high: int) -> Callable[[str], int]:
+    """Reads a whole number in a range."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.lstrip("-").isdigit()):
+            raise SetupError(f"{what} '{text}' is not a whole number")
+        if not low <= int(text) <= high:
+            raise SetupError(f"{what} {text} should be in range [{low},{high}]")
+        return int(text)
+
+    return read
+
+
+def seconds(what: str) -> Callable[[str], float]:
+    """Reads a duration in seconds."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 1e6:
+            raise SetupError(f"{what} '{text}' is not a number of seconds from 0 to 1000000")
+        return value
+
+    return read
+
+
+def choice(what: str, *options: str) -> Callable[[str], str]:
+    """Reads one of a few words, in any case."""
+
+    def read(text: str) -> str:
+        for option in options:
+            if text.lower() == option.lower():
+                return option
+        raise SetupError(f"{what} '{text}' is not one of {', '.join(options)}")
+
+    return read
+
+
+LOG_LEVELS = ("debug", "info", "warning", "error")

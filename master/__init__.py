@@ -1,0 +1,25 @@
+"""The front desk: the doors that clients knock at, the ROUTER socket that workers connect to, the clock, waiting callers.
+
+In reading order:
+    config         every setting, with its default
+    server         the life of a master: open, serve, drain, stop
+    grpc_api       the gRPC door: service paths to handlers of raw bytes
+    predict        MSService/Predict: a request's bytes in, a reply's bytes out
+    wire_tensors   protobuf tensors <-> the cluster's
+    front_desk     drives the dispatcher; callers wait here
+    worker_socket  the ROUTER socket
+
+The names of MindSpore Serving 1.2 (start_grpc_server, ...) are here too; see mindspore_serving/start_scripts.py.
+"""
+
+import importlib
+from typing import Any
+
+_START_SCRIPT_NAMES = {"start_grpc_server": "start_grpc_server", "start_master_server": "start_master_server", "stop": "stop_master"}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazily: a start script composes master and worker, which this package itself must not.
+    if name in _START_SCRIPT_NAMES:
+        return getattr(importlib.import_module("mindspore_serving.start_scripts"), _START_SCRIPT_NAMES[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

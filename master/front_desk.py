@@ -1,0 +1,136 @@
+"""Drives the dispatcher with real time, carries out its actions, and keeps the callers that wait for an answer."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from mindspore_serving.cluster.dispatcher import (
+    Answer,
+    Arrival,
+    ConnectionDropped,
+    Dispatcher,
+    Event,
+    Limits,
+    MessageReceived,
+    PeerUnreachable,
+    Report,
+    RequestCancelled,
+    RequestsArrived,
+    Send,
+    Tick,
+)
+from mindspore_serving.cluster.messages import FromMaster, FromWorker, MethodSpec
+from mindspore_serving.cluster.registry import Route
+from mindspore_serving.cluster.tensors import Instance
+
+logger = logging.getLogger("mindspore_serving.master")
+
+SendToWorker = Callable[[str, FromMaster], bool]
+
+
+class FrontDesk:
+    """One dispatcher and its callers, in one event loop. `send` puts a message on its way and says whether that worked."""
+
+    def __init__(self, limits: Limits, send: SendToWorker) -> None:
+        self._dispatcher = Dispatcher(limits)
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._callers: dict[int, asyncio.Future[Answer]] = {}
+        self._last_request_id = 0
+        self._arrivals: list[Arrival] = []  # of this turn of the loop: the dispatcher gets them as one event
+        self._timer: asyncio.TimerHandle | None = None
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
+
+    def resolve(self, servable: str, version: int, method: str) -> tuple[Route, MethodSpec]:
+        """Where a request goes, and the names of its inputs. Raises RequestRefused."""
+        return self._dispatcher.resolve(servable, version, method)
+
+    async def ask(
+        self,
+        asked_version: int,
+        route: Route,
+        method: MethodSpec,
+        instances: tuple[Instance, ...],
+        nbytes: int,
+        seconds_left: float | None,
+    ) -> Answer:
+        """The answer to a request. Cancelling the caller takes the request's instances out of the queue."""
+        self._last_request_id += 1
+        request_id = self._last_request_id
+        deadline = None if seconds_left is None else self._loop.time() + seconds_left
+        if not self._arrivals:
+            self._loop.call_soon(self._hand_in)
+        self._arrivals.append(Arrival(request_id, asked_version, route, method, instances, nbytes, deadline))
+        caller = self._callers[request_id] = self._loop.create_future()
+        self._all_answered.clear()
+        try:
+            return await caller
+        except asyncio.CancelledError:
+            self._leave(request_id)
+            raise
+
+    def receive(self, worker_id: str, message: FromWorker) -> None:
+        """A worker said something."""
+        self._feed(MessageReceived(worker_id, message))
+
+    def connection_dropped(self) -> None:
+        """Some worker's connection ended."""
+        self._feed(ConnectionDropped())
+
+    async def wait_until_answered(self, seconds: float) -> bool:
+        """Waits until no caller is left, at most this long; says whether that is so."""
+        try:
+            await asyncio.wait_for(self._all_answered.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """No timer of ours fires any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _hand_in(self) -> None:
+        arrivals, self._arrivals = self._arrivals, []
+        # Somebody may have left within the same turn of the loop.
+        self._feed(RequestsArrived([arrival for arrival in arrivals if arrival.request_id in self._callers]))
+
+    def _leave(self, request_id: int) -> None:
+        if self._callers.pop(request_id, None) is not None:
+            self._note_answered()
+            self._feed(RequestCancelled(request_id))
+
+    def _note_answered(self) -> None:
+        if not self._callers:
+            self._all_answered.set()
+
+    def _feed(self, event: Event) -> None:
+        events = deque([event])
+        while events:
+            for action in self._dispatcher.handle(events.popleft(), self._loop.time()):
+                match action:
+                    case Send(worker_id, message):
+                        if not self._send(worker_id, message):
+                            events.append(PeerUnreachable(worker_id))
+                    case Answer(request_id):
+                        caller = self._callers.pop(request_id, None)
+                        if caller is not None and not caller.done():
+                            caller.set_result(action)
+                        self._note_answered()
+                    case Report(level, text):
+                        logger.log(logging.getLevelName(level.upper()), text)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        wakeup = self._dispatcher.next_wakeup()
+        # A timer that is early does no harm, so one that stands is moved only forward: no timer work per request.
+        if wakeup is not None and (self._timer is None or wakeup < self._timer.when()):
+            self.close()
+            self._timer = self._loop.call_at(wakeup, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._feed(Tick())

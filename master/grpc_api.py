@@ -1,0 +1,80 @@
+"""The gRPC door: a table of service paths to handlers of raw bytes, served by grpcio's asyncio server."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from mindspore_serving.cluster.addresses import Address
+from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.master.predict import Unparsable
+
+logger = logging.getLogger("mindspore_serving.master")
+
+MEGABYTE = 1 << 20
+
+# A call's body and the seconds its caller still waits (None: for ever) to the reply's body.
+UnaryHandler = Callable[[bytes, float | None], Awaitable[bytes]]
+
+
+class GrpcDoor:
+    """One listening gRPC port. Application errors travel inside replies; the gRPC status tells of the transport alone."""
+
+    def __init__(self, table: Mapping[str, Mapping[str, UnaryHandler]], max_message_mb: int) -> None:
+        self._draining = False
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", max_message_mb * MEGABYTE),
+                ("grpc.max_send_message_length", -1),  # a result the worker could compute is never thrown away here
+                ("grpc.so_reuseport", 0),  # a second server on this port must fail, not share it
+            ]
+        )
+        for service, methods in table.items():
+            handlers = {
+                name: grpc.unary_unary_rpc_method_handler(self._guarded(handler)) for name, handler in methods.items()
+            }
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+
+    def bind(self, address: Address) -> Address:
+        """Takes the port; nobody is served before start(). Returns the real address. Raises SetupError."""
+        try:
+            port = self._server.add_insecure_port(str(address))
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise SetupError(
+                f"Serving gRPC server start failed, create server failed, address {address}: "
+                "the port is in use or the host is not an address of this machine"
+            )
+        return Address(address.host, port)
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    def refuse_new_calls(self) -> None:
+        """From now on a new call gets UNAVAILABLE, which a client may safely send to another master."""
+        self._draining = True
+
+    async def stop(self, seconds: float) -> None:
+        """Stops listening; calls in progress have this long to end."""
+        await self._server.stop(seconds)
+
+    def _guarded(self, handler: UnaryHandler) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        async def call(body: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+            if self._draining:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "the master is stopping")
+            try:
+                return await handler(body, context.time_remaining())
+            except Unparsable as error:
+                await context.abort(grpc.StatusCode.INTERNAL, str(error))
+            except (asyncio.CancelledError, grpc.aio.AbortError):
+                raise
+            except Exception:
+                logger.exception("a fault of the master's own")
+                await context.abort(grpc.StatusCode.INTERNAL, "internal error of the master: see its log")
+            raise AssertionError("abort raises")
+
+        return call

@@ -1,0 +1,70 @@
+"""The life of a master: open the doors, serve, drain, stop. Everything runs in one event loop, without threads of its own."""
+
+import logging
+import uuid
+
+import zmq
+
+from mindspore_serving.cluster.addresses import Address
+from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.cluster.messages import FromMaster
+from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.grpc_api import GrpcDoor
+from mindspore_serving.master.predict import predict
+from mindspore_serving.master.worker_socket import WorkerSocket
+
+logger = logging.getLogger("mindspore_serving.master")
+
+
+class MasterServer:
+    """Made and used inside a running event loop. The doors are opened one by one, in any order."""
+
+    def __init__(self, limits: Limits, context: "zmq.Context[zmq.Socket[bytes]]") -> None:
+        self.inproc_endpoint = f"inproc://mindspore-serving-{uuid.uuid4().hex}"  # for workers of this process
+        self._desk = FrontDesk(limits, self._send)
+        self._workers = WorkerSocket(context, self._desk.receive, self._desk.connection_dropped)
+        self._workers.bind_inproc(self.inproc_endpoint)
+        self._control_is_open = False
+        self._grpc_door: GrpcDoor | None = None
+
+    def open_control(self, address: Address) -> Address:
+        """Workers may register at this address. Returns the real one. Raises SetupError."""
+        if self._control_is_open:
+            raise SetupError("Serving Error: Master server is already running")
+        real = self._workers.bind(address)
+        self._control_is_open = True
+        print(f"Serving: Master server start success, listening on {real}", flush=True)
+        return real
+
+    def bind_grpc(self, address: Address, max_message_mb: int) -> Address:
+        """Takes the port, so that a busy one is found out early; clients are served after start_grpc(). Raises SetupError."""
+        if self._grpc_door is not None:
+            raise SetupError("Serving Error: Serving gRPC server is already running")
+        door = GrpcDoor({"mindspore.serving.proto.MSService": {"Predict": self._predict}}, max_message_mb)
+        real = door.bind(address)
+        self._grpc_door = door
+        return real
+
+    async def start_grpc(self, real: Address) -> None:
+        """Clients are served from now on."""
+        assert self._grpc_door is not None
+        await self._grpc_door.start()
+        print(f"Serving gRPC start success, listening on {real}", flush=True)
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Answers what was asked, then closes. In this order, so that no accepted request is dropped."""
+        if self._grpc_door is not None:
+            self._grpc_door.refuse_new_calls()  # new calls go elsewhere ...
+        if not await self._desk.wait_until_answered(drain_seconds):  # ... while the accepted ones are finished,
+            logger.warning("requests were still open after %s s: they are dropped", drain_seconds)
+        if self._grpc_door is not None:
+            await self._grpc_door.stop(1.0)  # their replies leave,
+        self._desk.close()
+        self._workers.close()  # and only then the workers lose us.
+
+    async def _predict(self, body: bytes, seconds_left: float | None) -> bytes:
+        return await predict(self._desk, body, seconds_left)
+
+    def _send(self, worker_id: str, message: FromMaster) -> bool:
+        return self._workers.send(worker_id, message)

@@ -1,0 +1,129 @@
+"""The ROUTER socket that workers connect to: frames in and out, read by the event loop. It decides nothing."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import cast
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from mindspore_serving.cluster.addresses import Address
+from mindspore_serving.cluster.codec import INLINE_BYTES, MAX_FRAME_BYTES, decode, encode
+from mindspore_serving.cluster.errors import FrameError, SetupError, VersionMismatch
+from mindspore_serving.cluster.messages import FromMaster, FromWorker, Refused
+
+logger = logging.getLogger("mindspore_serving.master")
+
+_MAX_BLAMED = 1024  # peers whose malformed frames were logged: each once
+
+
+class WorkerSocket:
+    """Made, used and closed in the thread of the running event loop."""
+
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        on_message: Callable[[str, FromWorker], None],
+        on_connection_dropped: Callable[[], None],
+    ) -> None:
+        self._on_message = on_message
+        self._on_connection_dropped = on_connection_dropped
+        self._blamed: set[bytes] = set()
+        self._loop = asyncio.get_running_loop()
+        self._socket = context.socket(zmq.ROUTER)
+        for option, value in (
+            (zmq.ROUTER_MANDATORY, 1),  # an unknown or vanished peer is an error, not a silent drop
+            (zmq.ROUTER_HANDOVER, 1),  # a worker that reconnects replaces its old, half-dead connection
+            (zmq.LINGER, 0),
+            (zmq.MAXMSGSIZE, MAX_FRAME_BYTES),
+            (zmq.HEARTBEAT_IVL, 1000),  # ZeroMQ's own, answered by its I/O thread even while Python computes
+            (zmq.HEARTBEAT_TIMEOUT, 3000),
+            (zmq.HEARTBEAT_TTL, 3000),
+            (zmq.HANDSHAKE_IVL, 5000),
+            (zmq.TCP_KEEPALIVE, 1),
+            (zmq.TCP_KEEPALIVE_IDLE, 30),
+            (zmq.TCP_KEEPALIVE_INTVL, 5),
+            (zmq.TCP_KEEPALIVE_CNT, 3),
+        ):
+            self._socket.setsockopt(option, value)
+        self._monitor = self._socket.get_monitor_socket(zmq.Event.DISCONNECTED)
+        self._loop.add_reader(self._socket.getsockopt(zmq.FD), self._read)
+        self._loop.add_reader(self._monitor.getsockopt(zmq.FD), self._read_monitor)
+
+    def bind(self, address: Address) -> Address:
+        """Listens on a TCP address; port 0 chooses a free one. Returns the real address. Raises SetupError."""
+        if ":" in address.host:
+            self._socket.setsockopt(zmq.IPV6, 1)
+        try:
+            self._socket.bind(f"tcp://{address}")
+        except zmq.ZMQError as error:
+            raise SetupError(f"Master server start failed, cannot listen on {address}: {error.strerror}") from error
+        endpoint = cast(bytes, self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+        return Address(address.host, int(endpoint.rpartition(":")[2]))
+
+    def bind_inproc(self, endpoint: str) -> None:
+        """Listens for workers of this process, under an inproc:// name."""
+        self._socket.bind(endpoint)
+
+    def send(self, worker_id: str, message: FromMaster) -> bool:
+        """Puts a message on its way; False when there is no connection to this worker."""
+        return self._send(worker_id.encode("latin-1"), message)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._socket.getsockopt(zmq.FD))
+        self._loop.remove_reader(self._monitor.getsockopt(zmq.FD))
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+
+    def _send(self, identity: bytes, message: FromMaster) -> bool:
+        frames = [identity, *encode(message)]
+        last = len(frames) - 1
+        try:
+            for index, frame in enumerate(frames):
+                more = zmq.SNDMORE if index < last else 0
+                self._socket.send(frame, zmq.NOBLOCK | more, copy=len(frame) < INLINE_BYTES)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            return False
+        finally:
+            self._read_soon()
+        return True
+
+    def _read_soon(self) -> None:
+        # The FD tells only of changes, and any call on the socket may have swallowed one.
+        if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self._loop.call_soon(self._read)
+
+    def _read(self) -> None:
+        """Drains the socket: its FD is edge-triggered and says nothing about what is left."""
+        while not self._socket.closed:
+            try:
+                identity, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = decode(frames)
+                if not isinstance(message, FromWorker):
+                    raise FrameError(f"a worker does not say {type(message).__name__}")
+            except FrameError as error:
+                self._blame(identity, error)
+            else:
+                self._on_message(identity.decode("latin-1"), message)
+
+    def _blame(self, identity: bytes, error: FrameError) -> None:
+        if isinstance(error, VersionMismatch):
+            self._send(identity, Refused(str(error)))
+        if identity not in self._blamed and len(self._blamed) < _MAX_BLAMED:
+            self._blamed.add(identity)
+            logger.warning("control port: message of peer %r dropped: %s", identity, error)
+
+    def _read_monitor(self) -> None:
+        dropped = False
+        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            recv_monitor_message(self._monitor)
+            dropped = True
+        if dropped:
+            self._on_connection_dropped()

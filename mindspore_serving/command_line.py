@@ -1,0 +1,54 @@
+"""What the commands share: a config dataclass becomes options, mistakes become one line, logs go to standard error."""
+
+import argparse
+import dataclasses
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeVar
+
+from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.cluster.settings import Setting
+
+Config = TypeVar("Config")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parse(config: type[Config], prog: str, description: str, arguments: Sequence[str] | None) -> Config:
+    """The config that these arguments ask for. A mistake ends the process with one line and exit code 2."""
+    parser = _Parser(prog=prog, description=description, allow_abbrev=False)
+    settings: dict[str, Setting] = {}
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        setting = settings[field.name] = field.metadata["setting"]
+        required = field.default is dataclasses.MISSING
+        default = "" if required or field.default in (None, ()) else f" (default: {field.default})"
+        parser.add_argument(
+            "--" + field.name.replace("_", "-"),
+            dest=field.name,
+            metavar=setting.form,
+            required=required,
+            action="append" if setting.repeated else "store",
+            default=argparse.SUPPRESS,
+            help=setting.help + default,
+        )
+    given = vars(parser.parse_args(arguments))
+    try:
+        return config(**{name: _read(settings[name], value) for name, value in given.items()})
+    except SetupError as error:
+        parser.error(str(error))
+
+
+def _read(setting: Setting, value: Any) -> Any:
+    return tuple(setting.read(item) for item in value) if setting.repeated else setting.read(value)
+
+
+def set_up_logging(level: str) -> None:
+    """Logs of ours to standard error, from this level on; standard output is for the lines that scripts wait for."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("mindspore_serving").setLevel(level.upper())

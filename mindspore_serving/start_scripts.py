@@ -1,0 +1,268 @@
+"""The start calls of MindSpore Serving 1.2, for its scripts: each returns at once, and the process lives until it is signalled.
+
+`mindspore_serving.master` and `mindspore_serving.worker` offer these names. They are calls without an object, so the
+process's one deployment is kept here; nothing else in the project has such a state.
+"""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import zmq
+
+from mindspore_serving.cluster.addresses import LOOPBACK, Address
+from mindspore_serving.cluster.arguments import check_int, check_str
+from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.in_process import InProcessWorkers
+from mindspore_serving.master.server import MasterServer
+from mindspore_serving.worker.mindspore_thread import MindSporeThread
+from mindspore_serving.worker.worker import Worker
+
+logger = logging.getLogger("mindspore_serving")
+
+T = TypeVar("T")
+
+_DRAIN_SECONDS = 30.0
+_DEVICE_TYPES = {"ascend": "Ascend", "davinci": "Ascend", "gpu": "GPU", "cpu": "CPU"}
+
+
+class _MasterThread(threading.Thread):
+    """An event loop with a master in it. Not a daemon: it keeps the process alive after its script has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(name="master")
+        self._loop = asyncio.new_event_loop()
+        self._context = zmq.Context[zmq.Socket[bytes]]()
+        self.start()
+        self._server = self._await(self._make())
+        self._workers = InProcessWorkers(self._context, self._server.inproc_endpoint)
+        print("Serving master: wait for Ctrl+C to exit ------------------------------------", flush=True)
+
+    def run(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
+
+    def open_control(self, address: Address) -> None:
+        self._await(self._open_control(address))
+
+    def open_grpc(self, address: Address, max_message_mb: int) -> None:
+        self._await(self._open_grpc(address, max_message_mb))
+
+    def add_servable(self, path: Path, version: int, device_type: str, device_id: int) -> None:
+        self._workers.add(path, version=version, device_type=device_type, device_id=device_id)
+
+    def stop(self) -> None:
+        self._await(self._server.stop(_DRAIN_SECONDS))
+        self._workers.close()
+        self._context.term()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.join()
+
+    def _await(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _make(self) -> MasterServer:
+        return MasterServer(Limits(), self._context)
+
+    async def _open_control(self, address: Address) -> None:
+        self._server.open_control(address)
+
+    async def _open_grpc(self, address: Address, max_message_mb: int) -> None:
+        await self._server.start_grpc(self._server.bind_grpc(address, max_message_mb))
+
+
+class _ScriptWorker:
+    """A servable of this process, registered at a master elsewhere."""
+
+    def __init__(self, directory: Path, name: str, version: int, device_type: str, device_id: int) -> None:
+        self._models = MindSporeThread()
+        self._worker = Worker(
+            directory, name, self._models, version=version, device_type=device_type, device_id=device_id
+        )
+        self._context = zmq.Context[zmq.Socket[bytes]]()
+
+    def connect(self, master: Address) -> None:
+        def registered() -> None:
+            print(f"Serving: Worker registered at {master}, {self._worker}", flush=True)
+
+        def closed() -> None:
+            if self._worker.refusal is not None:
+                logger.error("the master at %s refused this worker: %s", master, self._worker.refusal)
+
+        self._worker.connect(self._context, f"tcp://{master}", registered, closed)
+
+    def stop(self) -> None:
+        self._worker.drain(_DRAIN_SECONDS)
+        self._worker.close()
+        self._models.close()
+        self._context.term()
+
+
+class _Deployment:
+    """What the start calls of this process have started so far."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._master: _MasterThread | None = None
+        self._worker: _ScriptWorker | None = None
+        self._has_servable = False
+        self._old_handlers: dict[int, Any] = {}
+
+    def master(self) -> _MasterThread:
+        with self._lock:
+            self._listen_to_signals()
+            if self._master is None:
+                self._master = _MasterThread()
+            return self._master
+
+    def claim_servable(self) -> None:
+        with self._lock:
+            if self._has_servable:
+                raise SetupError("A servable has been started, only one servable can run in a process currently.")
+            self._has_servable = True
+
+    def release_servable(self) -> None:
+        self._has_servable = False
+
+    def start_worker(self, worker: _ScriptWorker, master: Address) -> None:
+        with self._lock:
+            self._listen_to_signals()
+            self._worker = worker
+            worker.connect(master)
+
+    def stop_worker(self) -> None:
+        with self._lock:
+            worker, self._worker = self._worker, None
+            if worker is not None:
+                worker.stop()
+                self._has_servable = False
+            self._forget_signals()
+
+    def stop_master(self) -> None:
+        with self._lock:
+            master, self._master = self._master, None
+            if master is not None:
+                master.stop()
+                if self._worker is None:
+                    self._has_servable = False
+            self._forget_signals()
+
+    def _listen_to_signals(self) -> None:
+        if self._old_handlers or threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._old_handlers[number] = signal.signal(number, self._on_signal)
+
+    def _forget_signals(self) -> None:
+        if self._master is None and self._worker is None and threading.current_thread() is threading.main_thread():
+            for number, handler in self._old_handlers.items():
+                signal.signal(number, handler)
+            self._old_handlers.clear()
+
+    def _on_signal(self, _signal: int, _frame: FrameType | None) -> None:
+        # In a thread: the handler interrupts the main thread anywhere, a start call included.
+        threading.Thread(target=self._stop_all, name="stop").start()
+
+    def _stop_all(self) -> None:
+        self.stop_worker()
+        self.stop_master()
+
+
+_deployment = _Deployment()
+
+
+def start_grpc_server(ip: str = "0.0.0.0", grpc_port: int = 5500, max_msg_mb_size: int = 100) -> None:
+    """Serves clients at ip:grpc_port. `max_msg_mb_size`: largest request in megabytes. Raises RuntimeError."""
+    check_str("ip", ip)
+    check_int("grpc_port", grpc_port, 1, 65535)
+    check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
+    _deployment.master().open_grpc(Address(ip, grpc_port), max_msg_mb_size)
+
+
+def start_master_server(ip: str = "127.0.0.1", master_port: int = 6100) -> None:
+    """Lets workers register at ip:master_port. Raises RuntimeError."""
+    check_str("ip", ip)
+    check_int("master_port", master_port, 1, 65535)
+    _deployment.master().open_control(Address(ip, master_port))
+
+
+def stop_master() -> None:
+    """Answers what was accepted, then stops whatever was started for a master. May be called again."""
+    _deployment.stop_master()
+
+
+def start_servable(
+    servable_directory: str,
+    servable_name: str,
+    version_number: int = 0,
+    device_type: str | None = None,
+    device_id: int = 0,
+    master_ip: str = "0.0.0.0",
+    master_port: int = 6100,
+    worker_ip: str = "0.0.0.0",
+    worker_port: int = 6200,
+) -> None:
+    """Loads a servable in this process and registers it at the master, trying until the master is there.
+
+    worker_ip and worker_port are checked and not used: a worker connects to its master, and listens nowhere.
+    Raises RuntimeError.
+    """
+    device = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
+    check_str("master_ip", master_ip)
+    check_int("master_port", master_port, 1, 65535)
+    check_str("worker_ip", worker_ip)
+    check_int("worker_port", worker_port, 1, 65535)
+    _deployment.claim_servable()
+    try:
+        worker = _ScriptWorker(Path(servable_directory), servable_name, version_number, device, device_id)
+    except BaseException:
+        _deployment.release_servable()
+        raise
+    # "Any address", the old default, is for listening; what listens there is reached at the loopback address.
+    host = LOOPBACK if master_ip == "0.0.0.0" else master_ip
+    _deployment.start_worker(worker, Address(host, master_port))
+
+
+def start_servable_in_master(
+    servable_directory: str,
+    servable_name: str,
+    version_number: int = 0,
+    device_type: str | None = None,
+    device_id: int = 0,
+) -> None:
+    """Loads a servable in the master's own process. Returns when it can be called. Raises RuntimeError."""
+    device = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
+    _deployment.claim_servable()
+    try:
+        master = _deployment.master()
+        master.add_servable(Path(servable_directory) / servable_name, version_number, device, device_id)
+    except BaseException:
+        _deployment.release_servable()
+        _deployment.stop_master()
+        raise
+
+
+def stop_worker() -> None:
+    """Finishes what is open, then leaves the master. May be called again."""
+    _deployment.stop_worker()
+
+
+def _check_servable(directory: Any, name: Any, version: Any, device_type: Any, device_id: Any) -> str:
+    check_str("servable_directory", directory)
+    check_str("servable_name", name)
+    check_int("version_number", version)
+    check_int("device_id", device_id)
+    if device_type is None:
+        return "CPU"
+    check_str("device_type", device_type)
+    if device_type.lower() not in _DEVICE_TYPES:
+        raise SetupError(
+            f"Unsupported device type '{device_type}', only support 'Ascend', 'GPU', 'CPU' and None, case ignored"
+        )
+    return _DEVICE_TYPES[device_type.lower()]

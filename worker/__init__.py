@@ -1,0 +1,35 @@
+"""The hands: servable_config.py, stages, MindSpore, and the DEALER socket.
+
+In reading order:
+    config            every setting, with its default
+    process           the life of a worker process
+    worker            one loaded servable and its link to a master
+    link              the DEALER socket's thread
+    register          what a servable_config.py says: the authoring API
+    declarations      what it said, as data
+    loading           from a folder to a Servable
+    pipeline, stages  a batch on its way through a method
+    arrays            columns <-> numpy
+    mindspore_thread  the one thread that runs MindSpore
+    mindspore_model   MindSpore itself; nothing else imports it
+
+The names of MindSpore Serving 1.2 (start_servable, ...) are here too; see mindspore_serving/start_scripts.py.
+"""
+
+import importlib
+from typing import Any
+
+_START_SCRIPT_NAMES = {
+    "start_servable": "start_servable",
+    "start_servable_in_master": "start_servable_in_master",
+    "stop": "stop_worker",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazily: a start script composes master and worker, which this package itself must not.
+    if name in _START_SCRIPT_NAMES:
+        return getattr(importlib.import_module("mindspore_serving.start_scripts"), _START_SCRIPT_NAMES[name])
+    if name == "register":
+        return importlib.import_module("mindspore_serving.worker.register")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,89 @@
+"""One loaded servable and its link to a master, in whichever process: a worker's own, a start script's, or the master's."""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+
+from mindspore_serving.cluster.session import Offer
+from mindspore_serving.worker.link import Link
+from mindspore_serving.worker.loading import load_servable
+from mindspore_serving.worker.mindspore_thread import MindSporeThread
+
+
+class Worker:
+    """Loads in the constructor (raises ServableError), works from connect() to close().
+
+    `models` is the process's one MindSpore thread; several workers of a process share it.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        models: MindSporeThread,
+        *,
+        version: int = 0,
+        device_type: str = "CPU",
+        device_id: int = 0,
+    ) -> None:
+        self.servable = load_servable(directory, name, version, device_type, device_id, models)
+        self.device = f"{device_type}:{device_id}"
+        self.refusal: str | None = None
+        self._link: Link | None = None
+        print(
+            f"Serving: Start servable success, servable directory: '{directory}', servable name: '{name}', "
+            f"specified version number: {version}, started version numbers: {self.servable.version}",
+            flush=True,
+        )
+
+    def __str__(self) -> str:
+        return f"servable {self.servable.name} version {self.servable.version} on {self.device}"
+
+    def connect(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        endpoint: str,
+        on_registered: Callable[[], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        """Registers at the master behind this ZeroMQ endpoint, trying until it is there. Both calls come from the link's thread.
+
+        After on_closed, `refusal` is the master's reason if it would not have this worker.
+        """
+
+        def closed(refusal: str | None) -> None:
+            self.refusal = refusal
+            on_closed()
+
+        offer = Offer(
+            self.servable.name,
+            self.servable.version,
+            self.servable.methods,
+            self.device,
+            socket.gethostname(),
+            os.getpid(),
+        )
+        # New for each start, so that no answer of an earlier life can be taken for one of this.
+        worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._link = Link(context, endpoint, worker_id, offer, self.servable.submit, on_registered, closed)
+        self._link.start()
+
+    def drain(self, seconds: float) -> None:
+        """Finish what is open, at most this long, then leave. Returns at once; on_closed tells the end."""
+        if self._link is not None:
+            self._link.drain(seconds)
+
+    def close(self) -> None:
+        """Waits for the link's thread, which has been drained or refused, and lets the servable go."""
+        if self._link is not None:
+            self._link.join()
+        self.servable.close()
+
+
+def _plain(name: str) -> str:
+    """The name as it may stand in a worker id: short and ASCII."""
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name[:32])
