@@ -5,7 +5,7 @@ comes back to the front and runs alone from then on, so that an instance that ki
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -70,17 +70,13 @@ class MethodQueue:
         return bool(self._suspects or self._waiting)
 
     def append(self, entries: Iterable[Entry]) -> None:
-        self._waiting.extend(entries)
+        for entry in entries:
+            (self._suspects if _is_suspect(entry) else self._waiting).append(entry)
 
-    def put_back(self, entries: Iterable[Entry]) -> None:
-        """To the front, in their old order; those whose worker died while they ran will run alone."""
-        entries = tuple(entries)
-        self._suspects.extendleft(
-            entry for entry in reversed(entries) if entry[0].losses[entry[1]]
-        )
-        self._waiting.extendleft(
-            entry for entry in reversed(entries) if not entry[0].losses[entry[1]]
-        )
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        """To the front, in their old order."""
+        for entry in reversed(entries):
+            (self._suspects if _is_suspect(entry) else self._waiting).appendleft(entry)
 
     def next_runs_alone(self) -> bool:
         _drop_settled(self._suspects)
@@ -108,6 +104,11 @@ class MethodQueue:
         self._suspects.clear()
         self._waiting.clear()
         return list({request: None for request, _ in entries if not request.settled})
+
+
+def _is_suspect(entry: Entry) -> bool:
+    request, index = entry
+    return request.losses[index] > 0
 
 
 def _drop_settled(entries: deque[Entry]) -> None:

@@ -175,7 +175,8 @@ class Session:
             case LinkLost():
                 if self.state is not SessionState.REGISTERING:
                     self._report("warning", "connection to the master lost")
-                    self._start_again(now)
+                # Also while registering: the master may have taken us already, and sent work that got lost.
+                self._start_again(now)
             case DrainRequested(deadline):
                 self._drain(deadline, now)
             case Tick():
@@ -212,15 +213,13 @@ class Session:
                 self._say(Heartbeat(), now)
 
     def _start_again(self, now: float) -> None:
-        was_registering = self.state is SessionState.REGISTERING
         self._move("unregistered")
         if self.state is SessionState.CLOSED:
             self._actions.append(Close())
             return
-        if not was_registering:
-            self._registration += 1
-            self._open.clear()
-            self._silence_seconds = REGISTER_AGAIN_SECONDS
+        self._registration += 1
+        self._open.clear()
+        self._silence_seconds = REGISTER_AGAIN_SECONDS
         self._speak_at = now
 
     def _drain(self, deadline: float, now: float) -> None:
