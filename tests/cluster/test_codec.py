@@ -1,0 +1,167 @@
+"""The codec: every message survives its frames, large buffers travel apart, and nothing malformed gets through."""
+
+import pickle
+import random
+
+import msgpack
+import msgpack_numpy
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mindspore_serving.cluster.codec import INLINE_BYTES, PROTOCOL_VERSION, decode, encode
+from mindspore_serving.cluster.errors import Code, Failure, FrameError, VersionMismatch
+from mindspore_serving.cluster.messages import (
+    BatchDone,
+    Goodbye,
+    Heartbeat,
+    Leaving,
+    Message,
+    MethodSpec,
+    Probe,
+    Refused,
+    Register,
+    Registered,
+    Released,
+    RunBatch,
+    Unregistered,
+)
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Stacked, Tensor, nbytes
+
+MESSAGES: list[Message] = [
+    Register(3, "add", 2, (MethodSpec("add_common", ("x1", "x2"), ("y",), 8),), "CPU:0", "here", 17),
+    Heartbeat(),
+    BatchDone(7, (Stacked("<f4", (2, 1), b"\0" * 8),), {1: Failure(Code.SYSTEM_ERROR, "no")}),
+    BatchDone(7, (), {0: Failure(Code.INVALID_INPUTS, "")}),
+    Leaving(),
+    Goodbye(),
+    Registered(3.5),
+    Refused("why"),
+    Unregistered(),
+    RunBatch(9, "m", 2, (("a", b"b"), (Tensor("|u1", (1,), b"x"), Tensor("|b1", (), b"\1"))), 1.5),
+    RunBatch(10, "m", 1, (Stacked("<i8", (1, 0), b""),)),
+    Released(),
+    Probe(),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_survives_its_frames(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+@given(
+    st.sampled_from(sorted(ITEM_BYTES)),
+    st.lists(st.integers(0, 5), max_size=4).map(tuple),
+    st.integers(1, 4),
+    st.randoms(use_true_random=False),
+)
+def test_any_stacked_column_survives(dtype: str, shape: tuple[int, ...], count: int, chance: random.Random) -> None:
+    column = Stacked(dtype, (count, *shape), chance.randbytes(nbytes(dtype, (count, *shape))))
+    message = RunBatch(1, "m", count, (column,))
+    assert decode(encode(message)) == message
+
+
+def test_a_large_buffer_travels_as_its_own_frame_by_reference() -> None:
+    data = bytes(INLINE_BYTES)
+    frames = encode(RunBatch(1, "m", 1, (Stacked("|u1", (1, INLINE_BYTES), data),)))
+    assert len(frames) == 2 and frames[1] is data
+    assert len(encode(RunBatch(1, "m", 1, (Stacked("|u1", (1, INLINE_BYTES - 1), data[1:]),)))) == 1
+
+
+def test_arrays_stand_in_the_header_as_msgpack_numpy_writes_them() -> None:
+    array = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
+    frames = encode(RunBatch(1, "m", 1, (Stacked("<f4", array.shape, array.tobytes()),)))
+    _, _, fields = msgpack.unpackb(frames[0], object_hook=msgpack_numpy.decode)
+    np.testing.assert_array_equal(fields[3][0], array)
+
+
+def test_another_protocol_version_is_told_from_garbage() -> None:
+    with pytest.raises(VersionMismatch, match="install the same release") as caught:
+        decode([msgpack.packb([PROTOCOL_VERSION + 1, "whatever", {"else": 1}])])
+    assert caught.value.theirs == PROTOCOL_VERSION + 1
+
+
+class Bomb:
+    exploded = False
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return setattr, (Bomb, "exploded", True)
+
+
+def array_map(**changes: object) -> dict[bytes, object]:
+    fields: dict[str, object] = {"nd": True, "type": "<f4", "kind": b"", "shape": [1, 1], "data": b"\0" * 4}
+    return {key.encode(): value for key, value in (fields | changes).items()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "|O", "kind": b"O", "data": pickle.dumps(Bomb())},
+        {"kind": b"O", "data": pickle.dumps(Bomb())},
+        {"kind": b"V"},
+        {"type": "<c8"},
+        {"type": 5},
+        {"shape": [1, -1]},
+        {"shape": [1, 2**62, 2**62]},
+        {"shape": [1] * 40},
+        {"shape": []},
+        {"shape": "11"},
+        {"data": b"\0" * 5},
+        {"data": 1},
+        {"data": 0},
+        {"data": None},
+    ],
+)
+def test_a_bad_array_is_refused_and_nothing_is_executed(changes: dict[str, object]) -> None:
+    header = msgpack.packb([PROTOCOL_VERSION, 14, [1, "m", 1, [array_map(**changes)], None]])
+    with pytest.raises(FrameError):
+        decode([header])
+    assert not Bomb.exploded
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [1, "m", 2, [array_map()], None],  # the column holds one instance, not two
+        [1, "m", 0, [], None],
+        [-1, "m", 1, [array_map()], None],
+        [1, 5, 1, [array_map()], None],
+        [1, "m", 1, [array_map()], -1.0],
+        [1, "m", 1, [array_map()], float("nan")],
+        [1, "m", 1, [[5]], None],
+        [1, "m" * 2000, 1, [array_map()], None],
+        [True, "m", 1, [array_map()], None],
+        [1, "m", 1, [array_map()] * 300, None],
+    ],
+)
+def test_malformed_fields_are_refused(fields: list[object]) -> None:
+    with pytest.raises(FrameError):
+        decode([msgpack.packb([PROTOCOL_VERSION, 14, fields])])
+
+
+def test_random_garbage_is_refused() -> None:
+    chance = random.Random(1)
+    for _ in range(2000):
+        frames = [chance.randbytes(chance.randrange(60)) for _ in range(chance.randrange(4))]
+        with pytest.raises(FrameError):
+            decode(frames)
+
+
+def test_a_damaged_message_is_refused_or_still_a_message() -> None:
+    chance = random.Random(2)
+    for _ in range(3000):
+        (header,) = encode(chance.choice(MESSAGES))
+        damaged = bytearray(header)
+        damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        try:
+            decode([bytes(damaged)])
+        except FrameError:
+            continue
+
+
+def test_deep_nesting_is_refused() -> None:
+    with pytest.raises(FrameError):
+        decode([b"\x91" * 100_000 + b"\xc0"])

@@ -1,0 +1,376 @@
+"""The dispatcher, one fact at a time (the simulator covers their combinations)."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from mindspore_serving.cluster.dispatcher import (
+    Action,
+    Answer,
+    Arrival,
+    ConnectionDropped,
+    Dispatcher,
+    Limits,
+    MessageReceived,
+    PeerUnreachable,
+    RequestCancelled,
+    RequestsArrived,
+    Send,
+    Tick,
+)
+from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
+from mindspore_serving.cluster.messages import (
+    BatchDone,
+    FromMaster,
+    FromWorker,
+    Goodbye,
+    Heartbeat,
+    Leaving,
+    MethodSpec,
+    Probe,
+    Refused,
+    Register,
+    Registered,
+    Released,
+    RunBatch,
+    Unregistered,
+)
+from mindspore_serving.cluster.tensors import Stacked, from_column
+from tests.cluster.simulator import number
+
+ECHO = MethodSpec("echo", ("x",), ("y",), 4)
+OTHER = MethodSpec("other", ("x",), ("y",), 4)
+
+
+class Master:
+    """A dispatcher with a hand on its clock."""
+
+    def __init__(self, **limits: float) -> None:
+        self.dispatcher = Dispatcher(Limits(**limits))  # type: ignore[arg-type]
+        self.now = 100.0
+        self.sent: list[tuple[str, FromMaster]] = []
+        self.answers: dict[int, object] = {}
+        self._requests = 0
+
+    def feed(self, event: object) -> list[Action]:
+        actions = self.dispatcher.handle(event, self.now)  # type: ignore[arg-type]
+        self.sent += [(action.worker_id, action.message) for action in actions if isinstance(action, Send)]
+        for action in actions:
+            if isinstance(action, Answer):
+                assert action.request_id not in self.answers, "answered twice"
+                self.answers[action.request_id] = action.results
+        return actions
+
+    def say(self, worker: str, message: FromWorker) -> None:
+        self.feed(MessageReceived(worker, message))
+
+    def join(self, worker: str, version: int = 1, methods: Sequence[MethodSpec] = (ECHO, OTHER), number: int = 1) -> None:
+        self.say(worker, Register(number, "s", version, tuple(methods), "CPU:0", "host", 1))
+
+    def ask(self, *values: int, method: str = "echo", version: int = 0, deadline: float | None = None) -> int:
+        self._requests += 1
+        route, spec = self.dispatcher.resolve("s", version, method)
+        instances = tuple((number(value),) for value in values)
+        arrival = Arrival(self._requests, version, route, spec, instances, 8 * len(values), deadline)
+        self.feed(RequestsArrived([arrival]))
+        return self._requests
+
+    def take(self, worker: str) -> list[FromMaster]:
+        """What was sent to this worker since the last take."""
+        mine = [message for to, message in self.sent if to == worker]
+        self.sent = [(to, message) for to, message in self.sent if to != worker]
+        return mine
+
+    def batches(self, worker: str) -> list[RunBatch]:
+        return [message for message in self.take(worker) if isinstance(message, RunBatch)]
+
+    def done(self, worker: str, batch: RunBatch) -> None:
+        self.say(worker, BatchDone(batch.batch_id, batch.columns))
+
+
+@pytest.fixture
+def master() -> Master:
+    master = Master()
+    master.join("a")
+    return master
+
+
+def counts(batches: Sequence[RunBatch]) -> list[int]:
+    return [batch.count for batch in batches]
+
+
+def test_a_lone_request_is_dispatched_at_once_and_answered(master: Master) -> None:
+    request = master.ask(1, 2)
+    (batch,) = master.batches("a")
+    assert batch.count == 2 and isinstance(batch.columns[0], Stacked)
+    master.done("a", batch)
+    assert master.answers[request] == [(number(1),), (number(2),)]
+    assert master.dispatcher.open_requests == 0
+
+
+def test_requests_are_joined_and_split_while_all_replicas_are_busy(master: Master) -> None:
+    for _ in range(2):
+        master.ask(0)  # one running, one waiting: the window is full
+    master.ask(1, 2, 3)
+    master.ask(4, 5, 6)
+    running, waiting = master.batches("a")
+    master.done("a", running)
+    master.done("a", waiting)
+    assert counts(master.batches("a")) == [4, 2]
+
+
+def test_the_replica_with_the_fewest_open_batches_is_chosen(master: Master) -> None:
+    master.join("b")
+    for value in range(4):
+        master.ask(value)
+    assert counts(master.batches("a")) == counts(master.batches("b")) == [1, 1]
+
+
+def test_methods_take_turns(master: Master) -> None:
+    for _ in range(2):
+        master.ask(0)
+    master.ask(*range(8))
+    master.ask(1, method="other")
+    for batch in master.batches("a"):
+        master.done("a", batch)
+    assert [batch.method for batch in master.batches("a")] == ["echo", "other"]
+
+
+def test_a_lost_replicas_batches_run_elsewhere_before_what_waits(master: Master) -> None:
+    master.join("b")
+    first = master.ask(1)
+    (batch,) = master.batches("a")
+    master.feed(PeerUnreachable("a"))
+    (again,) = master.batches("b")
+    assert list(from_column(again.columns[0])) == [number(1)]
+    master.done("a", batch)  # late: ignored
+    assert master.take("a") == [Unregistered()]
+    assert first not in master.answers
+    master.done("b", again)
+    assert master.answers[first] == [(number(1),)]
+
+
+def test_a_silent_replica_is_lost_when_its_lease_runs_out(master: Master) -> None:
+    request = master.ask(1)
+    assert master.dispatcher.next_wakeup() == master.now + 3.0
+    master.now += 2.0
+    master.say("a", Heartbeat())
+    master.now += 2.9
+    master.feed(Tick())
+    assert request not in master.answers
+    master.now += 0.2
+    master.feed(Tick())
+    assert master.answers[request] == Failure(
+        Code.INVALID_INPUTS, "Request servable(s) method(echo) , servable is not available"
+    )
+
+
+def test_a_dropped_connection_makes_the_master_probe_those_with_open_batches(master: Master) -> None:
+    master.join("b")
+    master.ask(1)
+    master.take("a")
+    master.take("b")
+    master.feed(ConnectionDropped())
+    assert (master.take("a"), master.take("b")) == ([Probe()], [])
+
+
+def test_an_instance_whose_worker_died_runs_alone_from_then_on(master: Master) -> None:
+    request = master.ask(1, 2)
+    master.take("a")
+    master.feed(PeerUnreachable("a"))
+    assert master.answers[request]  # nobody else was there
+    master.join("b")
+    master.join("c")
+    request = master.ask(1, 2)
+    loser, keeper = ("b", "c") if master.batches("b") else ("c", "b")
+    master.take(keeper)
+    master.feed(PeerUnreachable(loser))
+    (alone,) = master.batches(keeper)
+    assert alone.count == 1
+    master.ask(7)
+    assert master.batches(keeper) == []  # nothing else while it runs
+    master.done(keeper, alone)
+    (alone,) = master.batches(keeper)
+    assert alone.count == 1
+    master.done(keeper, alone)
+    assert master.answers[request] == [(number(1),), (number(2),)]
+
+
+def test_an_instance_that_outlives_its_attempts_fails_with_a_reason() -> None:
+    master = Master()
+    for name in "abc":
+        master.join(name)
+    request = master.ask(666)
+    for _ in range(3):
+        ((loser, _),) = [(to, m) for to, m in master.sent if isinstance(m, RunBatch)]
+        master.sent.clear()
+        master.feed(PeerUnreachable(loser))
+    (failure,) = master.answers[request]  # type: ignore[misc, attr-defined]
+    assert failure.code == Code.SYSTEM_ERROR and "the worker died 3 times" in failure.text
+
+
+def test_a_failed_instance_does_not_spoil_its_neighbours(master: Master) -> None:
+    request = master.ask(1, 2, 3)
+    (batch,) = master.batches("a")
+    failure = Failure(Code.INVALID_INPUTS, "bad")
+    column = Stacked("<i8", (2,), number(1).data + number(3).data)  # type: ignore[operator]
+    master.say("a", BatchDone(batch.batch_id, (column,), {1: failure}))
+    assert master.answers[request] == [(number(1),), failure, (number(3),)]
+
+
+@pytest.mark.parametrize(
+    "columns, failures",
+    [((), {}), ((Stacked("<i8", (3,), bytes(24)),), {}), ((), {9: Failure(Code.FAILED, "x")})],
+)
+def test_an_answer_that_does_not_fit_costs_the_worker_its_registration(
+    master: Master, columns: tuple[Stacked, ...], failures: dict[int, Failure]
+) -> None:
+    master.join("b")
+    master.ask(1)
+    (batch,) = master.batches("a")
+    master.take("b")
+    master.say("a", BatchDone(batch.batch_id, columns, failures))
+    assert master.take("a") == [Unregistered()]
+    assert counts(master.batches("b")) == [1]
+
+
+def test_version_0_is_the_newest_ready_one_and_falls_back() -> None:
+    master = Master()
+    master.join("old", version=9)
+    master.join("new", version=10)
+    master.ask(1)
+    assert counts(master.batches("new")) == [1]
+    master.say("new", Goodbye())
+    # The request had no answer yet: the older version serves it, and the next ones.
+    (batch,) = master.batches("old")
+    master.done("old", batch)
+    master.ask(2)
+    assert counts(master.batches("old")) == [1]
+
+
+def test_an_explicit_version_does_not_fall_back() -> None:
+    master = Master()
+    master.join("old", version=1)
+    master.join("new", version=2)
+    request = master.ask(1, version=2)
+    master.say("new", Goodbye())
+    assert master.answers[request] == Failure(
+        Code.INVALID_INPUTS, "Request servable(s) method(echo)  version(2) , servable is not available"
+    )
+
+
+@pytest.mark.parametrize(
+    "servable, version, method, code, text",
+    [
+        ("nope", 0, "echo", 2, "Request servable(nope) method(echo) , servable is not available"),
+        ("s", 7, "echo", 2, "Request servable(s) method(echo)  version(7) , servable is not available"),
+        ("s", 0, "nope", 2, "Request servable(s) method(nope) , method is not available"),
+    ],
+)
+def test_what_cannot_be_resolved_is_named(
+    master: Master, servable: str, version: int, method: str, code: int, text: str
+) -> None:
+    with pytest.raises(RequestRefused) as refused:
+        master.dispatcher.resolve(servable, version, method)
+    assert refused.value.failure == Failure(Code(code), text)
+
+
+def test_a_servable_whose_workers_have_gone_is_told_from_an_unknown_one(master: Master) -> None:
+    master.say("a", Goodbye())
+    with pytest.raises(RequestRefused) as refused:
+        master.dispatcher.resolve("s", 0, "echo")
+    assert refused.value.failure.code == Code.SERVABLE_UNAVAILABLE
+
+
+def test_a_draining_replica_finishes_and_is_released(master: Master) -> None:
+    master.join("b")
+    master.ask(1)
+    (batch,) = master.batches("a")
+    master.say("a", Leaving())
+    assert Released() not in master.take("a")
+    master.ask(2)
+    assert counts(master.batches("b")) == [1]
+    master.done("a", batch)
+    assert master.take("a") == [Released()]
+
+
+def test_the_last_replica_serves_what_waits_before_it_leaves(master: Master) -> None:
+    requests = [master.ask(value) for value in range(3)]
+    master.say("a", Leaving())
+    while batches := master.batches("a"):
+        for batch in batches:
+            master.done("a", batch)
+    assert sorted(master.answers) == requests
+    with pytest.raises(RequestRefused):
+        master.ask(9)
+
+
+def test_too_many_requests_are_refused_at_once() -> None:
+    master = Master(max_enqueued_requests=2)
+    master.join("a")
+    for value in range(3):
+        master.ask(value)
+    text = "Serving Error: enqueued requests count exceeds the limit 2"
+    assert master.answers == {3: Failure(Code.FAILED, text)}
+
+
+def test_too_many_bytes_are_refused_at_once() -> None:
+    master = Master(max_enqueued_bytes=20)
+    master.join("a")
+    for value in range(3):
+        master.ask(value)
+    assert list(master.answers) == [3]
+
+
+def test_a_cancelled_request_leaves_the_queue(master: Master) -> None:
+    for _ in range(2):
+        master.ask(0)
+    gone = master.ask(1)
+    master.feed(RequestCancelled(gone))
+    for batch in master.batches("a"):
+        master.done("a", batch)
+    assert master.batches("a") == [] and gone not in master.answers and master.dispatcher.open_requests == 0
+
+
+def test_an_expired_request_never_reaches_a_device(master: Master) -> None:
+    for _ in range(2):
+        master.ask(0)
+    late = master.ask(1, deadline=master.now + 0.5)
+    assert master.dispatcher.next_wakeup() == master.now + 0.5
+    master.now += 0.5
+    master.feed(Tick())
+    assert isinstance(master.answers[late], Failure)
+    for batch in master.batches("a"):
+        master.done("a", batch)
+    assert master.batches("a") == []
+
+
+def test_a_batch_says_how_long_its_last_caller_waits(master: Master) -> None:
+    master.ask(1, deadline=master.now + 2.0)
+    master.ask(2)
+    assert [batch.seconds_left for batch in master.batches("a")] == [2.0, None]
+
+
+def test_a_repeated_register_changes_nothing_and_a_new_one_starts_afresh(master: Master) -> None:
+    master.ask(1)
+    master.take("a")
+    master.join("a", number=1)
+    assert master.take("a") == [Registered(3.0)]
+    master.join("a", number=2)
+    assert counts(master.batches("a")) == [1]  # what was open had been lost with the connection
+
+
+def test_the_same_version_with_other_methods_is_refused_with_what_to_do(master: Master) -> None:
+    master.join("b", methods=[ECHO])
+    (refused,) = master.take("b")
+    assert isinstance(refused, Refused) and "give the changed servable a new version number" in refused.reason
+    master.say("a", Goodbye())
+    master.join("b", methods=[ECHO])
+    assert master.take("b") == [Registered(3.0)]
+
+
+def test_a_stranger_is_told_to_register(master: Master) -> None:
+    master.say("stranger", Heartbeat())
+    assert master.take("stranger") == [Unregistered()]
+    master.say("stranger", Leaving())
+    assert master.take("stranger") == [Released()]

@@ -1,0 +1,138 @@
+"""The worker's session, one fact at a time."""
+
+import pytest
+
+from mindspore_serving.cluster.messages import (
+    BatchDone,
+    FromMaster,
+    Goodbye,
+    Heartbeat,
+    Leaving,
+    MethodSpec,
+    Probe,
+    Refused,
+    Register,
+    Registered,
+    Released,
+    RunBatch,
+    Unregistered,
+)
+from mindspore_serving.cluster.session import (
+    Action,
+    BatchFinished,
+    Close,
+    DrainRequested,
+    LinkLost,
+    LinkMade,
+    MessageArrived,
+    Offer,
+    Report,
+    Run,
+    Send,
+    Session,
+    SessionState,
+    Tick,
+)
+
+OFFER = Offer("s", 1, (MethodSpec("m", ("x",), ("y",), 1),), "CPU:0", "host", 1)
+BATCH = RunBatch(5, "m", 1, (("a",),))
+DONE = BatchDone(5, (("b",),))
+
+
+def told(session: Session, message: FromMaster, now: float = 0.0) -> list[Action]:
+    return without_reports(session.handle(MessageArrived(message), now))
+
+
+def without_reports(actions: list[Action]) -> list[Action]:
+    return [action for action in actions if not isinstance(action, Report)]
+
+
+def register(number: int) -> Send:
+    return Send(Register(number, "s", 1, OFFER.methods, "CPU:0", "host", 1))
+
+
+@pytest.fixture
+def serving() -> Session:
+    session = Session(OFFER, 0.0)
+    session.handle(Tick(), 0.0)
+    told(session, Registered(3.0))
+    return session
+
+
+def test_it_registers_until_the_master_answers() -> None:
+    session = Session(OFFER, 0.0)
+    assert session.handle(Tick(), 0.0) == [register(1)]
+    assert session.handle(Tick(), 0.5) == []
+    assert session.next_wakeup() == 1.0
+    assert session.handle(Tick(), 1.0) == [register(1)]
+    assert session.handle(LinkMade(), 1.2) == [register(1)]
+
+
+def test_it_renews_its_lease_when_it_has_nothing_else_to_say(serving: Session) -> None:
+    assert serving.next_wakeup() == 1.0
+    assert serving.handle(Tick(), 1.0) == [Send(Heartbeat())]
+    told(serving, BATCH, 1.5)
+    assert serving.handle(BatchFinished(1, DONE), 1.9) == [Send(DONE)]
+    assert serving.next_wakeup() == pytest.approx(2.9)
+
+
+def test_it_answers_a_probe(serving: Session) -> None:
+    assert told(serving, Probe()) == [Send(Heartbeat())]
+
+
+def test_a_master_that_forgot_us_is_registered_at_again_and_old_results_are_kept_from_it(serving: Session) -> None:
+    assert told(serving, BATCH) == [Run(BATCH, 1)]
+    assert told(serving, Unregistered(), 0.1) == [register(2)]
+    told(serving, Registered(3.0), 0.2)
+    assert serving.handle(BatchFinished(1, DONE), 0.3) == []
+    # The new master's batch of the same number is another batch.
+    assert told(serving, BATCH, 0.4) == [Run(BATCH, 2)]
+    assert serving.handle(BatchFinished(1, DONE), 0.5) == []
+    assert serving.handle(BatchFinished(2, DONE), 0.6) == [Send(DONE)]
+
+
+def test_a_lost_link_starts_afresh_even_while_registering() -> None:
+    session = Session(OFFER, 0.0)
+    session.handle(Tick(), 0.0)
+    # The master may have taken the first Register, and sent work that got lost on the way.
+    assert session.handle(LinkLost(), 0.1) == [register(2)]
+
+
+def test_work_is_not_taken_before_the_master_has_answered() -> None:
+    session = Session(OFFER, 0.0)
+    assert told(session, BATCH) == [register(1)]
+
+
+def test_it_drains_before_it_closes(serving: Session) -> None:
+    told(serving, BATCH)
+    assert serving.handle(DrainRequested(10.0), 0.1) == [Send(Leaving())]
+    assert told(serving, BATCH, 0.2) == [Run(BATCH, 1)]  # sent before the master heard of it
+    assert serving.handle(BatchFinished(1, DONE), 0.3) == [Send(DONE)]
+    assert told(serving, Released(), 0.4) == [Close()]
+    assert serving.next_wakeup() is None and serving.handle(Tick(), 9.0) == []
+
+
+def test_it_gives_up_draining_at_the_deadline(serving: Session) -> None:
+    told(serving, BATCH)
+    serving.handle(DrainRequested(0.5), 0.1)
+    assert without_reports(serving.handle(Tick(), 0.5)) == [Send(Goodbye()), Close()]
+
+
+def test_without_a_master_it_closes_at_once() -> None:
+    session = Session(OFFER, 0.0)
+    session.handle(Tick(), 0.0)
+    assert session.handle(DrainRequested(10.0), 0.1) == [Send(Goodbye()), Close()]
+
+
+@pytest.mark.parametrize("message", [Unregistered(), None])
+def test_a_master_lost_while_draining_ends_the_drain(serving: Session, message: FromMaster | None) -> None:
+    serving.handle(DrainRequested(10.0), 0.1)
+    event = LinkLost() if message is None else MessageArrived(message)
+    assert without_reports(serving.handle(event, 0.2)) == [Close()]
+
+
+def test_a_refusal_ends_the_session_with_its_reason() -> None:
+    session = Session(OFFER, 0.0)
+    session.handle(Tick(), 0.0)
+    assert told(session, Refused("because")) == [Close("because")]
+    assert session.state is SessionState.CLOSED
