@@ -14,16 +14,10 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return (
-            f"[{self.host}]:{self.port}"
-            if ":" in self.host
-            else f"{self.host}:{self.port}"
-        )
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_address(
-    text: str, what: str, default_host: str | None = LOOPBACK, lowest_port: int = 1
-) -> Address:
+def parse_address(text: str, what: str, default_host: str | None = LOOPBACK, lowest_port: int = 1) -> Address:
     """Reads `[HOST:]PORT`, or `HOST:PORT` when there is no default host.
 
     `what` names the setting in errors. Raises SetupError.
@@ -34,13 +28,9 @@ def parse_address(
         host = default_host
     wanted = "[HOST:]PORT" if default_host is not None else "HOST:PORT"
     if not host or "//" in host:
-        raise SetupError(
-            f"{what} '{text}' is not {wanted}, for example {LOOPBACK}:6500"
-        )
+        raise SetupError(f"{what} '{text}' is not {wanted}, for example {LOOPBACK}:6500")
     if not (port.isascii() and port.isdigit()):
-        raise SetupError(
-            f"{what} '{text}' is not {wanted}: the port '{port}' is not a number"
-        )
+        raise SetupError(f"{what} '{text}' is not {wanted}: the port '{port}' is not a number")
     if not lowest_port <= int(port) <= 65535:
         raise SetupError(f"{what} '{text}': the port should be in range [1,65535]")
     return Address(host, int(port))

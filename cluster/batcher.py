@@ -14,9 +14,7 @@ from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.registry import Route
 from mindspore_serving.cluster.tensors import Instance, value_bytes
 
-MAX_BATCH_BYTES = (
-    64 * 1024 * 1024
-)  # a batch stops growing here, so that no frame becomes unreasonable
+MAX_BATCH_BYTES = 64 * 1024 * 1024  # a batch stops growing here, so that no frame becomes unreasonable
 
 Result: TypeAlias = Instance | Failure
 
@@ -143,10 +141,6 @@ class Batcher:
 
     def drain(self) -> list[Request]:
         """Empties all queues."""
-        requests = {
-            request: None
-            for queue in self._queues.values()
-            for request in queue.drain()
-        }
+        requests = {request: None for queue in self._queues.values() for request in queue.drain()}
         self._queues.clear()
         return list(requests)

@@ -38,9 +38,7 @@ from mindspore_serving.cluster.tensors import (
 )
 
 PROTOCOL_VERSION = 1
-INLINE_BYTES = (
-    64 * 1024
-)  # measured: below this a copy into the header is cheaper than a frame of its own
+INLINE_BYTES = 64 * 1024  # measured: below this a copy into the header is cheaper than a frame of its own
 MAX_FRAME_BYTES = 1 << 30  # what either socket accepts in one frame
 MAX_FRAMES = 1024
 MAX_DIMS = 32  # numpy's own limit before 2.0
@@ -75,11 +73,7 @@ def decode(frames: Sequence[Buffer]) -> Message:
         raise FrameError("the header is not [protocol version, kind, fields]")
     if header[0] != PROTOCOL_VERSION:
         raise VersionMismatch(PROTOCOL_VERSION, header[0])
-    if (
-        len(header) != 3
-        or type(header[1]) is not int
-        or not isinstance(header[2], tuple)
-    ):
+    if len(header) != 3 or type(header[1]) is not int or not isinstance(header[2], tuple):
         raise FrameError("the header is not [protocol version, kind, fields]")
     unpack = _UNPACK.get(header[1])
     if unpack is None:
@@ -87,9 +81,7 @@ def decode(frames: Sequence[Buffer]) -> Message:
     try:
         return unpack(header[2], frames)
     except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-        raise FrameError(
-            f"the fields of kind {header[1]} are malformed: {error}"
-        ) from error
+        raise FrameError(f"the fields of kind {header[1]} are malformed: {error}") from error
 
 
 # --- checks: whatever a peer says is looked at before it is used; the errors raised here become FrameErrors
@@ -146,15 +138,9 @@ def _pack_array(array: Stacked | Tensor, buffers: list[Buffer]) -> dict[bytes, A
     }
 
 
-def _unpack_array(
-    item: dict[Any, Any], frames: Sequence[Buffer]
-) -> tuple[str, tuple[int, ...], Buffer]:
+def _unpack_array(item: dict[Any, Any], frames: Sequence[Buffer]) -> tuple[str, tuple[int, ...], Buffer]:
     dtype = item[b"type"]
-    if (
-        item.get(b"kind") != b""
-        or not isinstance(dtype, str)
-        or dtype not in ITEM_BYTES
-    ):
+    if item.get(b"kind") != b"" or not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise ValueError("an array's dtype is not one of " + ", ".join(ITEM_BYTES))
     shape = tuple(_int(size) for size in _tuple(item[b"shape"], MAX_DIMS))
     data = item[b"data"]
@@ -163,28 +149,21 @@ def _unpack_array(
     elif not isinstance(data, bytes):
         raise ValueError("an array's data is neither bytes nor a frame's number")
     if len(data) != nbytes(dtype, shape):
-        raise ValueError(
-            f"an array of dtype {dtype} and shape {shape} has {len(data)} bytes"
-        )
+        raise ValueError(f"an array of dtype {dtype} and shape {shape} has {len(data)} bytes")
     return dtype, shape, data
 
 
 def _pack_column(column: Column, buffers: list[Buffer]) -> Any:
     if isinstance(column, Stacked):
         return _pack_array(column, buffers)
-    return [
-        _pack_array(value, buffers) if isinstance(value, Tensor) else value
-        for value in column
-    ]
+    return [_pack_array(value, buffers) if isinstance(value, Tensor) else value for value in column]
 
 
 def _unpack_column(item: Any, frames: Sequence[Buffer]) -> Column:
     if isinstance(item, dict):
         stacked = Stacked(*_unpack_array(item, frames))
         if not stacked.shape or stacked.shape[0] > MAX_BATCH:
-            raise ValueError(
-                "a stacked column needs its number of instances as the first dimension"
-            )
+            raise ValueError("a stacked column needs its number of instances as the first dimension")
         return stacked
     return tuple(_unpack_value(value, frames) for value in _tuple(item, MAX_BATCH))
 
@@ -197,12 +176,8 @@ def _unpack_value(item: Any, frames: Sequence[Buffer]) -> Value:
     raise ValueError("a value is neither an array nor a text nor bytes")
 
 
-def _unpack_columns(
-    items: Any, count: int, frames: Sequence[Buffer]
-) -> tuple[Column, ...]:
-    columns = tuple(
-        _unpack_column(item, frames) for item in _tuple(items, MAX_ARGUMENTS)
-    )
+def _unpack_columns(items: Any, count: int, frames: Sequence[Buffer]) -> tuple[Column, ...]:
+    columns = tuple(_unpack_column(item, frames) for item in _tuple(items, MAX_ARGUMENTS))
     if any(column_length(column) != count for column in columns):
         raise ValueError(f"a column does not hold {count} instances")
     return columns
@@ -212,10 +187,7 @@ def _unpack_columns(
 
 
 def _pack_register(message: Register, _: list[Buffer]) -> Fields:
-    methods = [
-        (method.name, method.inputs, method.outputs, method.batch_size)
-        for method in message.methods
-    ]
+    methods = [(method.name, method.inputs, method.outputs, method.batch_size) for method in message.methods]
     fields = (message.registration, message.servable, message.version, methods)
     return (*fields, message.device, message.host, message.pid)
 
@@ -223,9 +195,7 @@ def _pack_register(message: Register, _: list[Buffer]) -> Fields:
 def _unpack_register(fields: Fields, _: Sequence[Buffer]) -> Register:
     registration, servable, version, methods, device, host, pid = fields
     specs = tuple(
-        MethodSpec(
-            _name(name), _names(inputs), _names(outputs), _int(batch_size, 1, MAX_BATCH)
-        )
+        MethodSpec(_name(name), _names(inputs), _names(outputs), _int(batch_size, 1, MAX_BATCH))
         for name, inputs, outputs, batch_size in _tuple(methods, MAX_METHODS)
     )
     return Register(
@@ -241,10 +211,7 @@ def _unpack_register(fields: Fields, _: Sequence[Buffer]) -> Register:
 
 def _pack_done(message: BatchDone, buffers: list[Buffer]) -> Fields:
     count = column_length(message.columns[0]) if message.columns else 0
-    failures = [
-        (index, failure.code, failure.text)
-        for index, failure in message.failures.items()
-    ]
+    failures = [(index, failure.code, failure.text) for index, failure in message.failures.items()]
     return (
         message.batch_id,
         count,
@@ -258,9 +225,7 @@ def _unpack_done(fields: Fields, frames: Sequence[Buffer]) -> BatchDone:
     reasons = {}
     for index, code, text in _tuple(failures, MAX_BATCH):
         reasons[_int(index)] = Failure(Code(_int(code, 1)), _text(text))
-    return BatchDone(
-        _int(batch_id), _unpack_columns(columns, _int(count), frames), reasons
-    )
+    return BatchDone(_int(batch_id), _unpack_columns(columns, _int(count), frames), reasons)
 
 
 def _pack_run(message: RunBatch, buffers: list[Buffer]) -> Fields:

@@ -52,9 +52,7 @@ class Limits:
 
     lease_seconds: float = 3.0
     window: int = 2  # open batches a replica: one runs, one waits
-    max_attempts: int = (
-        3  # workers that may die while an instance runs, before it is given up
-    )
+    max_attempts: int = 3  # workers that may die while an instance runs, before it is given up
     max_enqueued_requests: int = 10000
     max_enqueued_bytes: int = 4 << 30
 
@@ -110,14 +108,7 @@ class Tick:
     """Nothing but time has passed."""
 
 
-Event: TypeAlias = (
-    RequestsArrived
-    | RequestCancelled
-    | MessageReceived
-    | PeerUnreachable
-    | ConnectionDropped
-    | Tick
-)
+Event: TypeAlias = RequestsArrived | RequestCancelled | MessageReceived | PeerUnreachable | ConnectionDropped | Tick
 
 
 # --- actions
@@ -167,20 +158,14 @@ class Dispatcher:
         self._lanes: dict[Route, _Lane] = {}
         self._requests: dict[int, Request] = {}
         self._enqueued_bytes = 0
-        self._deadlines: list[
-            tuple[float, int]
-        ] = []  # a heap; entries of answered requests are skipped
+        self._deadlines: list[tuple[float, int]] = []  # a heap; entries of answered requests are skipped
         self._last_batch_id = 0
         self._actions: list[Action] = []
-        self._touched: dict[
-            Route, None
-        ] = {}  # routes whose queue or replicas changed during this event
+        self._touched: dict[Route, None] = {}  # routes whose queue or replicas changed during this event
 
     # --- what the shell asks
 
-    def resolve(
-        self, servable: str, version: int, method: str
-    ) -> tuple[Route, MethodSpec]:
+    def resolve(self, servable: str, version: int, method: str) -> tuple[Route, MethodSpec]:
         """Where a request goes, and the names of its inputs. Raises RequestRefused."""
         return self._registry.resolve(servable, version, method)
 
@@ -216,11 +201,7 @@ class Dispatcher:
                     self._lose(replica, "its connection is gone")
             case ConnectionDropped():
                 # Sending is the question: the transport refuses it for a peer that is gone, and names it.
-                self._actions += [
-                    Send(replica.id, Probe())
-                    for replica in self._registry
-                    if replica.open
-                ]
+                self._actions += [Send(replica.id, Probe()) for replica in self._registry if replica.open]
             case Tick():
                 pass
         while self._touched:
@@ -276,9 +257,7 @@ class Dispatcher:
     def _reroute(self, request: Request) -> None:
         """Its route has no replica left. Another version serves all of it when the caller left the choice to us."""
         try:
-            route, method = self._registry.resolve(
-                request.route.servable, request.asked_version, request.method.name
-            )
+            route, method = self._registry.resolve(request.route.servable, request.asked_version, request.method.name)
             if method.inputs != request.method.inputs:
                 raise RequestRefused(Code.INVALID_INPUTS, _gone(request))
         except RequestRefused:
@@ -301,9 +280,7 @@ class Dispatcher:
         del self._requests[request.id]
         self._enqueued_bytes -= request.nbytes
         request.settle()
-        self._touched[request.route] = (
-            None  # a drained replica may have waited for this
-        )
+        self._touched[request.route] = None  # a drained replica may have waited for this
 
     def _settle(self, entry: Entry, result: Result) -> None:
         request, index = entry
@@ -312,9 +289,7 @@ class Dispatcher:
         request.results[index] = result
         request.missing -= 1
         if not request.missing:
-            self._answer(
-                request, [result for result in request.results if result is not None]
-            )
+            self._answer(request, [result for result in request.results if result is not None])
 
     def _run_out(self, now: float) -> None:
         for worker_id in self._leases.expired(now):
@@ -351,9 +326,7 @@ class Dispatcher:
             case Goodbye():
                 self._lose(replica, "it said goodbye")
 
-    def _register(
-        self, worker_id: str, register: Register, known: Replica | None, now: float
-    ) -> None:
+    def _register(self, worker_id: str, register: Register, known: Replica | None, now: float) -> None:
         if known and known.register.registration == register.registration:
             self._leases.renew(worker_id, now)
             self._actions.append(Send(worker_id, Registered(self.limits.lease_seconds)))
@@ -362,9 +335,7 @@ class Dispatcher:
             self._lose(known, "it registered again")
         if reason := self._registry.conflict(register):
             self._actions.append(Send(worker_id, Refused(reason)))
-            self._actions.append(
-                Report("warning", f"worker {worker_id} refused: {reason}")
-            )
+            self._actions.append(Report("warning", f"worker {worker_id} refused: {reason}"))
             return
         replica = self._registry.add(worker_id, register)
         self._leases.renew(worker_id, now)
@@ -381,11 +352,7 @@ class Dispatcher:
     def _drain(self, replica: Replica) -> None:
         self._registry.move(replica, "drain")
         self._place_all(replica.route)
-        self._actions.append(
-            Report(
-                "info", f"replica {replica.id} drains, {len(replica.open)} batches open"
-            )
-        )
+        self._actions.append(Report("info", f"replica {replica.id} drains, {len(replica.open)} batches open"))
 
     def _lose(self, replica: Replica, why: str) -> None:
         """Takes the replica out; what it had open goes back to the front, or is given up after too many losses."""
@@ -393,18 +360,14 @@ class Dispatcher:
         self._leases.end(replica.id)
         lane = self._lane(replica.route)
         lane.slots.remove(replica)
-        text = (
-            f"replica {replica.id} lost ({why}), {len(replica.open)} batches put back"
-        )
+        text = f"replica {replica.id} lost ({why}), {len(replica.open)} batches put back"
         self._actions.append(Report("warning" if replica.open else "info", text))
         back: dict[MethodQueue, list[Entry]] = {}
         for batch in replica.open.values():
             for request, index in batch.entries:
                 request.losses[index] += 1
                 if request.losses[index] < self.limits.max_attempts:
-                    back.setdefault(lane.batcher.queue(batch.method), []).append(
-                        (request, index)
-                    )
+                    back.setdefault(lane.batcher.queue(batch.method), []).append((request, index))
                 else:
                     self._settle(
                         (request, index),
@@ -423,17 +386,13 @@ class Dispatcher:
         fits = len(done.columns) == len(batch.method.outputs) and all(
             column_length(column) == succeeded for column in done.columns
         )
-        if (succeeded and not fits) or any(
-            index >= len(batch.entries) for index in done.failures
-        ):
+        if (succeeded and not fits) or any(index >= len(batch.entries) for index in done.failures):
             self._lose(replica, "its answer does not fit the batch it was sent")
             self._actions.append(Send(replica.id, Unregistered()))
             return
         del replica.open[batch.id]
         self._place(replica)
-        values = (
-            zip(*map(from_column, done.columns), strict=True) if succeeded else iter(())
-        )
+        values = zip(*map(from_column, done.columns), strict=True) if succeeded else iter(())
         for index, entry in enumerate(batch.entries):
             failure = done.failures.get(index)
             self._settle(entry, failure if failure is not None else next(values))
@@ -475,20 +434,14 @@ class Dispatcher:
             self._run(replica, queue, alone, now)
             lane.batcher.end_turn(queue)
         if lane.batcher.next() is None or route.ready:
-            for replica in [
-                r
-                for r in route.replicas.values()
-                if r.state is ReplicaState.DRAINING and not r.open
-            ]:
+            for replica in [r for r in route.replicas.values() if r.state is ReplicaState.DRAINING and not r.open]:
                 self._registry.move(replica, "release")
                 self._leases.end(replica.id)
                 lane.slots.remove(replica)
                 self._actions.append(Send(replica.id, Released()))
                 self._actions.append(Report("info", f"replica {replica.id} released"))
 
-    def _run(
-        self, replica: Replica, queue: MethodQueue, alone: bool, now: float
-    ) -> None:
+    def _run(self, replica: Replica, queue: MethodQueue, alone: bool, now: float) -> None:
         entries = queue.take()
         self._last_batch_id += 1
         batch = Batch(self._last_batch_id, queue.method, entries, alone)
@@ -497,23 +450,21 @@ class Dispatcher:
         instances = [request.instances[index] for request, index in entries]
         columns = tuple(to_column(values) for values in zip(*instances, strict=True))
         deadlines = [request.deadline for request, _ in entries]
-        latest = max(
-            (deadline for deadline in deadlines if deadline is not None), default=now
-        )
+        latest = max((deadline for deadline in deadlines if deadline is not None), default=now)
         seconds_left = None if None in deadlines else latest - now
         self._actions.append(
             Send(
                 replica.id,
-                RunBatch(
-                    batch.id, queue.method.name, len(entries), columns, seconds_left
-                ),
+                RunBatch(batch.id, queue.method.name, len(entries), columns, seconds_left),
             )
         )
 
 
 def _gone(request: Request) -> str:
     version = f" version({request.asked_version}) " if request.asked_version else ""
-    return f"Request servable({request.route.servable}) method({request.method.name}) {version}, servable is not available"
+    return (
+        f"Request servable({request.route.servable}) method({request.method.name}) {version}, servable is not available"
+    )
 
 
 def _deadly(request: Request, limits: Limits) -> str:

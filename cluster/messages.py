@@ -50,9 +50,7 @@ class BatchDone:
 
     batch_id: int
     columns: tuple[Column, ...]
-    failures: Mapping[int, Failure] = field(
-        default_factory=dict
-    )  # index in the batch -> why
+    failures: Mapping[int, Failure] = field(default_factory=dict)  # index in the batch -> why
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +90,7 @@ class RunBatch:
     method: str
     count: int
     columns: tuple[Column, ...]
-    seconds_left: float | None = (
-        None  # until the last caller gives up; None: nobody does
-    )
+    seconds_left: float | None = None  # until the last caller gives up; None: nobody does
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +104,5 @@ class Probe:
 
 
 FromWorker: TypeAlias = Register | Heartbeat | BatchDone | Leaving | Goodbye
-FromMaster: TypeAlias = (
-    Registered | Refused | Unregistered | RunBatch | Released | Probe
-)
+FromMaster: TypeAlias = Registered | Refused | Unregistered | RunBatch | Released | Probe
 Message: TypeAlias = FromWorker | FromMaster

@@ -93,11 +93,7 @@ class Registry:
     def conflict(self, register: Register) -> str | None:
         """Why this worker cannot join those that serve the same version now; None when it can."""
         route = self._versions[register.servable].get(register.version)
-        if (
-            route is None
-            or not route.replicas
-            or _signature(route.methods.values()) == _signature(register.methods)
-        ):
+        if route is None or not route.replicas or _signature(route.methods.values()) == _signature(register.methods):
             return None
         return (
             f"{route} is already served with other methods ({_listed(route.methods.values())}; "
@@ -108,9 +104,7 @@ class Registry:
     def add(self, worker_id: str, register: Register) -> Replica:
         """A new replica. The caller has made sure that there is no conflict and that the id is free."""
         versions = self._versions[register.servable]
-        route = versions.setdefault(
-            register.version, Route(register.servable, register.version)
-        )
+        route = versions.setdefault(register.version, Route(register.servable, register.version))
         if not route.replicas:
             route.methods = {method.name: method for method in register.methods}
         replica = self._replicas[worker_id] = Replica(worker_id, register, route)
@@ -123,9 +117,7 @@ class Registry:
         if replica.state is ReplicaState.GONE:
             del self._replicas[replica.id]
 
-    def resolve(
-        self, servable: str, version: int, method: str
-    ) -> tuple[Route, MethodSpec]:
+    def resolve(self, servable: str, version: int, method: str) -> tuple[Route, MethodSpec]:
         """Where a request goes. Version 0 asks for the newest version that has a ready replica.
 
         Raises RequestRefused with the texts of MindSpore Serving 2.0.2 (servable and version are looked up before the method).
@@ -139,18 +131,14 @@ class Registry:
                 key=lambda r: r.version,
                 default=None,
             )
-        asked = f"Request servable({servable}) method({method}) " + (
-            f" version({version}) " if version else ""
-        )
+        asked = f"Request servable({servable}) method({method}) " + (f" version({version}) " if version else "")
         if route is None or not route.ready:
             known = route is not None or (not version and bool(versions))
             code = Code.SERVABLE_UNAVAILABLE if known else Code.INVALID_INPUTS
             raise RequestRefused(code, f"{asked}, servable is not available")
         spec = route.methods.get(method)
         if spec is None:
-            raise RequestRefused(
-                Code.INVALID_INPUTS, f"{asked}, method is not available"
-            )
+            raise RequestRefused(Code.INVALID_INPUTS, f"{asked}, method is not available")
         return route, spec
 
 
@@ -162,6 +150,5 @@ def _signature(
 
 def _listed(methods: Iterable[MethodSpec]) -> str:
     return ", ".join(
-        f"{name}({', '.join(inputs)}) -> {', '.join(outputs)}"
-        for name, inputs, outputs in _signature(methods)
+        f"{name}({', '.join(inputs)}) -> {', '.join(outputs)}" for name, inputs, outputs in _signature(methods)
     )

@@ -16,9 +16,7 @@ class Slots(Generic[T]):
 
     def __init__(self, window: int) -> None:
         self.window = window
-        self._with_open: list[OrderedDict[T, None]] = [
-            OrderedDict() for _ in range(window)
-        ]
+        self._with_open: list[OrderedDict[T, None]] = [OrderedDict() for _ in range(window)]
 
     def place(self, replica: T, open_batches: int) -> None:
         """Says how many batches the replica has open now; with `window` or more it waits until it has fewer."""

@@ -17,7 +17,9 @@ class Setting:
     repeated: bool = False
 
 
-def setting(form: str, help_line: str, read: Callable[[str], Any], default: Any = MISSING, repeated: bool = False) -> Any:
+def setting(
+    form: str, help_line: str, read: Callable[[str], Any], default: Any = MISSING, repeated: bool = False
+) -> Any:
     """A dataclass field that is a setting. Without a default it is required."""
     return field(default=default, metadata={"setting": Setting(form, help_line, read, repeated)})
 

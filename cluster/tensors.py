@@ -35,9 +35,7 @@ class Tensor(NamedTuple):
 
 
 Value: TypeAlias = Tensor | str | bytes
-Instance: TypeAlias = tuple[
-    Value, ...
-]  # one value per input (or output) of a method, in its declared order
+Instance: TypeAlias = tuple[Value, ...]  # one value per input (or output) of a method, in its declared order
 
 
 class Stacked(NamedTuple):
@@ -88,10 +86,7 @@ def from_column(column: Column) -> Sequence[Value]:
     step = nbytes(dtype, shape)
     view = memoryview(data)
     return (
-        [
-            Tensor(dtype, shape, view[start : start + step])
-            for start in range(0, count * step, step)
-        ]
+        [Tensor(dtype, shape, view[start : start + step]) for start in range(0, count * step, step)]
         if step
         else [Tensor(dtype, shape, b"") for _ in range(count)]
     )

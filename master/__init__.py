@@ -15,7 +15,11 @@ The names of MindSpore Serving 1.2 (start_grpc_server, ...) are here too; see mi
 import importlib
 from typing import Any
 
-_START_SCRIPT_NAMES = {"start_grpc_server": "start_grpc_server", "start_master_server": "start_master_server", "stop": "stop_master"}
+_START_SCRIPT_NAMES = {
+    "start_grpc_server": "start_grpc_server",
+    "start_master_server": "start_master_server",
+    "stop": "stop_master",
+}
 
 
 def __getattr__(name: str) -> Any:

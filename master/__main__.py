@@ -19,7 +19,10 @@ from mindspore_serving.systemd import notify
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a master until it is told to stop. Returns the exit code."""
     config = parse(
-        MasterConfig, "python -m master", "The master of a MindSpore Serving cluster: clients and workers connect to it.", arguments
+        MasterConfig,
+        "python -m master",
+        "The master of a MindSpore Serving cluster: clients and workers connect to it.",
+        arguments,
     )
     set_up_logging(config.log_level)
     try:

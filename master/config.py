@@ -32,7 +32,9 @@ class MasterConfig:
     """What a master is told."""
 
     grpc: Address = setting(
-        "[HOST:]PORT", "where clients connect by gRPC; the host defaults to 127.0.0.1", lambda t: parse_address(t, "--grpc")
+        "[HOST:]PORT",
+        "where clients connect by gRPC; the host defaults to 127.0.0.1",
+        lambda t: parse_address(t, "--grpc"),
     )
     ctrl: Address | None = setting(
         "[HOST:]PORT",
@@ -41,10 +43,17 @@ class MasterConfig:
         None,
     )
     servable: tuple[LocalServable, ...] = setting(
-        "PATH[:DEVICE]", "run this servable inside the master, on this device; may be repeated", parse_local_servable, (), True
+        "PATH[:DEVICE]",
+        "run this servable inside the master, on this device; may be repeated",
+        parse_local_servable,
+        (),
+        True,
     )
     device_type: str = setting(
-        "TYPE", "CPU, GPU or Ascend: the device type of --servable", choice("--device-type", "CPU", "GPU", "Ascend"), "CPU"
+        "TYPE",
+        "CPU, GPU or Ascend: the device type of --servable",
+        choice("--device-type", "CPU", "GPU", "Ascend"),
+        "CPU",
     )
     max_message_mb: int = setting(
         "MB", "largest request accepted, in megabytes, 1 to 512", integer("--max-message-mb", 1, 512), 100
@@ -56,7 +65,10 @@ class MasterConfig:
         Limits().max_enqueued_requests,
     )
     lease_seconds: float = setting(
-        "S", "a worker that was not heard of for so long is taken for lost", seconds("--lease-seconds"), Limits().lease_seconds
+        "S",
+        "a worker that was not heard of for so long is taken for lost",
+        seconds("--lease-seconds"),
+        Limits().lease_seconds,
     )
     drain_seconds: float = setting(
         "S", "when told to stop, finish what was accepted for at most so long", seconds("--drain-seconds"), 30.0

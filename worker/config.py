@@ -19,9 +19,7 @@ class WorkerConfig:
         "DIR", f"where servables stand (default: ${DIRECTORY_VARIABLE}, else the current directory)", str, None
     )
     device: int = setting("N", "the device id", integer("--device", 0, 65535), 0)
-    device_type: str = setting(
-        "TYPE", "CPU, GPU or Ascend", choice("--device-type", "CPU", "GPU", "Ascend"), "CPU"
-    )
+    device_type: str = setting("TYPE", "CPU, GPU or Ascend", choice("--device-type", "CPU", "GPU", "Ascend"), "CPU")
     version: int = setting("N", "the version to load; 0 is the newest", integer("--version", 0, 2**31 - 1), 0)
     master: Address = setting(
         "HOST:PORT", "the control port of the master", lambda text: parse_address(text, "--master", default_host=None)

@@ -1,0 +1,1 @@
+"""Generated from proto/ms_service.proto by `make proto`."""

@@ -119,7 +119,9 @@ class SimWorker:
         wakeup = self.session.next_wakeup()
         if wakeup is not None:
             # Only the latest alarm counts, as with a poll() time-out.
-            self.world.at(max(wakeup, self.world.now), lambda: mine == self._wakeups and self.handle(worker_side.Tick()))
+            self.world.at(
+                max(wakeup, self.world.now), lambda: mine == self._wakeups and self.handle(worker_side.Tick())
+            )
 
     def _run(self, batch: RunBatch, registration: int) -> None:
         start = max(self.world.now, self._busy_until)

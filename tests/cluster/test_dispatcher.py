@@ -64,7 +64,9 @@ class Master:
     def say(self, worker: str, message: FromWorker) -> None:
         self.feed(MessageReceived(worker, message))
 
-    def join(self, worker: str, version: int = 1, methods: Sequence[MethodSpec] = (ECHO, OTHER), number: int = 1) -> None:
+    def join(
+        self, worker: str, version: int = 1, methods: Sequence[MethodSpec] = (ECHO, OTHER), number: int = 1
+    ) -> None:
         self.say(worker, Register(number, "s", version, tuple(methods), "CPU:0", "host", 1))
 
     def ask(self, *values: int, method: str = "echo", version: int = 0, deadline: float | None = None) -> int:

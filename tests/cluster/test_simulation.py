@@ -66,7 +66,9 @@ def test_an_instance_that_kills_workers_fails_alone_after_three_deaths() -> None
             (results,) = caller.answers
             if isinstance(results, Failure):
                 continue
-            failed = [value for value, result in zip(caller.values, results, strict=True) if isinstance(result, Failure)]
+            failed = [
+                value for value, result in zip(caller.values, results, strict=True) if isinstance(result, Failure)
+            ]
             assert failed == [value for value in caller.values if value == POISON]
 
 

@@ -25,7 +25,9 @@ def test_an_address_is_read(text: str, address: Address) -> None:
     assert parse_address(str(address), "--grpc") == address
 
 
-@pytest.mark.parametrize("text", ["", ":5500", "host:", "host", "host:x", "host:0", "host:65536", "tcp://host:1", "1:²"])
+@pytest.mark.parametrize(
+    "text", ["", ":5500", "host:", "host", "host:x", "host:0", "host:65536", "tcp://host:1", "1:²"]
+)
 def test_a_bad_address_is_refused_and_named(text: str) -> None:
     with pytest.raises(SetupError, match="--grpc"):
         parse_address(text, "--grpc")

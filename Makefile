@@ -1,0 +1,45 @@
+# What one does with this tree. `make help` lists it.
+SHELL := /bin/bash
+VENV := .venv
+PROTO_VENV := .venv-proto
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
+STAMP := $(VENV)/.installed-from-this-setup
+
+.PHONY: help setup demo test lint types proto clean
+
+help: ## lists these targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+setup: $(STAMP) ## makes .venv with everything installed; quick when nothing changed
+
+$(STAMP): setup.cfg pyproject.toml Makefile
+	@test -n "$(PYTHON)" || { echo "make: Python 3.10, 3.11 or 3.12 is needed; name one with PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: setup ## exports the add model, starts a master and two workers, calls them, stops everything
+	$(VENV)/bin/python examples/add/demo.py
+
+test: lint types ## lint, types and all tests
+	$(VENV)/bin/python -m pytest
+
+lint: setup ## format and lint checks
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+
+types: setup ## type checks
+	$(VENV)/bin/mypy
+
+proto: ## regenerates mindspore_serving/proto from proto/*.proto
+	@# In an environment of its own: the output of grpcio-tools 1.80 runs on protobuf 6.31.1 and newer, MindSpore wants 7.34.
+	test -d $(PROTO_VENV) || $(PYTHON) -m venv $(PROTO_VENV)
+	$(PROTO_VENV)/bin/python -m pip install -q --disable-pip-version-check grpcio-tools==1.80.0
+	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Imindspore_serving/proto=proto \
+		--python_out=. --pyi_out=. --grpc_python_out=. mindspore_serving/proto/ms_service.proto
+
+clean: ## removes what the other targets made
+	rm -rf $(VENV) $(PROTO_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,16 @@
+"""MindSpore Serving for clusters: the one import root, whose subpackages are the folders at the top of the tree.
+
+In reading order:
+    client         what a user's program imports
+    cluster        the mind: pure decisions and the control protocol
+    master         the front desk: doors for clients, the socket for workers
+    worker         the hands: servable_config.py, stages, MindSpore
+    server         the names of MindSpore Serving 2.x
+    start_scripts  the start calls of MindSpore Serving 1.2
+    in_process     workers inside the master's process
+    command_line   what the commands share
+    systemd        tells a service manager how far a process is
+    proto          generated protobuf stubs
+"""
+
+__version__ = "0.1.0"
