@@ -21,3 +21,9 @@ def check_int(name: str, value: Any, low: int = 0, high: int | None = None) -> N
         raise SetupError(f"Parameter '{name}' should be in range [{low},{high}]")
     if value < low:
         raise SetupError(f"Parameter '{name}' should be >= {low}")
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Raises SetupError unless `value` is a bool."""
+    if not isinstance(value, bool):
+        raise SetupError(f"Parameter '{name}' should be bool, but actually {type(value)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import zmq
 
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.worker.mindspore_thread import MindSporeThread
+from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 
 
@@ -16,13 +16,13 @@ class InProcessWorkers:
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> None:
         self._context = context
         self._endpoint = endpoint
-        self._models: MindSporeThread | None = None
+        self._models: WorkThread | None = None
         self._workers: list[Worker] = []
 
     def add(self, path: Path, *, version: int, device_type: str, device_id: int) -> None:
         """Loads the servable in this folder and returns when it is registered. Raises ServingError."""
         if self._models is None:
-            self._models = MindSporeThread()
+            self._models = WorkThread("MindSpore")
         path = path.resolve()
         worker = Worker(
             path.parent, path.name, self._models, version=version, device_type=device_type, device_id=device_id

@@ -21,7 +21,7 @@ from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.server import MasterServer
-from mindspore_serving.worker.mindspore_thread import MindSporeThread
+from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 
 logger = logging.getLogger("mindspore_serving")
@@ -81,7 +81,7 @@ class _ScriptWorker:
     """A servable of this process, registered at a master elsewhere."""
 
     def __init__(self, directory: Path, name: str, version: int, device_type: str, device_id: int) -> None:
-        self._models = MindSporeThread()
+        self._models = WorkThread("MindSpore")
         self._worker = Worker(
             directory, name, self._models, version=version, device_type=device_type, device_id=device_id
         )

@@ -10,7 +10,7 @@ In reading order:
     loading           from a folder to a Servable
     pipeline, stages  a batch on its way through a method
     arrays            columns <-> numpy
-    mindspore_thread  the one thread that runs MindSpore
+    work_thread       the thread that runs MindSpore, and the one for Python stages
     mindspore_model   MindSpore itself; nothing else imports it
 
 The names of MindSpore Serving 1.2 (start_servable, ...) are here too; see mindspore_serving/start_scripts.py.

@@ -13,7 +13,7 @@ import zmq
 
 from mindspore_serving.cluster.errors import ServingError
 from mindspore_serving.worker.config import WorkerConfig
-from mindspore_serving.worker.mindspore_thread import MindSporeThread
+from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 
 logger = logging.getLogger("mindspore_serving.worker")
@@ -35,7 +35,7 @@ def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
 
     `notify` tells a service manager how far we are (sd_notify's words).
     """
-    models = MindSporeThread()
+    models = WorkThread("MindSpore")
     try:
         worker = _load(config, models)
     except ServingError as error:
@@ -51,7 +51,7 @@ def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
         models.close()
 
 
-def _load(config: WorkerConfig, models: MindSporeThread) -> Worker:
+def _load(config: WorkerConfig, models: WorkThread) -> Worker:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise _StoppedWhileLoading
 

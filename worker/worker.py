@@ -11,7 +11,7 @@ import zmq
 from mindspore_serving.cluster.session import Offer
 from mindspore_serving.worker.link import Link
 from mindspore_serving.worker.loading import load_servable
-from mindspore_serving.worker.mindspore_thread import MindSporeThread
+from mindspore_serving.worker.work_thread import WorkThread
 
 
 class Worker:
@@ -24,7 +24,7 @@ class Worker:
         self,
         directory: Path,
         name: str,
-        models: MindSporeThread,
+        models: WorkThread,
         *,
         version: int = 0,
         device_type: str = "CPU",

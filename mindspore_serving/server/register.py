@@ -1,0 +1,25 @@
+"""`mindspore_serving.server.register`: the 2.x home of the authoring API. See mindspore_serving/worker/register.py."""
+
+from mindspore_serving.worker.register import (
+    add_stage,
+    call_postprocess,
+    call_postprocess_pipeline,
+    call_preprocess,
+    call_preprocess_pipeline,
+    call_servable,
+    declare_model,
+    declare_servable,
+    register_method,
+)
+
+__all__ = [
+    "add_stage",
+    "call_postprocess",
+    "call_postprocess_pipeline",
+    "call_preprocess",
+    "call_preprocess_pipeline",
+    "call_servable",
+    "declare_model",
+    "declare_servable",
+    "register_method",
+]

@@ -1,0 +1,111 @@
+"""The cluster's columns <-> numpy arrays, by msgpack-numpy's own coding; and what a stage's function sees and returns."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
+
+import msgpack_numpy
+import numpy as np
+import numpy.typing as npt
+
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer, Column, Stacked, Tensor
+from mindspore_serving.cluster.tensors import Value as WireValue
+
+Array = npt.NDArray[Any]
+Value: TypeAlias = Array | str | bytes  # one instance's value
+Values: TypeAlias = (
+    Array | list[Value | None]
+)  # all instances': stacked, or one by one (None: that instance has failed)
+
+_KINDS = {
+    "b1": "Bool",
+    "i1": "Int8",
+    "u1": "Uint8",
+    "i2": "Int16",
+    "u2": "Uint16",
+    "i4": "Int32",
+    "u4": "Uint32",
+    "i8": "Int64",
+    "u8": "Uint64",
+    "f2": "Float16",
+    "f4": "Float32",
+    "f8": "Float64",
+}
+
+
+class IllegalResult(TypeError):
+    """A function returned something that no client could be sent."""
+
+
+def from_column(column: Column) -> Values:
+    """All instances' values. Arrays share the column's memory and are read-only."""
+    if isinstance(column, Stacked):
+        return _to_array(column)
+    return [_to_array(value) if isinstance(value, Tensor) else value for value in column]
+
+
+def to_column(values: Sequence[Value]) -> Column:
+    """One output of the instances that succeeded, stacked when they agree. `values` may be a stacked array itself."""
+    if isinstance(values, np.ndarray):
+        return Stacked(*_to_wire(values))
+    first = values[0]
+    if isinstance(first, np.ndarray) and all(
+        isinstance(value, np.ndarray) and value.dtype == first.dtype and value.shape == first.shape for value in values
+    ):
+        return Stacked(*_to_wire(np.stack(cast("Sequence[Array]", values))))
+    return tuple(_to_wire_value(value) for value in values)
+
+
+def for_function(value: Value) -> Array | str:
+    """What a stage's function sees: str, bytes as a 1-D uint8 array, everything else as it is."""
+    return np.frombuffer(value, np.uint8).copy() if isinstance(value, bytes) else value
+
+
+def from_function(result: Any) -> Value:
+    """A function's result as a value. Raises IllegalResult."""
+    if isinstance(result, str | bytes):
+        return result
+    if hasattr(result, "asnumpy"):
+        result = result.asnumpy()
+    if isinstance(result, bool | int | float | np.generic | np.ndarray):
+        try:
+            array = np.asarray(result)
+        except OverflowError:
+            array = np.asarray(None)
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        if array.dtype.str in ITEM_BYTES:
+            return array
+        raise IllegalResult(f"Get illegal result data with type {type(result)}, dtype {array.dtype}")
+    raise IllegalResult(
+        f"Get illegal result data with type {type(result)}, a result can only be a numpy array or number, "
+        "bool, int, float, str, bytes or an object with asnumpy()"
+    )
+
+
+def kind(value: Value | Array) -> str:
+    """How the original's texts name a value's type, such as kMSI_Float32."""
+    if isinstance(value, np.ndarray):
+        return kind_of(value.dtype)
+    return "kMSI_String" if isinstance(value, str) else "kMSI_Bytes"
+
+
+def kind_of(dtype: "np.dtype[Any]") -> str:
+    """How the original's texts name a number type, such as kMSI_Float32."""
+    return "kMSI_" + _KINDS[dtype.str[1:]]
+
+
+def _to_array(tensor: Stacked | Tensor) -> Array:
+    # The codec has checked dtype, shape and size: no object array reaches msgpack-numpy, which would unpickle it.
+    coded = {b"nd": True, b"type": tensor.dtype, b"kind": b"", b"shape": tensor.shape, b"data": tensor.data}
+    return cast(Array, msgpack_numpy.decode(coded))
+
+
+def _to_wire(array: Array) -> tuple[str, tuple[int, ...], Buffer]:
+    coded = msgpack_numpy.encode(np.ascontiguousarray(array).reshape(array.shape))
+    data = coded[b"data"]
+    if isinstance(data, memoryview):
+        data = data.cast("B") if array.size and array.ndim else data.tobytes()
+    return coded[b"type"], tuple(coded[b"shape"]), data
+
+
+def _to_wire_value(value: Value) -> WireValue:
+    return Tensor(*_to_wire(value)) if isinstance(value, np.ndarray) else value

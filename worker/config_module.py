@@ -1,0 +1,74 @@
+"""Runs a servable_config.py and returns what it declared; whatever it raises becomes one line with its file and line."""
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from mindspore_serving.cluster.errors import ServableError, ServingError
+from mindspore_serving.worker.declarations import Collector, Declarations, collecting
+
+CONFIG_FILE = "servable_config.py"
+
+
+def run_config(folder: Path, name: str) -> Declarations:
+    """Imports the file as module `<name>.servable_config`, so that it may import its siblings. Raises ServableError."""
+    collector = Collector(name)
+    try:
+        with collecting(collector):
+            _import(folder, name)
+        return collector.declarations()
+    except BaseException as error:  # also SystemExit: the user's code must not end the process without a reason
+        raise ServableError(f"import {name}.servable_config failed, {describe(error, folder)}") from error
+
+
+def describe(error: BaseException, folder: Path) -> str:
+    """`file:line: reason` in one line; the place is the deepest one in the servable's own code."""
+    reason = " ".join(str(error).split())[:1000]
+    if not isinstance(error, ServingError):
+        reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(f"{folder}/")]
+    return f"{own[-1].filename}:{own[-1].lineno}: {reason}" if own else f"{folder / CONFIG_FILE}: {reason}"
+
+
+def _import(folder: Path, name: str) -> None:
+    package = _package(folder, name)
+    if str(folder.parent) not in sys.path:
+        sys.path.append(str(folder.parent))  # last: a servable must not hide an installed package
+    spec = importlib.util.spec_from_file_location(f"{package}.servable_config", folder / CONFIG_FILE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+
+
+def _package(folder: Path, name: str) -> str:
+    """Makes the folder a package and returns its name: the servable's, unless that is another package's name."""
+    if _is_foreign(folder, name):
+        name = f"servable_{name}"
+    for module in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+        del sys.modules[module]  # of another folder of this name, or an earlier load
+    package = ModuleType(name)
+    package.__path__ = [str(folder)]
+    sys.modules[name] = package
+    return name
+
+
+def _is_foreign(folder: Path, name: str) -> bool:
+    if name in sys.stdlib_module_names:
+        return True
+    known = sys.modules.get(name)
+    if known is not None and (known.__file__ if hasattr(known, "__file__") else None):
+        return True  # a real package or module, not one made here
+    try:
+        spec = importlib.util.find_spec(name) if known is None else None
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is not None and Path(spec.origin).parent != folder

@@ -1,0 +1,127 @@
+"""What a servable_config.py said, as data: models, and methods as stages that pass values on.
+
+A Collector takes it down while the file runs; it is found through a context variable, so that the authoring API needs no
+state of its own.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from mindspore_serving.cluster.errors import ServableError
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A declared model. In a method it is a stage: `add_stage(model, x1, x2, outputs_count=1)`."""
+
+    file: str  # relative to the version's folder
+    with_batch_dim: bool
+    without_batch_dim_inputs: frozenset[int]  # indices of inputs that all instances of a batch share
+
+
+@dataclass(frozen=True, eq=False)
+class Placeholder:
+    """Stands for a value while a method is defined: number `index` among the method's values."""
+
+    method: str
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One step of a method: a model or a function, with the values it takes and gives (numbers within the method)."""
+
+    index: int  # counted from 1, as users see it
+    work: Model | Callable[..., Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    batch_size: int | None = None  # of a function: None is per instance, 0 as many as there are, N at most N
+    label: str = ""  # how error texts name it
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """What a client can call: values 0.. are the inputs, each stage adds more, `returned` are the outputs."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    returned: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """A whole servable_config.py."""
+
+    models: tuple[Model, ...]
+    methods: Mapping[str, Method]
+
+
+@dataclass
+class MethodDraft:
+    """The method that is being defined."""
+
+    name: str
+    outputs: tuple[str, ...]
+    results_of: Mapping[str, int]  # how many results the body unpacks from each old-style call
+    stages: list[Stage] = field(default_factory=list)
+    values: int = 0
+    old_calls: list[str] = field(default_factory=list)  # old-style calls so far, in order
+    has_add_stage: bool = False
+
+    def new_values(self, count: int) -> tuple[Placeholder, ...]:
+        self.values += count
+        return tuple(Placeholder(self.name, index) for index in range(self.values - count, self.values))
+
+
+class Collector:
+    """Takes down one servable_config.py. Owned by the loader."""
+
+    def __init__(self, servable: str) -> None:
+        self.servable = servable
+        self.models: list[Model] = []
+        self.methods: dict[str, Method] = {}
+        self.draft: MethodDraft | None = None
+        self.functions: dict[Callable[..., Any], tuple[int, int, bool]] = {}  # -> inputs, outputs, batched
+
+    def declarations(self) -> Declarations:
+        """The finished record. Raises ServableError when no method was registered."""
+        if not self.methods:
+            raise ServableError(f"There is no method registered for servable {self.servable}")
+        return Declarations(tuple(self.models), dict(self.methods))
+
+
+_collector: ContextVar[Collector] = ContextVar("servable being loaded")
+
+
+@contextmanager
+def collecting(collector: Collector) -> Iterator[None]:
+    """While this lasts, the authoring API writes into this collector."""
+    token = _collector.set(collector)
+    try:
+        yield
+    finally:
+        _collector.reset(token)
+
+
+def current_collector(call: str) -> Collector:
+    """The collector of the servable that is being loaded. Raises ServableError outside of a load."""
+    try:
+        return _collector.get()
+    except LookupError:
+        raise ServableError(
+            f"{call} works only in a servable_config.py while a worker loads it: "
+            "start it with `python -m worker --servable FOLDER --master HOST:PORT`"
+        ) from None
+
+
+def current_draft(call: str) -> tuple[Collector, MethodDraft]:
+    """The method that is being defined. Raises ServableError outside of one."""
+    collector = current_collector(call)
+    if collector.draft is None:
+        raise ServableError(f"{call} should be called inside a function decorated with register_method")
+    return collector, collector.draft

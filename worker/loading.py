@@ -1,0 +1,81 @@
+"""From a folder to a Servable: runs servable_config.py, chooses the version, loads and warms the models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.cluster.messages import MethodSpec
+from mindspore_serving.worker import mindspore_model
+from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
+from mindspore_serving.worker.declarations import Declarations, Method, Model
+from mindspore_serving.worker.mindspore_model import DYNAMIC, LoadedModel
+from mindspore_serving.worker.model_stage import MAX_DYNAMIC_BATCH
+from mindspore_serving.worker.servable import Servable
+from mindspore_serving.worker.versions import choose_version
+from mindspore_serving.worker.work_thread import WorkThread
+
+# Instances that take about so long together are worth sending at once to a model without batch dimension: enough to
+# hide the way there and back, little enough that several workers share one request.
+_WORTH_SECONDS = 0.004
+_MOST_UNBATCHED = 32
+_WITHOUT_MODEL = 8
+
+
+def load_servable(
+    directory: Path, name: str, version: int, device_type: str, device_id: int, models: WorkThread
+) -> Servable:
+    """Loads `directory`/`name` for a device; version 0 is the newest. `models` is the process's MindSpore thread.
+
+    Raises ServableError in one line that says what to mend.
+    """
+    directory = directory.resolve()
+    folder = directory / name
+    place = f"servable directory '{directory}', servable name '{name}'"
+    if not folder.is_dir():
+        raise ServableError(f"Load servable config failed, directory '{folder}' not exist, {place}")
+    if not (folder / CONFIG_FILE).is_file():
+        raise ServableError(f"Load servable config failed, file '{folder / CONFIG_FILE}' not exist, {place}")
+    # On the MindSpore thread from the start: a servable_config.py may call MindSpore itself.
+    declarations = models.call(lambda: run_config(folder, name))
+    version = choose_version(folder, version) if declarations.models else version or 1
+    loaded = models.call(lambda: _load_models(declarations, folder / str(version), device_type, device_id))
+    specs = tuple(_spec(method, loaded) for method in declarations.methods.values())
+    return Servable(name, version, declarations.methods, specs, loaded, models)
+
+
+def _load_models(
+    declarations: Declarations, folder: Path, device_type: str, device_id: int
+) -> Mapping[Model, LoadedModel]:
+    if not declarations.models:
+        return {}
+    mindspore_model.set_device(device_type, device_id)
+    loaded = {model: mindspore_model.load(model, folder) for model in declarations.models}
+    for method in declarations.methods.values():
+        for stage in method.stages:
+            if isinstance(stage.work, Model):
+                model = loaded[stage.work]
+                for what, given, defined in (
+                    ("inputs", len(stage.inputs), len(model.inputs)),
+                    ("outputs", len(stage.outputs), model.outputs_count),
+                ):
+                    if given != defined:
+                        raise ServableError(
+                            f"The {what} count {given} in register_method not equal to the count {defined} defined in "
+                            f"model, method {method.name}, model file '{model.path}'"
+                        )
+    return loaded
+
+
+def _spec(method: Method, loaded: Mapping[Model, LoadedModel]) -> MethodSpec:
+    """What the master is told of a method. Its batch size is the largest of its models' or functions'."""
+    models = [loaded[stage.work] for stage in method.stages if isinstance(stage.work, Model)]
+    sizes = [MAX_DYNAMIC_BATCH if model.batch_size == DYNAMIC else model.batch_size for model in models]
+    functions = [stage.batch_size for stage in method.stages if stage.batch_size]
+    if not models:
+        size = max(functions, default=_WITHOUT_MODEL)
+    elif max(sizes) > 1:
+        size = max(sizes)
+    else:
+        seconds = sum(model.seconds_per_call for model in models)
+        size = min(_MOST_UNBATCHED, max(1, int(_WORTH_SECONDS / seconds)))
+    return MethodSpec(method.name, method.inputs, method.outputs, size)

@@ -1,0 +1,139 @@
+"""Runs instances through a model: checks each, groups those that may share a call, pads a fixed batch, splits the results."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from mindspore_serving.cluster.errors import Code, Failure
+from mindspore_serving.worker.arrays import Array, Value, Values, kind, kind_of
+from mindspore_serving.worker.mindspore_model import DYNAMIC, InputSpec, first_line
+
+MAX_DYNAMIC_BATCH = 64  # instances of one call where the file sets no limit
+
+Outcome = list[Value] | Failure  # one instance's outputs
+
+
+class Runnable(Protocol):
+    """What is needed of a LoadedModel."""
+
+    inputs: tuple[InputSpec, ...]
+    batch_size: int
+    outputs_count: int
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]: ...
+
+
+def run_stacked(model: Runnable, inputs: Sequence[Array]) -> list[Array] | None:
+    """The quick way for stacked inputs without any fault: outputs stacked alike. None where each instance needs a look.
+
+    Raises whatever the model raises.
+    """
+    count = len(inputs[0])
+    for array, spec in zip(inputs, model.inputs, strict=True):
+        if array.dtype != spec.dtype or DYNAMIC in spec.instance_shape or not spec.batched:
+            return None
+        if array.nbytes != count * _nbytes(spec):
+            return None
+    shaped = [array.reshape((count, *spec.instance_shape)) for array, spec in zip(inputs, model.inputs, strict=True)]
+    limit = MAX_DYNAMIC_BATCH if model.batch_size == DYNAMIC else model.batch_size
+    parts = [_call(model, [array[start : start + limit] for array in shaped]) for start in range(0, count, limit)]
+    return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def run_each(model: Runnable, inputs: Sequence[Values], live: Sequence[int]) -> dict[int, Outcome]:
+    """The outcome of each live instance (indices into the values); a faulty one never spoils another."""
+    outcomes: dict[int, Outcome] = {}
+    groups: dict[Any, list[int]] = {}
+    rows: dict[int, list[Array]] = {}
+    for index in live:
+        values: list[Any] = [
+            column[index, ...] if isinstance(column, np.ndarray) else column[index] for column in inputs
+        ]
+        fault = _fault(model.inputs, values)
+        if fault is not None:
+            outcomes[index] = Failure(Code.INVALID_INPUTS, fault)
+            continue
+        rows[index] = [_shaped(value, spec) for value, spec in zip(values, model.inputs, strict=True)]
+        groups.setdefault(_group(model.inputs, rows[index]), []).append(index)
+    batched = any(spec.batched for spec in model.inputs)
+    limit = (MAX_DYNAMIC_BATCH if model.batch_size == DYNAMIC else model.batch_size) if batched else 1
+    for members in groups.values():
+        for start in range(0, len(members), limit):
+            chunk = members[start : start + limit]
+            outcomes.update(_run_chunk(model, chunk, [rows[index] for index in chunk], batched))
+    return outcomes
+
+
+def _run_chunk(
+    model: Runnable, indices: Sequence[int], rows: Sequence[Sequence[Array]], batched: bool
+) -> dict[int, Outcome]:
+    try:
+        if not batched:
+            (row,) = rows
+            (index,) = indices
+            return {index: list(model.run(row))}
+        columns = [
+            np.stack([row[place] for row in rows]) if spec.batched else rows[0][place]
+            for place, spec in enumerate(model.inputs)
+        ]
+        outputs = _call(model, columns)
+    except Exception as error:  # a model that fails is an answer to its callers, not the end of the worker
+        failure = Failure(Code.FAILED, first_line(error) or "Predict Failed")
+        return dict.fromkeys(indices, failure)
+    return {index: [output[place, ...] for output in outputs] for place, index in enumerate(indices)}
+
+
+def _call(model: Runnable, arrays: Sequence[Array]) -> list[Array]:
+    """One call with at most as many instances as fit; a fixed batch is filled up with copies of the first instance."""
+    count = next(len(array) for array, spec in zip(arrays, model.inputs, strict=True) if spec.batched)
+    missing = 0 if model.batch_size == DYNAMIC else model.batch_size - count
+    if missing:
+        arrays = [
+            np.concatenate([array, np.repeat(array[:1], missing, axis=0)]) if spec.batched else array
+            for array, spec in zip(arrays, model.inputs, strict=True)
+        ]
+    outputs = model.run(arrays)
+    return [output[:count] for output in outputs] if missing else outputs
+
+
+def _fault(specs: Sequence[InputSpec], values: Sequence[Value]) -> str | None:
+    """Why the model cannot take this instance, in the texts of MindSpore Serving 2.0.2; only size and type count."""
+    if len(values) != len(specs):
+        return f"Given model inputs size {len(values)} less than model inputs size {len(specs)}"
+    for place, (value, spec) in enumerate(zip(values, specs, strict=True)):
+        if not isinstance(value, np.ndarray) or value.dtype != spec.dtype:
+            return (
+                f"Given model input {place} data type {kind(value)} not match the data type {kind_of(spec.dtype)} "
+                "defined in model"
+            )
+        if DYNAMIC in spec.instance_shape:
+            if not _fits(value.shape, spec.instance_shape):
+                return (
+                    f"Given model input {place} shape {list(value.shape)} not match the shape "
+                    f"{list(spec.instance_shape)} defined in model"
+                )
+        elif value.nbytes != _nbytes(spec):
+            return f"Given model input {place} size {value.nbytes} not match the size {_nbytes(spec)} defined in model"
+    return None
+
+
+def _fits(shape: Sequence[int], pattern: Sequence[int]) -> bool:
+    return len(shape) == len(pattern) and all(
+        want in (DYNAMIC, have) for have, want in zip(shape, pattern, strict=True)
+    )
+
+
+def _shaped(value: Array, spec: InputSpec) -> Array:
+    return value if DYNAMIC in spec.instance_shape else value.reshape(spec.instance_shape)
+
+
+def _group(specs: Sequence[InputSpec], row: Sequence[Array]) -> Any:
+    """Instances of one call agree in every shape, and in the value of what they share: never another caller's value."""
+    return tuple(
+        array.shape if spec.batched else (array.shape, array.tobytes()) for array, spec in zip(row, specs, strict=True)
+    )
+
+
+def _nbytes(spec: InputSpec) -> int:
+    return int(np.prod(spec.instance_shape, dtype=np.int64)) * spec.dtype.itemsize

@@ -1,0 +1,49 @@
+"""A loaded servable: takes batches, gives answers. Its Python stages and the process's models run side by side."""
+
+from collections.abc import Callable, Mapping
+
+from mindspore_serving.cluster.errors import Code, Failure
+from mindspore_serving.cluster.messages import BatchDone, MethodSpec, RunBatch
+from mindspore_serving.worker.declarations import Method, Model, Stage
+from mindspore_serving.worker.model_stage import Runnable
+from mindspore_serving.worker.pipeline import Job, run_job
+from mindspore_serving.worker.work_thread import WorkThread
+
+
+class Servable:
+    """One version of one servable. `methods` is what clients may call, with the batch sizes that suit it here."""
+
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        methods: Mapping[str, Method],
+        specs: tuple[MethodSpec, ...],
+        loaded: Mapping[Model, Runnable],
+        models: WorkThread,
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.methods = specs
+        self._methods = methods
+        self._loaded = loaded
+        self._models = models
+        self._functions = WorkThread(f"stages of {name}")
+
+    def submit(self, batch: RunBatch, done: Callable[[BatchDone], None]) -> None:
+        """Runs a batch; `done` gets its answer, once, from another thread. Returns at once."""
+        method = self._methods.get(batch.method)
+        if method is None or len(batch.columns) != len(method.inputs):
+            given = f"{len(batch.columns)} inputs for method {batch.method}"
+            failure = Failure(Code.SYSTEM_ERROR, f"servable {self.name} was sent {given}, which it did not register")
+            done(BatchDone(batch.batch_id, (), dict.fromkeys(range(batch.count), failure)))
+            return
+        run_job(Job(self.name, method, batch), method, self._loaded, self._post, done)
+
+    def close(self) -> None:
+        """Ends the servable's own thread."""
+        self._functions.close()
+
+    def _post(self, stage: Stage, step: Callable[[], None]) -> None:
+        thread = self._models if isinstance(stage.work, Model) else self._functions
+        thread.post(stage.index, step)

@@ -1,0 +1,37 @@
+"""The version folders of a servable: canonical positive decimals only, so not 01, ², -1 or a file called 1."""
+
+import re
+from pathlib import Path
+
+from mindspore_serving.cluster.errors import ServableError
+
+_VERSION = re.compile("[1-9][0-9]{0,8}")  # ASCII digits; nine of them are more versions than anybody has
+
+
+def find_versions(folder: Path) -> list[int]:
+    """The versions in a servable's folder, in order."""
+    return (
+        sorted(
+            int(entry.name) for entry in folder.iterdir() if _VERSION.fullmatch(entry.name, re.ASCII) and entry.is_dir()
+        )
+        if folder.is_dir()
+        else []
+    )
+
+
+def choose_version(folder: Path, version: int) -> int:
+    """The version to load: the one asked for, or the newest for 0. Raises ServableError when it is not there."""
+    found = find_versions(folder)
+    listed = ", ".join(map(str, found)) or "none"
+    place = f"servable directory: '{folder.parent}', servable name: '{folder.name}'"
+    if version and version not in found:
+        raise ServableError(
+            f"There is no specified version directory of models, specified version number: {version}, {place}, "
+            f"found versions: {listed}"
+        )
+    if not found:
+        raise ServableError(
+            "There is no valid version directory of models while there are models declared in servable_config.py, "
+            f"{place}: put the model files into '{folder / '1'}'"
+        )
+    return version or found[-1]

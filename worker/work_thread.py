@@ -1,0 +1,61 @@
+"""A thread that does one piece of work after the other, later stages first.
+
+Each process has one of them for MindSpore: two threads that call Cells at once crash the process, so this one makes
+every call, whichever servable asks. Each servable has one more for its Python stages.
+"""
+
+import itertools
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+logger = logging.getLogger("mindspore_serving.worker")
+
+T = TypeVar("T")
+
+_END = 1 << 30  # a priority after all work
+
+
+class WorkThread:
+    """Starts at once. A daemon: nothing can interrupt a model that computes, and a process must be able to end."""
+
+    def __init__(self, name: str) -> None:
+        self._work: queue.PriorityQueue[tuple[int, int, Callable[[], None] | None]] = queue.PriorityQueue()
+        self._order = itertools.count()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def post(self, stage: int, work: Callable[[], None]) -> None:
+        """Does this work soon; work of a later stage goes first, so that batches which have begun are finished."""
+        self._work.put((-stage, next(self._order), work))
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Runs the function in this thread and returns what it returns, or raises what it raises."""
+        future: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as error:  # whatever a user's code raises belongs to the caller
+                future.set_exception(error)
+
+        self.post(0, work)
+        return future.result()
+
+    def close(self) -> None:
+        """Finishes what was posted, then ends the thread."""
+        self._work.put((_END, next(self._order), None))
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            _, _, work = self._work.get()
+            if work is None:
+                return
+            try:
+                work()
+            except Exception:
+                logger.exception("a fault of the worker's own")
