@@ -12,7 +12,7 @@ def find_versions(folder: Path) -> list[int]:
     """The versions in a servable's folder, in order."""
     return (
         sorted(
-            int(entry.name) for entry in folder.iterdir() if _VERSION.fullmatch(entry.name, re.ASCII) and entry.is_dir()
+            int(entry.name) for entry in folder.iterdir() if _VERSION.fullmatch(entry.name) and entry.is_dir()
         )
         if folder.is_dir()
         else []

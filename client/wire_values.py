@@ -1,0 +1,106 @@
+"""Python values <-> the protobuf tensors of ms_service.proto. Refusals are RuntimeErrors with the original's texts."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mindspore_serving.proto import ms_service_pb2 as pb
+
+_NUMBERS = {
+    np.dtype(name).name: number
+    for name, number in (
+        ("bool", pb.MS_BOOL),
+        ("int8", pb.MS_INT8),
+        ("uint8", pb.MS_UINT8),
+        ("int16", pb.MS_INT16),
+        ("uint16", pb.MS_UINT16),
+        ("int32", pb.MS_INT32),
+        ("uint32", pb.MS_UINT32),
+        ("int64", pb.MS_INT64),
+        ("uint64", pb.MS_UINT64),
+        ("float16", pb.MS_FLOAT16),
+        ("float32", pb.MS_FLOAT32),
+        ("float64", pb.MS_FLOAT64),
+    )
+}
+_DTYPES: dict[int, "np.dtype[Any]"] = {
+    number: np.dtype(name).newbyteorder("<") for name, number in _NUMBERS.items()
+}
+
+
+def fill_request(request: pb.PredictRequest, instances: Any) -> None:
+    """Puts one instance (a dict) or several (a list or tuple of dicts) into a request. Raises RuntimeError."""
+    for instance in instances if isinstance(instances, list | tuple) else (instances,):
+        if not isinstance(instance, Mapping):
+            raise RuntimeError("instance should be a map")
+        items = request.instances.add().items
+        for name, value in instance.items():
+            _fill_tensor(items[name], value)
+
+
+def read_reply(reply: pb.PredictReply) -> list[dict[str, Any]] | dict[str, Any]:
+    """A result or an error for each instance; one {"error": text} when the whole request failed. Raises RuntimeError."""
+    errors = reply.error_msg
+    if len(errors) == 1 and errors[0].error_code:
+        return _error(errors[0])
+    if errors and len(errors) != len(reply.instances):
+        raise RuntimeError(f"the reply has {len(reply.instances)} instances and {len(errors)} errors")
+    return [
+        _error(errors[index])
+        if errors and errors[index].error_code
+        else {name: _read_tensor(name, tensor) for name, tensor in instance.items.items()}
+        for index, instance in enumerate(reply.instances)
+    ]
+
+
+def _error(error: pb.ErrorMsg) -> dict[str, Any]:
+    return {"error": error.error_msg.decode(errors="replace")}
+
+
+def _fill_tensor(tensor: pb.Tensor, value: Any) -> None:
+    if isinstance(value, str | bytes):
+        tensor.shape.dims.append(1)
+        tensor.dtype = pb.MS_STRING if isinstance(value, str) else pb.MS_BYTES
+        tensor.bytes_val.append(value.encode() if isinstance(value, str) else value)
+        return
+    if isinstance(value, bool | int | float):
+        array = _number_array(value)
+    elif isinstance(value, np.ndarray | np.number | np.bool_):
+        array = np.asarray(value)
+    else:
+        raise RuntimeError(f"Not support value type {type(value)}")
+    number = _NUMBERS.get(array.dtype.name)
+    if number is None:
+        raise RuntimeError(f"Unknown data type {array.dtype.name}")
+    tensor.shape.dims.extend(array.shape)
+    tensor.shape.SetInParent()
+    tensor.dtype = number  # type: ignore[assignment]
+    tensor.data = array.astype(_DTYPES[number], copy=False).tobytes()  # little-endian, in C order
+
+
+def _number_array(value: bool | int | float) -> "np.ndarray[Any, Any]":
+    """A Python number as the original sent it: shape [1]; bool, int64 or float64."""
+    dtype = np.bool_ if isinstance(value, bool) else np.int64 if isinstance(value, int) else np.float64
+    try:
+        return np.array([value], dtype)
+    except OverflowError:
+        raise RuntimeError(f"the int {value} does not fit into 64 bits: give it as a numpy value") from None
+
+
+def _read_tensor(name: str, tensor: pb.Tensor) -> Any:
+    if tensor.dtype in (pb.MS_STRING, pb.MS_BYTES):
+        if len(tensor.bytes_val) != 1:
+            raise RuntimeError(f"output {name} of the reply has {len(tensor.bytes_val)} texts, expected one")
+        (value,) = tensor.bytes_val
+        return value if tensor.dtype == pb.MS_BYTES else value.decode()
+    dtype = _DTYPES.get(tensor.dtype)
+    if dtype is None:
+        raise RuntimeError(f"output {name} of the reply has the unknown data type {tensor.dtype}")
+    shape: Sequence[int] = tuple(tensor.shape.dims)
+    if min(shape, default=0) < 0 or len(tensor.data) != math.prod(shape) * dtype.itemsize:
+        raise RuntimeError(
+            f"output {name} of the reply has {len(tensor.data)} bytes, which is not shape {list(shape)} of {dtype.name}"
+        )
+    return np.frombuffer(tensor.data, dtype).reshape(shape)
