@@ -73,7 +73,8 @@ class Client:
     """Calls one method of one servable.
 
     Client("127.0.0.1:5500", "add", "add_common") or, as in 1.2, Client("127.0.0.1", 5500, "add", "add_common").
-    The address may be "unix:PATH". version_number 0 asks for the newest version. Use it in a `with` statement, or close() it.
+    The address may be "unix:PATH". version_number 0 asks for the newest version. Use it in a `with` statement, or
+    close() it.
 
     Raises RuntimeError for arguments that cannot be.
     """

@@ -25,9 +25,7 @@ _NUMBERS = {
         ("float64", pb.MS_FLOAT64),
     )
 }
-_DTYPES: dict[int, "np.dtype[Any]"] = {
-    number: np.dtype(name).newbyteorder("<") for name, number in _NUMBERS.items()
-}
+_DTYPES: dict[int, "np.dtype[Any]"] = {number: np.dtype(name).newbyteorder("<") for name, number in _NUMBERS.items()}
 
 
 def fill_request(request: pb.PredictRequest, instances: Any) -> None:
@@ -41,7 +39,7 @@ def fill_request(request: pb.PredictRequest, instances: Any) -> None:
 
 
 def read_reply(reply: pb.PredictReply) -> list[dict[str, Any]] | dict[str, Any]:
-    """A result or an error for each instance; one {"error": text} when the whole request failed. Raises RuntimeError."""
+    """A result or an error for each instance; one {"error": text} if the whole request failed. Raises RuntimeError."""
     errors = reply.error_msg
     if len(errors) == 1 and errors[0].error_code:
         return _error(errors[0])
@@ -76,7 +74,7 @@ def _fill_tensor(tensor: pb.Tensor, value: Any) -> None:
         raise RuntimeError(f"Unknown data type {array.dtype.name}")
     tensor.shape.dims.extend(array.shape)
     tensor.shape.SetInParent()
-    tensor.dtype = number  # type: ignore[assignment]
+    tensor.dtype = number
     tensor.data = array.astype(_DTYPES[number], copy=False).tobytes()  # little-endian, in C order
 
 

@@ -6,7 +6,7 @@ replaced by the number of the frame that holds it. Nothing is unpickled: a dtype
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import msgpack
 
@@ -55,7 +55,7 @@ def encode(message: Message) -> list[Buffer]:
     kind, pack, _ = _FORMS[type(message)]
     buffers: list[Buffer] = []
     fields = pack(message, buffers)
-    return [cast(bytes, msgpack.packb([PROTOCOL_VERSION, kind, fields])), *buffers]
+    return [msgpack.packb([PROTOCOL_VERSION, kind, fields]), *buffers]
 
 
 def decode(frames: Sequence[Buffer]) -> Message:

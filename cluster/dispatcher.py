@@ -1,4 +1,4 @@
-"""The master's mind: `handle(event, now)` gives the actions to carry out. It owns every admitted request until it is answered.
+"""The master's mind: `handle(event, now)` gives the actions to carry out. It owns each request until it is answered.
 
 Each request is answered exactly once. A batch that a replica was sent stays in that replica's table until it is
 answered or the replica is lost; then its instances go back to the front of their queue and run elsewhere, and an answer

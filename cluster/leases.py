@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 
 class Leases:
-    """Each holder keeps its place for `seconds` after it was last heard of. Every operation costs the same for any number."""
+    """Each holder keeps its place for `seconds` after it was last heard of. More holders cost no more time."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

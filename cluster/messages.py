@@ -14,7 +14,7 @@ from mindspore_serving.cluster.tensors import Column
 
 @dataclass(frozen=True, slots=True)
 class MethodSpec:
-    """What a client calls: the names of its inputs and outputs, in order, and how many instances are worth sending at once."""
+    """What a client calls: its inputs and outputs, in order, and how many instances are worth sending at once."""
 
     name: str
     inputs: tuple[str, ...]
@@ -46,7 +46,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class BatchDone:
-    """A batch's results: one column per output over the instances that succeeded, in order; the others have a failure."""
+    """A batch's results: a column per output over the instances that succeeded, in order; a failure for the others."""
 
     batch_id: int
     columns: tuple[Column, ...]

@@ -48,7 +48,7 @@ class Replica:
 
 
 class Route:
-    """One version of one servable: its methods, and the replicas that serve it. Outlives them, to be told from unknown."""
+    """One version of one servable: its methods and replicas. Outlives them, to be told from an unknown one."""
 
     def __init__(self, servable: str, version: int) -> None:
         self.servable = servable
@@ -120,7 +120,7 @@ class Registry:
     def resolve(self, servable: str, version: int, method: str) -> tuple[Route, MethodSpec]:
         """Where a request goes. Version 0 asks for the newest version that has a ready replica.
 
-        Raises RequestRefused with the texts of MindSpore Serving 2.0.2 (servable and version are looked up before the method).
+        Raises RequestRefused with the texts of MindSpore Serving 2.0.2, which looks for servable and version first.
         """
         versions = self._versions.get(servable, {})
         if version:

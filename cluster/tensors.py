@@ -1,4 +1,4 @@
-"""Tensors as the cluster carries them: a dtype, a shape and raw bytes. Needs no numpy: the master only joins and slices.
+"""Tensors as the cluster carries them: a dtype, a shape, raw bytes. Needs no numpy: the master only joins and slices.
 
 An instance is one value per input; a batch is columnar: per input one Column, stacked when the instances agree.
 """

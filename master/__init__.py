@@ -1,4 +1,4 @@
-"""The front desk: the doors that clients knock at, the ROUTER socket that workers connect to, the clock, waiting callers.
+"""The front desk: the doors for clients, the ROUTER socket that workers connect to, the clock, waiting callers.
 
 In reading order:
     config         every setting, with its default

@@ -30,7 +30,7 @@ SendToWorker = Callable[[str, FromMaster], bool]
 
 
 class FrontDesk:
-    """One dispatcher and its callers, in one event loop. `send` puts a message on its way and says whether that worked."""
+    """One dispatcher and its callers, in one event loop. `send` puts a message on its way, and says if that worked."""
 
     def __init__(self, limits: Limits, send: SendToWorker) -> None:
         self._dispatcher = Dispatcher(limits)
@@ -63,7 +63,8 @@ class FrontDesk:
         if not self._arrivals:
             self._loop.call_soon(self._hand_in)
         self._arrivals.append(Arrival(request_id, asked_version, route, method, instances, nbytes, deadline))
-        caller = self._callers[request_id] = self._loop.create_future()
+        caller: asyncio.Future[Answer] = self._loop.create_future()
+        self._callers[request_id] = caller
         self._all_answered.clear()
         try:
             return await caller

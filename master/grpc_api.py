@@ -21,7 +21,7 @@ UnaryHandler = Callable[[bytes, float | None], Awaitable[bytes]]
 
 
 class GrpcDoor:
-    """One listening gRPC port. Application errors travel inside replies; the gRPC status tells of the transport alone."""
+    """One listening gRPC port. Application errors travel inside replies; the status tells of the transport alone."""
 
     def __init__(self, table: Mapping[str, Mapping[str, UnaryHandler]], max_message_mb: int) -> None:
         self._draining = False
@@ -33,7 +33,7 @@ class GrpcDoor:
             ]
         )
         for service, methods in table.items():
-            handlers = {
+            handlers: dict[str, Any] = {
                 name: grpc.unary_unary_rpc_method_handler(self._guarded(handler)) for name, handler in methods.items()
             }
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))

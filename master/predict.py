@@ -1,4 +1,4 @@
-"""MSService/Predict: a request's bytes in, a reply's bytes out. Every fault of a request is an answer, not a gRPC status."""
+"""MSService/Predict: a request's bytes in, a reply's bytes out. A request's fault is an answer, not a gRPC status."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The life of a master: open the doors, serve, drain, stop. Everything runs in one event loop, without threads of its own."""
+"""The life of a master: open the doors, serve, drain, stop. One event loop, no threads of its own."""
 
 import logging
 import uuid
@@ -38,7 +38,7 @@ class MasterServer:
         return real
 
     def bind_grpc(self, address: Address, max_message_mb: int) -> Address:
-        """Takes the port, so that a busy one is found out early; clients are served after start_grpc(). Raises SetupError."""
+        """Takes the port, so that a busy one is found early; start_grpc() serves clients. Raises SetupError."""
         if self._grpc_door is not None:
             raise SetupError("Serving Error: Serving gRPC server is already running")
         door = GrpcDoor({"mindspore.serving.proto.MSService": {"Predict": self._predict}}, max_message_mb)

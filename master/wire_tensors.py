@@ -1,4 +1,4 @@
-"""Protobuf tensors <-> the cluster's values. The texts are those of MindSpore Serving 2.0.2 (shared by both generations' clients)."""
+"""Protobuf tensors <-> the cluster's values. The texts of refusals are those of MindSpore Serving 2.0.2."""
 
 import math
 from collections.abc import Sequence

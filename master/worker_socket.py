@@ -48,8 +48,8 @@ class WorkerSocket:
         ):
             self._socket.setsockopt(option, value)
         self._monitor = self._socket.get_monitor_socket(zmq.Event.DISCONNECTED)
-        self._loop.add_reader(self._socket.getsockopt(zmq.FD), self._read)
-        self._loop.add_reader(self._monitor.getsockopt(zmq.FD), self._read_monitor)
+        self._loop.add_reader(self._socket.fileno(), self._read)
+        self._loop.add_reader(self._monitor.fileno(), self._read_monitor)
 
     def bind(self, address: Address) -> Address:
         """Listens on a TCP address; port 0 chooses a free one. Returns the real address. Raises SetupError."""
@@ -71,8 +71,8 @@ class WorkerSocket:
         return self._send(worker_id.encode("latin-1"), message)
 
     def close(self) -> None:
-        self._loop.remove_reader(self._socket.getsockopt(zmq.FD))
-        self._loop.remove_reader(self._monitor.getsockopt(zmq.FD))
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_reader(self._monitor.fileno())
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
@@ -94,7 +94,7 @@ class WorkerSocket:
 
     def _read_soon(self) -> None:
         # The FD tells only of changes, and any call on the socket may have swallowed one.
-        if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if cast(int, self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon(self._read)
 
     def _read(self) -> None:
@@ -122,7 +122,7 @@ class WorkerSocket:
 
     def _read_monitor(self) -> None:
         dropped = False
-        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while self._monitor.poll(0):
             recv_monitor_message(self._monitor)
             dropped = True
         if dropped:

@@ -1,4 +1,4 @@
-"""The start calls of MindSpore Serving 1.2, for its scripts: each returns at once, and the process lives until it is signalled.
+"""The start calls of MindSpore Serving 1.2: each returns at once, and the process lives until it is signalled.
 
 `mindspore_serving.master` and `mindspore_serving.worker` offer these names. They are calls without an object, so the
 process's one deployment is kept here; nothing else in the project has such a state.

@@ -1,4 +1,4 @@
-"""The cluster's columns <-> numpy arrays, by msgpack-numpy's own coding; and what a stage's function sees and returns."""
+"""The cluster's columns <-> numpy arrays, in msgpack-numpy's coding; and what a stage's function sees and returns."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
@@ -43,7 +43,7 @@ def from_column(column: Column) -> Values:
     return [_to_array(value) if isinstance(value, Tensor) else value for value in column]
 
 
-def to_column(values: Sequence[Value]) -> Column:
+def to_column(values: Array | Sequence[Value]) -> Column:
     """One output of the instances that succeeded, stacked when they agree. `values` may be a stacked array itself."""
     if isinstance(values, np.ndarray):
         return Stacked(*_to_wire(values))

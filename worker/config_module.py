@@ -1,4 +1,4 @@
-"""Runs a servable_config.py and returns what it declared; whatever it raises becomes one line with its file and line."""
+"""Runs a servable_config.py and returns what it declared; what it raises becomes one line with its file and line."""
 
 import importlib.util
 import sys
@@ -39,7 +39,8 @@ def _import(folder: Path, name: str) -> None:
     if str(folder.parent) not in sys.path:
         sys.path.append(str(folder.parent))  # last: a servable must not hide an installed package
     spec = importlib.util.spec_from_file_location(f"{package}.servable_config", folder / CONFIG_FILE)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
@@ -65,7 +66,7 @@ def _is_foreign(folder: Path, name: str) -> bool:
     if name in sys.stdlib_module_names:
         return True
     known = sys.modules.get(name)
-    if known is not None and (known.__file__ if hasattr(known, "__file__") else None):
+    if getattr(known, "__file__", None):
         return True  # a real package or module, not one made here
     try:
         spec = importlib.util.find_spec(name) if known is None else None

@@ -1,7 +1,7 @@
 """What a servable_config.py said, as data: models, and methods as stages that pass values on.
 
-A Collector takes it down while the file runs; it is found through a context variable, so that the authoring API needs no
-state of its own.
+A Collector takes it down while the file runs; it is found through a context variable, so that the authoring API needs
+no state of its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping

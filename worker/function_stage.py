@@ -1,4 +1,4 @@
-"""Runs instances through a user's function. Whatever it raises or returns concerns its own instances, and never the worker."""
+"""Runs instances through a user's function. What it raises or returns concerns its own instances, never the worker."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class FunctionStage:
             return self._failure(error)
 
     def _run_batch(self, instances: Sequence[tuple[Any, ...]]) -> list[Outcome]:
-        """Results may be returned or yielded. Where a generator raises, that instance fails and the rest starts anew."""
+        """Results are returned or yielded. Where a generator raises, that instance fails and the rest starts anew."""
         outcomes: list[Outcome] = []
         while len(outcomes) < len(instances):
             rest = tuple(instances[len(outcomes) :])

@@ -1,5 +1,6 @@
 """The worker's connection to one master: a thread that owns a DEALER socket and drives a Session with real time."""
 
+import contextlib
 import logging
 import queue
 import socket
@@ -134,15 +135,13 @@ class Link(threading.Thread):
                 self._handle(dealer, MessageArrived(message))
 
     def _read_monitor(self, dealer: "zmq.Socket[bytes]", monitor: "zmq.Socket[bytes]") -> None:
-        while monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while monitor.poll(0):
             event = recv_monitor_message(monitor)["event"]
             self._handle(dealer, LinkLost() if event == zmq.Event.DISCONNECTED else LinkMade())
 
     def _read_inbox(self, dealer: "zmq.Socket[bytes]") -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             self._alarm.recv(4096)
-        except BlockingIOError:
-            pass
         while not self._inbox.empty():
             self._handle(dealer, self._inbox.get())
 
@@ -176,10 +175,8 @@ class Link(threading.Thread):
 
     def _post(self, event: Event) -> None:
         self._inbox.put(event)
-        try:
+        with contextlib.suppress(OSError):  # full: it is being woken already; closed: nobody is left to tell
             self._waker.send(b"\0")
-        except (BlockingIOError, OSError):
-            pass  # full: the thread is being woken already; closed: nobody is left to tell
 
     def _blame(self, error: FrameError) -> None:
         if not self._blamed or isinstance(error, VersionMismatch):

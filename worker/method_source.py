@@ -1,4 +1,4 @@
-"""How many results a method's body unpacks from each old-style call: `x1, x2 = register.call_preprocess(f, x1, x2)` is two.
+"""How many results a method unpacks from each old-style call: `x1, x2 = register.call_preprocess(f, x1, x2)` is two.
 
 The old calls do not say it, and a placeholder must know it to be unpacked, so it is read from the method's source, as
 MindSpore Serving did: the body must be plain assignments and a return.
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def count_results(function: Callable[..., Any], calls: Container[str], returned: int) -> dict[str, int]:
-    """For each of `calls` in the body, the number of results it is assigned to (or `returned`, in the return statement).
+    """For each of `calls` in the body, how many results it is assigned to (`returned`, in the return statement).
 
     Empty when there are conditions or loops, or no source: then none of these calls can be used.
     """

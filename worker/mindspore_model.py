@@ -76,7 +76,7 @@ class LoadedModel:
         return [result.asnumpy() for result in (results if isinstance(results, tuple | list) else (results,))]
 
     def _warm_up(self) -> tuple[int, float]:
-        """The first call of a shape compiles: here, and not while a client waits. Returns outputs and seconds of a call."""
+        """The first call of a shape compiles: not while a client waits. Returns outputs, and seconds of a call."""
         zeros = [np.zeros([1 if size == DYNAMIC else size for size in spec.shape], spec.dtype) for spec in self.inputs]
         try:
             results = self.run(zeros)
@@ -86,8 +86,8 @@ class LoadedModel:
         for index, result in enumerate(results):
             if rows is not None and (result.ndim == 0 or result.shape[0] != rows):
                 raise ServableError(
-                    f"model file '{self.path}': output {index} has shape {list(result.shape)}, whose first dimension is "
-                    f"not the batch size {rows}: declare the model with with_batch_dim=False"
+                    f"model file '{self.path}': output {index} has shape {list(result.shape)}, which does not start "
+                    f"with the batch size {rows}: declare the model with with_batch_dim=False"
                 )
         start = time.perf_counter()
         self.run(zeros)
@@ -163,8 +163,8 @@ def _read_inputs(path: Path, model: Model) -> tuple[InputSpec, ...]:
         shape = tuple(tensor.dims)
         if batched and not shape:
             raise ServableError(
-                f"model file '{path}': input {index} '{name}' is a scalar and has no batch dimension: declare the model "
-                "with with_batch_dim=False, or name the input in without_batch_dim_inputs"
+                f"model file '{path}': input {index} '{name}' is a scalar and has no batch dimension: "
+                "declare the model with with_batch_dim=False, or name the input in without_batch_dim_inputs"
             )
         if batched and (shape[0] == 0 or shape[0] < DYNAMIC):
             raise ServableError(f"model file '{path}': input {index} '{name}' has the batch size {shape[0]}")

@@ -1,4 +1,4 @@
-"""Runs instances through a model: checks each, groups those that may share a call, pads a fixed batch, splits the results."""
+"""Runs instances through a model: checks each, groups those that may share a call, pads a batch, splits results."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol

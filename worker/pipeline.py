@@ -10,7 +10,8 @@ from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.worker.arrays import Array, Value, Values, for_function, from_column, to_column
 from mindspore_serving.worker.declarations import Method, Model, Stage
 from mindspore_serving.worker.function_stage import FunctionStage
-from mindspore_serving.worker.model_stage import Outcome, Runnable, first_line, run_each, run_stacked
+from mindspore_serving.worker.mindspore_model import first_line
+from mindspore_serving.worker.model_stage import Outcome, Runnable, run_each, run_stacked
 
 logger = logging.getLogger("mindspore_serving.worker")
 

@@ -31,7 +31,7 @@ class _StoppedWhileLoading(BaseException):
 
 
 def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
-    """Serves until a signal comes or the master refuses. Returns the exit code; the reason of a failure is the last line.
+    """Serves until a signal comes or the master refuses. Returns the exit code; a failure's reason is the last line.
 
     `notify` tells a service manager how far we are (sd_notify's words).
     """

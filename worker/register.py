@@ -1,8 +1,8 @@
-"""What a servable_config.py says: the authoring API of both generations of MindSpore Serving. All refusals are RuntimeErrors.
+"""What a servable_config.py says: the authoring API of both generations. All refusals are RuntimeErrors.
 
-1.2: declare_servable, register_method, call_preprocess, call_preprocess_pipeline, call_servable, call_postprocess,
-call_postprocess_pipeline. 2.x: declare_model and add_stage instead. A method's function runs once, while the servable is
-loaded, with placeholders; what it calls becomes the method's stages.
+1.2: declare_servable, register_method, call_preprocess, call_preprocess_pipeline, call_servable, call_postprocess and
+call_postprocess_pipeline. 2.x: declare_model and add_stage instead. A method's function runs
+once, while the servable is loaded, with placeholders; what it calls becomes the method's stages.
 """
 
 import inspect
@@ -288,7 +288,8 @@ def _check_function(
     known = collector.functions.setdefault(function, (inputs, outputs, batched))
     if known[2] != batched:
         raise ServableError(
-            f"function {name}: parameter 'batch_size' in multiple 'add_stage' should be enabled or disabled consistently"
+            f"function {name}: parameter 'batch_size' in multiple 'add_stage' should be enabled or disabled "
+            "consistently"
         )
     for what, given, last in (("inputs", inputs, known[0]), ("outputs", outputs, known[1])):
         if given != last:

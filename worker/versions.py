@@ -11,9 +11,7 @@ _VERSION = re.compile("[1-9][0-9]{0,8}")  # ASCII digits; nine of them are more 
 def find_versions(folder: Path) -> list[int]:
     """The versions in a servable's folder, in order."""
     return (
-        sorted(
-            int(entry.name) for entry in folder.iterdir() if _VERSION.fullmatch(entry.name) and entry.is_dir()
-        )
+        sorted(int(entry.name) for entry in folder.iterdir() if _VERSION.fullmatch(entry.name) and entry.is_dir())
         if folder.is_dir()
         else []
     )

@@ -1,4 +1,4 @@
-"""One loaded servable and its link to a master, in whichever process: a worker's own, a start script's, or the master's."""
+"""One loaded servable and its link to a master, in a worker's process, a start script's, or the master's own."""
 
 import os
 import secrets
@@ -50,7 +50,7 @@ class Worker:
         on_registered: Callable[[], None],
         on_closed: Callable[[], None],
     ) -> None:
-        """Registers at the master behind this ZeroMQ endpoint, trying until it is there. Both calls come from the link's thread.
+        """Registers at the master at this endpoint, trying until it is there. They call back from the link's thread.
 
         After on_closed, `refusal` is the master's reason if it would not have this worker.
         """

@@ -1,4 +1,4 @@
-"""Calls both methods of the servable `add`: client.py [HOST:PORT] (default: 127.0.0.1:5500). Exit code 1 if a sum is wrong."""
+"""Calls both methods of `add`: client.py [HOST:PORT], by default 127.0.0.1:5500. Exit code 1: a wrong sum."""
 
 import sys
 
@@ -18,7 +18,7 @@ def main(address: str) -> int:
     expected = [2, 4, 6, 2]
     got = [*three, *one] if isinstance(three, list) and isinstance(one, list) else []
     right = len(got) == len(expected) and all(
-        "y" in result and np.array_equal(result["y"], ones * n) for result, n in zip(got, expected)
+        "y" in result and np.array_equal(result["y"], ones * n) for result, n in zip(got, expected, strict=True)
     )
     return 0 if right else 1
 

@@ -1,6 +1,6 @@
 """The whole job in one command: export, one master, two workers, a client, and everything shut down again.
 
-Exit code 0 only when every result was right, every process ended by itself with exit code 0, and nothing is left running.
+Exit code 0 only when every result was right, every process ended by itself with exit code 0, and nothing is left.
 """
 
 import signal

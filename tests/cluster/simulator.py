@@ -4,6 +4,7 @@ Nothing here sleeps or reads a clock: the world jumps from event to event, and t
 Every message goes through the codec on its way. A run is a function of its seed.
 """
 
+import functools
 import heapq
 import itertools
 import random
@@ -82,7 +83,7 @@ class SimWorker:
         self.handle(worker_side.Tick())
 
     def connect(self) -> None:
-        if self.alive and self.session.state is not SessionState.CLOSED:
+        if self.alive and self.connection is None and self.session.state is not SessionState.CLOSED:
             self.connection = Connection(self.world, self)
             self.handle(worker_side.LinkMade())
 
@@ -119,9 +120,11 @@ class SimWorker:
         wakeup = self.session.next_wakeup()
         if wakeup is not None:
             # Only the latest alarm counts, as with a poll() time-out.
-            self.world.at(
-                max(wakeup, self.world.now), lambda: mine == self._wakeups and self.handle(worker_side.Tick())
-            )
+            self.world.at(max(wakeup, self.world.now), lambda: self._ring(mine))
+
+    def _ring(self, mine: int) -> None:
+        if mine == self._wakeups:
+            self.handle(worker_side.Tick())
 
     def _run(self, batch: RunBatch, registration: int) -> None:
         start = max(self.world.now, self._busy_until)
@@ -169,13 +172,18 @@ class Connection:
                 worker.connection = None
             self.world.later(0.05, lambda: self.world.connection_dropped(self))
             self.world.later(0.05, lambda: worker.handle(worker_side.LinkLost()))
-            self.world.later(0.3, lambda: worker.connection is None and worker.connect())
+            self.world.later(0.3, worker.connect)
 
     def _carry(self, message: Message, to: str, deliver: Callable[[SimWorker, Message], None]) -> None:
         frames = [bytes(frame) for frame in encode(message)]
         moment = max(self.world.now + self.world.random.uniform(0.0001, 0.02), self._clear_at[to])
         self._clear_at[to] = moment
-        self.world.at(moment, lambda: self.up and deliver(self.worker, decode(frames)))
+
+        def arrive() -> None:
+            if self.up:
+                deliver(self.worker, decode(frames))
+
+        self.world.at(moment, arrive)
 
 
 class World:
@@ -257,12 +265,12 @@ class World:
         plan, chance = self.plan, self.random
         for index in range(plan.workers):
             version = 1 + index % plan.versions
-            self.at(chance.uniform(0, 1), lambda v=version: self.join(v))
+            self.at(chance.uniform(0, 1), functools.partial(self.join, version))
         moments = sorted(chance.uniform(0.5, plan.duration) for _ in range(plan.requests))
         special = [POISON] * plan.poisons + [BAD] * plan.bad
         for moment in moments:
             extra = special.pop() if special and moment > 2.0 else None  # when there is somebody to run it
-            self.at(moment, lambda e=extra: self.ask(e))
+            self.at(moment, functools.partial(self.ask, extra))
         for count, fault in (
             (plan.crashes, self.crash),
             (plan.freezes, self.freeze),

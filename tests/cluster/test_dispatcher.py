@@ -207,7 +207,9 @@ def test_an_instance_that_outlives_its_attempts_fails_with_a_reason() -> None:
         ((loser, _),) = [(to, m) for to, m in master.sent if isinstance(m, RunBatch)]
         master.sent.clear()
         master.feed(PeerUnreachable(loser))
-    (failure,) = master.answers[request]  # type: ignore[misc, attr-defined]
+    results = master.answers[request]
+    assert isinstance(results, list)
+    (failure,) = results
     assert failure.code == Code.SYSTEM_ERROR and "the worker died 3 times" in failure.text
 
 

@@ -1,5 +1,6 @@
 """Hundreds of seeded runs of a whole cluster in virtual time: every request is answered exactly once, and rightly."""
 
+import functools
 import random
 
 import pytest
@@ -41,6 +42,10 @@ def test_every_request_is_answered_once_and_rightly_under_any_faults(hundred: in
         run(seed, some_plan(seed))
 
 
+def last_worker_dies(world: World) -> None:
+    world.workers[-1].die()
+
+
 def test_a_seed_replays_identically() -> None:
     for seed in range(20):
         assert run(seed, some_plan(seed)).story == run(seed, some_plan(seed)).story
@@ -51,7 +56,7 @@ def test_while_one_replica_lives_no_caller_sees_an_error() -> None:
         world = World(seed, Plan(workers=2, requests=80))
         # The second worker dies again and again; the first one never does.
         for moment in (4.0, 8.0, 12.0):
-            world.at(moment, lambda world=world: world.workers[-1].die())
+            world.at(moment, functools.partial(last_worker_dies, world))
         world.run()
         check(world)
         late = [caller for caller in world.callers.values() if caller.arrived_at > 2.0]
