@@ -235,7 +235,8 @@ class Session:
         if self.state is SessionState.CLOSED:
             return
         if self._give_up_at is not None and now >= self._give_up_at:
-            self._report("warning", f"{len(self._open)} batches were still open when the time to drain was over")
+            if self._open:
+                self._report("warning", f"{len(self._open)} batches were still open when the time to drain was over")
             self._say(Goodbye(), now)
             self.state = SessionState.CLOSED
             self._actions.append(Close())

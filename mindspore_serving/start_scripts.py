@@ -6,11 +6,9 @@ process's one deployment is kept here; nothing else in the project has such a st
 
 import asyncio
 import logging
-import signal
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 import zmq
@@ -21,6 +19,7 @@ from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.server import MasterServer
+from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 
@@ -112,7 +111,7 @@ class _Deployment:
         self._master: _MasterThread | None = None
         self._worker: _ScriptWorker | None = None
         self._has_servable = False
-        self._old_handlers: dict[int, Any] = {}
+        self._pipe: SignalPipe | None = None
 
     def master(self) -> _MasterThread:
         with self._lock:
@@ -154,24 +153,21 @@ class _Deployment:
             self._forget_signals()
 
     def _listen_to_signals(self) -> None:
-        if self._old_handlers or threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._old_handlers[number] = signal.signal(number, self._on_signal)
+        if self._pipe is None and threading.current_thread() is threading.main_thread():
+            self._pipe = SignalPipe()
+            threading.Thread(target=self._stop_on_signal, args=(self._pipe,), name="signals", daemon=True).start()
 
     def _forget_signals(self) -> None:
-        if self._master is None and self._worker is None and threading.current_thread() is threading.main_thread():
-            for number, handler in self._old_handlers.items():
-                signal.signal(number, handler)
-            self._old_handlers.clear()
+        running = self._master is not None or self._worker is not None
+        if self._pipe is not None and not running and threading.current_thread() is threading.main_thread():
+            pipe, self._pipe = self._pipe, None
+            pipe.post()
+            pipe.close()
 
-    def _on_signal(self, _signal: int, _frame: FrameType | None) -> None:
-        # In a thread: the handler interrupts the main thread anywhere, a start call included.
-        threading.Thread(target=self._stop_all, name="stop").start()
-
-    def _stop_all(self) -> None:
-        self.stop_worker()
-        self.stop_master()
+    def _stop_on_signal(self, pipe: SignalPipe) -> None:
+        if pipe.wait() != NEWS:
+            self.stop_worker()
+            self.stop_master()
 
 
 _deployment = _Deployment()

@@ -5,6 +5,7 @@ In reading order:
     process           the life of a worker process
     worker            one loaded servable and its link to a master
     link              the DEALER socket's thread
+    signal_pipe       SIGTERM and SIGINT, for a main thread that waits
     register          what a servable_config.py says: the authoring API
     declarations      what it said, as data
     loading           from a folder to a Servable
