@@ -1,0 +1,27 @@
+"""What several folders of tests need: real processes, and a servable that is exported once."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT, Processes, processes
+
+
+@pytest.fixture
+def run() -> Iterator[Processes]:
+    """Starts processes, and leaves none behind."""
+    with processes() as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def servables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of servables: examples/add, exported by MindSpore, and the tests' own faulty ones."""
+    folder = tmp_path_factory.mktemp("servables")
+    shutil.copytree(ROOT / "examples" / "add", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("1"))
+    subprocess.run([sys.executable, str(folder / "export_model.py")], check=True, capture_output=True)
+    return folder

@@ -1,0 +1,112 @@
+"""The systemd units: clean for systemd-analyze, and their command lines really serve and say so on a notify socket."""
+
+import configparser
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mindspore_serving import systemd
+from tests.processes import READY_SECONDS, ROOT, Process, Processes, free_port
+
+UNITS = ROOT / "deploy" / "systemd"
+MASTER = UNITS / "mindspore-serving-master.service"
+WORKER = UNITS / "mindspore-serving-worker@.service"
+INSTALLED_PYTHON = "/opt/mindspore-serving/venv/bin/python"
+
+
+def settings(file: Path) -> dict[str, str]:
+    """An environment file as systemd reads it."""
+    lines = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def exec_start(unit: Path, environment: dict[str, str]) -> list[str]:
+    """The ExecStart line as written, its variables filled in, after the interpreter's path."""
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(unit)
+    words = shlex.split(parser["Service"]["ExecStart"])
+    assert words[0] == INSTALLED_PYTHON
+    return [re.sub(r"\$\{(\w+)\}", lambda match: environment[match[1]], word) for word in words[1:]]
+
+
+class NotifySocket:
+    """What systemd gives to a service of Type=notify."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.path)
+        self._socket.settimeout(READY_SECONDS)
+
+    def next(self) -> str:
+        return self._socket.recv(1000).decode()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def start(run: Processes, unit: Path, environment: dict[str, str], tmp_path: Path) -> tuple[Process, NotifySocket]:
+    notified = NotifySocket(tmp_path / f"{unit.stem}.notify")
+    process = run.start(*exec_start(unit, environment), environment={"NOTIFY_SOCKET": notified.path})
+    return process, notified
+
+
+def test_the_units_commands_serve_and_notify(run: Processes, servables: Path, tmp_path: Path) -> None:
+    control = f"127.0.0.1:{free_port()}"
+    in_master = {**settings(UNITS / "master.env"), "GRPC": f"127.0.0.1:{free_port()}", "CTRL": control}
+    in_worker = {**settings(UNITS / "worker-add-0.env"), "DIRECTORY": str(servables), "MASTER": control}
+    worker, worker_says = start(run, WORKER, in_worker, tmp_path)
+    master, master_says = start(run, MASTER, in_master, tmp_path)
+    assert (master_says.next(), worker_says.next()) == ("READY=1", "READY=1")
+    worker.wait_for("registered at")
+    master.wait_for("Serving gRPC start success")
+    assert (worker.stop(), worker_says.next()) == (0, "STOPPING=1")
+    assert (master.stop(), master_says.next()) == (0, "STOPPING=1")
+    master_says.close()
+    worker_says.close()
+
+
+@pytest.mark.parametrize("unit, example", [(MASTER, "master.env"), (WORKER, "worker-add-0.env")])
+def test_the_environment_examples_hold_every_setting_of_the_command(unit: Path, example: str) -> None:
+    used = set(re.findall(r"\$\{(\w+)\}", unit.read_text()))
+    assert used == set(settings(UNITS / example))
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
+    for unit in (MASTER, WORKER):
+        # Only what must exist on this machine is put in place of what an installation brings.
+        text = unit.read_text().replace(INSTALLED_PYTHON, sys.executable)
+        (tmp_path / unit.name.replace("@", "@add-0")).write_text(text)
+    files = sorted(str(file) for file in tmp_path.iterdir())
+    environment = {**os.environ, "SYSTEMD_LOG_LEVEL": "warning"}
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *files], capture_output=True, text=True, env=environment, check=False
+    )
+    mine = [line for line in (verified.stdout + verified.stderr).splitlines() if "mindspore" in line]
+    assert mine == []
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    systemd.notify("READY=1")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
+    systemd.notify("READY=1")
+
+
+def test_an_abstract_socket_is_notified(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"mindspore-serving-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind("\0" + name)
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + name)
+        systemd.notify("READY=1")
+        assert listener.recv(100) == b"READY=1"
