@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -41,14 +42,13 @@ class GrpcDoor:
     def bind(self, address: Address) -> Address:
         """Takes the port; nobody is served before start(). Returns the real address. Raises SetupError."""
         try:
+            _try_to_bind(address)
             port = self._server.add_insecure_port(str(address))
-        except RuntimeError:
-            port = 0
-        if not port:
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise SetupError(
-                f"Serving gRPC server start failed, create server failed, address {address}: "
-                "the port is in use or the host is not an address of this machine"
-            )
+                f"Serving gRPC server start failed, create server failed, address {address}: {reason}"
+            ) from error
         return Address(address.host, port)
 
     async def start(self) -> None:
@@ -78,3 +78,11 @@ class GrpcDoor:
             raise AssertionError("abort raises")
 
         return call
+
+
+def _try_to_bind(address: Address) -> None:
+    """Raises the OSError that tells why an address cannot be had: gRPC only logs it."""
+    ((family, kind, protocol, _, resolved), *_) = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC does: the last owner may linger
+        probe.bind(resolved)

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar
@@ -49,9 +48,6 @@ def _read(setting: Setting, value: Any) -> Any:
 
 def set_up_logging(level: str) -> None:
     """Logs of ours to standard error, from this level on; standard output is for the lines that scripts wait for."""
-    os.environ.setdefault(
-        "GRPC_VERBOSITY", "NONE"
-    )  # what goes wrong in gRPC reaches us as an error, and our users from us
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
