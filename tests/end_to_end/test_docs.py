@@ -1,0 +1,81 @@
+"""Every command in the READMEs runs, as written but for ports and paths."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT, Processes, free_port
+
+
+def blocks(file: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", file.read_text(), flags=re.DOTALL)
+
+
+def readme_commands(servables: Path, ports: dict[str, str]) -> list[list[str]]:
+    """The README's Python commands, with the tests' interpreter, ports and exported servable."""
+    commands = []
+    for line in "".join(blocks(ROOT / "README.md", "bash")).splitlines():
+        if line.startswith(".venv/bin/python") and " pip " not in line:
+            for old, new in {**ports, "examples/add": str(servables)}.items():
+                line = line.replace(old, new)
+            commands.append(shlex.split(line)[1:])
+    return commands
+
+
+def test_the_readmes_commands_and_its_client_work(run: Processes, servables: Path) -> None:
+    ports = {"5500": str(free_port()), "6500": str(free_port())}
+    export, master, worker, client, in_one = readme_commands(servables, ports)
+    assert run.start(*export).wait() == 0
+    desk = run.start(*master)
+    desk.wait_for("Serving gRPC start success")
+    hand = run.start(*worker)
+    hand.wait_for("registered at")
+    assert run.start(*client).wait() == 0
+    (code,) = blocks(ROOT / "README.md", "python")
+    called = run.start("-c", code.replace("5500", ports["5500"]))
+    assert called.wait() == 0, called.output
+    assert "array([[3., 3.]" in called.output
+    assert (hand.stop(), desk.stop()) == (0, 0)
+    small = run.start(*in_one)
+    small.wait_for("Serving gRPC start success")
+    assert run.start(*client).wait() == 0
+    assert small.stop() == 0
+
+
+def test_the_readmes_make_targets_exist() -> None:
+    for line in "".join(blocks(ROOT / "README.md", "bash")).splitlines():
+        if line.startswith("make "):
+            subprocess.run(["make", "-n", *line.split()[1:]], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_every_setting_is_explained_by_help() -> None:
+    for module, words in (("master", "--grpc --ctrl --servable"), ("worker", "--servable --master --device --version")):
+        text = subprocess.run(
+            [sys.executable, "-m", module, "--help"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout
+        for word in words.split():
+            assert word in text
+
+
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md"])
+def test_every_link_and_path_leads_somewhere(file: str) -> None:
+    text = (ROOT / file).read_text()
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        assert ((ROOT / file).parent / link).exists(), link
+    for path in re.findall(r"`((?:cluster|master|worker|client|tests|deploy|examples|proto)/[\w./@-]*)`", text):
+        assert (ROOT / path).exists(), path
+    for source in re.findall(r"deploy/systemd/[\w.@-]*\w", text):
+        assert (ROOT / source).exists(), source
+
+
+def test_the_systemd_readme_installs_every_file_of_its_folder() -> None:
+    folder = ROOT / "deploy" / "systemd"
+    (block,) = blocks(folder / "README.md", "bash")
+    assert len(block.splitlines()) == 5
+    patterns = re.findall(r"deploy/systemd/(\S+)", block)
+    installed = {file for pattern in patterns for file in folder.glob(pattern)}
+    assert installed == set(folder.iterdir()) - {folder / "README.md"}
