@@ -45,6 +45,10 @@ from mindspore_serving.cluster.tensors import (
     to_column,
 )
 
+# Seconds after a dropped connection at which the transport is asked who is gone: it tells of the drop (ZeroMQ's I/O
+# thread) a moment before it refuses to send there (the socket).
+PROBE_SECONDS = (0.0, 0.01, 0.05, 0.25)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -159,6 +163,7 @@ class Dispatcher:
         self._requests: dict[int, Request] = {}
         self._enqueued_bytes = 0
         self._deadlines: list[tuple[float, int]] = []  # a heap; entries of answered requests are skipped
+        self._probe_at: list[float] = []
         self._last_batch_id = 0
         self._actions: list[Action] = []
         self._touched: dict[Route, None] = {}  # routes whose queue or replicas changed during this event
@@ -178,10 +183,7 @@ class Dispatcher:
         """When to call `handle(Tick(), now)` if nothing happens before; None: no need."""
         while self._deadlines and self._deadlines[0][1] not in self._requests:
             heapq.heappop(self._deadlines)
-        moments = [
-            self._deadlines[0][0] if self._deadlines else None,
-            self._leases.next_expiry(),
-        ]
+        moments = [self._leases.next_expiry(), *self._probe_at[:1], *(deadline for deadline, _ in self._deadlines[:1])]
         return min((moment for moment in moments if moment is not None), default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -200,8 +202,8 @@ class Dispatcher:
                 if replica := self._registry.get(worker_id):
                     self._lose(replica, "its connection is gone")
             case ConnectionDropped():
-                # Sending is the question: the transport refuses it for a peer that is gone, and names it.
-                self._actions += [Send(replica.id, Probe()) for replica in self._registry if replica.open]
+                self._probe_at = [now + seconds for seconds in PROBE_SECONDS]
+                self._probe(now)
             case Tick():
                 pass
         while self._touched:
@@ -292,6 +294,7 @@ class Dispatcher:
             self._answer(request, [result for result in request.results if result is not None])
 
     def _run_out(self, now: float) -> None:
+        self._probe(now)
         for worker_id in self._leases.expired(now):
             if replica := self._registry.get(worker_id):
                 self._lose(replica, "its lease ran out")
@@ -302,6 +305,13 @@ class Dispatcher:
                 self._answer(request, Failure(Code.FAILED, text))
 
     # --- workers
+
+    def _probe(self, now: float) -> None:
+        """Sending is the question: the transport refuses it for a peer that is gone, and so names it."""
+        due = [moment for moment in self._probe_at if moment <= now]
+        if due:
+            self._probe_at = self._probe_at[len(due) :]
+            self._actions += [Send(replica.id, Probe()) for replica in self._registry if replica.open]
 
     def _receive(self, worker_id: str, message: FromWorker, now: float) -> None:
         replica = self._registry.get(worker_id)

@@ -67,7 +67,7 @@ class GrpcDoor:
             if self._draining:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the master is stopping")
             try:
-                return await handler(body, context.time_remaining())
+                reply = await handler(body, context.time_remaining())
             except Unparsable as error:
                 await context.abort(grpc.StatusCode.INTERNAL, str(error))
             except (asyncio.CancelledError, grpc.aio.AbortError):
@@ -75,7 +75,11 @@ class GrpcDoor:
             except Exception:
                 logger.exception("a fault of the master's own")
                 await context.abort(grpc.StatusCode.INTERNAL, "internal error of the master: see its log")
-            raise AssertionError("abort raises")
+            remaining = context.time_remaining()
+            if remaining is not None and remaining <= 0:
+                # Both ends watch the deadline; whichever is first, the caller gets the same status.
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+            return reply
 
         return call
 

@@ -50,6 +50,7 @@ class WorkerSocket:
         self._monitor = self._socket.get_monitor_socket(zmq.Event.DISCONNECTED)
         self._loop.add_reader(self._socket.fileno(), self._read)
         self._loop.add_reader(self._monitor.fileno(), self._read_monitor)
+        self._read_monitor()  # the FD tells only of what comes after a first look
 
     def bind(self, address: Address) -> Address:
         """Listens on a TCP address; port 0 chooses a free one. Returns the real address. Raises SetupError."""
@@ -71,6 +72,9 @@ class WorkerSocket:
         return self._send(worker_id.encode("latin-1"), message)
 
     def close(self) -> None:
+        """May be called again."""
+        if self._socket.closed:
+            return
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_reader(self._monitor.fileno())
         self._socket.disable_monitor()
@@ -122,7 +126,7 @@ class WorkerSocket:
 
     def _read_monitor(self) -> None:
         dropped = False
-        while self._monitor.poll(0):
+        while not self._monitor.closed and self._monitor.poll(0):
             recv_monitor_message(self._monitor)
             dropped = True
         if dropped:

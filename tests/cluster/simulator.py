@@ -64,6 +64,7 @@ class Caller:
     arrived_at: float
     has_deadline: bool
     cancelled: bool = False
+    answered_at: float = 0.0
     answers: list[Sequence[Instance | Failure] | Failure] = field(default_factory=list)
 
 
@@ -239,6 +240,7 @@ class World:
                     case Answer(request_id, _, results):
                         self.note(f"request {request_id} answered")
                         self.callers[request_id].answers.append(results)
+                        self.callers[request_id].answered_at = self.now
                     case master_side.Report(_, text):
                         self.note(f"master: {text}")
         wakeup = self.dispatcher.next_wakeup()
@@ -255,9 +257,13 @@ class World:
         self.feed(master_side.MessageReceived(worker.name, message))
 
     def connection_dropped(self, connection: Connection) -> None:
+        """As ZeroMQ does: first the news that some connection is gone, a moment later sending there is refused."""
+        self.later(0.04, functools.partial(self._forget_connection, connection))
+        self.feed(master_side.ConnectionDropped())
+
+    def _forget_connection(self, connection: Connection) -> None:
         if self.connections.get(connection.worker.name) is connection:
             del self.connections[connection.worker.name]
-        self.feed(master_side.ConnectionDropped())
 
     # --- what happens
 

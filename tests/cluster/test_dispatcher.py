@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from mindspore_serving.cluster.dispatcher import (
+    PROBE_SECONDS,
     Action,
     Answer,
     Arrival,
@@ -174,6 +175,14 @@ def test_a_dropped_connection_makes_the_master_probe_those_with_open_batches(mas
     master.take("b")
     master.feed(ConnectionDropped())
     assert (master.take("a"), master.take("b")) == ([Probe()], [])
+    # Again a moment later: the transport may tell of the drop before it knows whose it was.
+    for seconds in PROBE_SECONDS[1:]:
+        wakeup = master.dispatcher.next_wakeup()
+        assert wakeup == 100.0 + seconds
+        master.now = wakeup
+        master.feed(Tick())
+        assert (master.take("a"), master.take("b")) == ([Probe()], [])
+    assert master.dispatcher.next_wakeup() == 103.0
 
 
 def test_an_instance_whose_worker_died_runs_alone_from_then_on(master: Master) -> None:

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.cluster.errors import Failure
 from tests.cluster.invariants import check
 from tests.cluster.simulator import POISON, Plan, World
@@ -61,6 +62,16 @@ def test_while_one_replica_lives_no_caller_sees_an_error() -> None:
         check(world)
         late = [caller for caller in world.callers.values() if caller.arrived_at > 2.0]
         assert late and not any(isinstance(caller.answers[0], Failure) for caller in late)
+
+
+def test_a_dead_workers_batch_moves_long_before_its_lease_runs_out() -> None:
+    for seed in range(SEEDS_PER_KIND):
+        world = World(seed, Plan(workers=2, requests=80, limits=Limits(lease_seconds=50.0)))
+        world.at(5.0, functools.partial(last_worker_dies, world))
+        world.run()
+        check(world)
+        slowest = max(caller.answered_at - caller.arrived_at for caller in world.callers.values() if caller.answers)
+        assert slowest < 20.0, "a caller waited for the lease"
 
 
 def test_an_instance_that_kills_workers_fails_alone_after_three_deaths() -> None:
