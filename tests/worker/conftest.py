@@ -1,0 +1,85 @@
+"""Servables for the worker's tests: models exported once, config files written by each test."""
+
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from mindspore_serving.cluster.messages import BatchDone, RunBatch
+from mindspore_serving.cluster.tensors import Column
+from mindspore_serving.worker.loading import load_servable
+from mindspore_serving.worker.servable import Servable
+from mindspore_serving.worker.work_thread import WorkThread
+
+WAIT_SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    exporter = Path(__file__).with_name("exported.py")
+    subprocess.run([sys.executable, str(exporter), str(folder)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mindspore_thread() -> Iterator[WorkThread]:
+    """One for all tests: MindSpore must never meet a second thread in a process."""
+    thread = WorkThread("MindSpore")
+    yield thread
+    thread.close()
+
+
+class Workshop:
+    """Writes servables and loads them."""
+
+    def __init__(self, folder: Path, models: Path, thread: WorkThread) -> None:
+        self.folder = folder
+        self._models = models
+        self._thread = thread
+        self._loaded: list[Servable] = []
+
+    def write(self, config: str, model: str | None = None, name: str = "mine") -> Path:
+        """A servable's folder; `model` is the exported model that becomes version 1."""
+        place = self.folder / name
+        place.mkdir(exist_ok=True)
+        if model is not None:
+            shutil.copytree(self._models / model / "1", place / "1", dirs_exist_ok=True)
+        header = "from mindspore_serving.server import register\n"
+        (place / "servable_config.py").write_text(header + textwrap.dedent(config))
+        return place
+
+    def load(self, name: str = "mine", version: int = 0, device_type: str = "CPU") -> Servable:
+        servable = load_servable(self.folder, name, version, device_type, 0, self._thread)
+        self._loaded.append(servable)
+        return servable
+
+    def make(self, config: str, model: str | None = None, name: str = "mine") -> Servable:
+        self.write(config, model, name)
+        return self.load(name)
+
+    def close(self) -> None:
+        for servable in self._loaded:
+            servable.close()
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, models: Path, mindspore_thread: WorkThread) -> Iterator[Workshop]:
+    shop = Workshop(tmp_path, models, mindspore_thread)
+    yield shop
+    shop.close()
+
+
+Run = Callable[..., BatchDone]
+
+
+def run(servable: Servable, method: str, count: int, *columns: Column) -> BatchDone:
+    """A batch's answer."""
+    future: Future[BatchDone] = Future()
+    servable.submit(RunBatch(1, method, count, columns), future.set_result)
+    return future.result(WAIT_SECONDS)

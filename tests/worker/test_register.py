@@ -1,0 +1,156 @@
+"""The authoring API: what it refuses, in which words, and where."""
+
+import pytest
+
+from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.worker import register
+from tests.worker.conftest import Workshop, run
+
+MODEL = 'model = register.declare_model("model.mindir", "MindIR")\n'
+METHOD = "@register.register_method(output_names=['y'])\n"
+OLD = "import numpy as np\nregister.declare_servable('model.mindir', 'MindIR', False)\n" + METHOD
+
+
+def one(line: str, parameters: str = "x") -> str:
+    return f"{MODEL}def f(x): return x\ndef g(x, y): return x\n{METHOD}def m({parameters}):\n    {line}\n"
+
+
+REFUSALS = [
+    ("", "There is no method registered for servable mine"),
+    (MODEL + MODEL, "model file 'model.mindir' has already been used"),
+    ("register.declare_model('m', 'ONNX')", "model format can only be OM, MindIR or MindIR_Lite, case ignored"),
+    ("register.declare_model('m', 'OM')", "format OM is made for another backend"),
+    ("register.declare_model(5, 'MindIR')", "Parameter 'model_file' should be str or tuple/list of str"),
+    ("register.declare_model('', 'MindIR')", "Parameter 'model_file' should not be empty str"),
+    ("register.declare_model(['a', 'b'], 'MindIR')", "several subgraph files"),
+    ("register.declare_model('m', 'MindIR', 1)", "Parameter 'with_batch_dim' should be bool"),
+    (
+        "register.declare_model('m', 'MindIR', without_batch_dim_inputs=-1)",
+        "The item value '-1' in parameter 'without_batch_dim_inputs' should be >= 0",
+    ),
+    ("register.declare_model('m', 'MindIR', without_batch_dim_inputs=[1, 1])", "should not be repeated"),
+    ("register.declare_model('m', 'MindIR', without_batch_dim_inputs='1')", "should be int or tuple/list of int"),
+    ("register.register_method(output_names=5)", "Parameter 'output_names' should be str or tuple/list of str"),
+    ("register.register_method(output_names=['y', 'y'])", "should not be repeated"),
+    (f"{METHOD}def m(*x): return x", "'m' input x cannot be VAR_POSITIONAL !"),
+    (f"{METHOD}def m(x): return x\n{METHOD}def m(x): return x", "Method m has been registered more than once."),
+    (f"{METHOD}def m(x): return x, x", "Method return output size 2 not match registered 1"),
+    (f"{METHOD}def m(x): return 5", "Each value returned is a placeholder for data and must come from"),
+    (one("return register.add_stage(f, 5, outputs_count=1)"), "Each value of parameter *args is a placeholder"),
+    (one("return register.add_stage(f, x, x, outputs_count=1)"), "args count 1 not match the count 2 registered"),
+    (one("return register.add_stage('argmax_cpp', x, outputs_count=1)"), "built-in functions do not exist here"),
+    (one("return register.add_stage(5, x, outputs_count=1)"), "Parameter 'stage' should be a function or a model"),
+    (one("return register.add_stage(f, x, outputs_count=0)"), "Parameter 'outputs_count' should be >= 1"),
+    (one("return register.add_stage(f, x, outputs_count=1, batch_size=-1)"), "Parameter 'batch_size' should be >= 0"),
+    (one("return register.add_stage(f, x, outputs_count=1, tag='')"), "Parameter 'tag' should not be empty str"),
+    (
+        one(
+            "y = register.add_stage(f, x, outputs_count=1)\n    return register.add_stage(f, y, outputs_count=1, batch_size=2)"
+        ),
+        "should be enabled or disabled consistently",
+    ),
+    (
+        one("y, z = register.add_stage(f, x, outputs_count=2)\n    return register.add_stage(f, y, outputs_count=1)"),
+        "Stage function 'mine.f' outputs count 1 not match last registered count 2",
+    ),
+    (f"{METHOD}def m(x):\n    y = register.call_servable(x)\n    return y", "There is no model declared"),
+    (
+        one("y = register.call_servable(x)\n    return y").replace(MODEL, MODEL + MODEL.replace("model.m", "b.m")),
+        "There are more than one servable declared when the interface 'call_servable' is used",
+    ),
+    (one("y = register.call_preprocess(f, x)\n    return y"), "Not find the invoke of 'call_servable'"),
+    (
+        one("y = register.call_servable(x, x)\n    y = register.call_servable(y, y)\n    return y"),
+        "call_servable should not be invoked more than once",
+    ),
+    (
+        one("y = register.call_servable(x, x)\n    y = register.call_preprocess(f, y)\n    return y"),
+        "call_preprocess should be invoked before call_servable",
+    ),
+    (
+        one("if True:\n        y = register.call_servable(x, x)\n    return y"),
+        "complex statements such as conditions and loops are not supported",
+    ),
+    (
+        one("y = register.call_servable(x, x)\n    return register.add_stage(f, y, outputs_count=1)"),
+        "add_stage and call_servable cannot be used together",
+    ),
+    (
+        one("y = register.add_stage(f, x, outputs_count=1)\n    y = register.call_servable(y, y)\n    return y"),
+        "add_stage and call_servable cannot be used together",
+    ),
+    ("register.add_stage(print, outputs_count=1)", "add_stage should be called inside a function decorated with"),
+]
+
+
+@pytest.mark.parametrize("config, text", REFUSALS)
+def test_a_mistake_is_refused_with_its_line(workshop: Workshop, config: str, text: str) -> None:
+    place = workshop.write("")
+    (place / "servable_config.py").write_text("from mindspore_serving.server import register\n" + config)
+    with pytest.raises(RuntimeError) as refused:
+        workshop.load()
+    assert text in str(refused.value)
+    assert str(refused.value).startswith(f"import mine.servable_config failed, {place}/servable_config.py")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "code, text",
+    [
+        ("x = 1\nraise ValueError('first\\nsecond')", ":2: ValueError: first second"),
+        ("def broken(:\n", ":1: SyntaxError: "),
+        ("raise SystemExit(0)", ":1: SystemExit: 0"),
+        ("import no_such_package", ":1: ModuleNotFoundError: No module named 'no_such_package'"),
+        ("from mine import helper", "helper.py:1: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_an_exception_of_the_users_code_is_named_with_its_place(workshop: Workshop, code: str, text: str) -> None:
+    place = workshop.write("")
+    (place / "helper.py").write_text("1 / 0\n")
+    (place / "servable_config.py").write_text(code)
+    with pytest.raises(ServableError) as refused:
+        workshop.load()
+    assert text in str(refused.value)
+
+
+def test_the_api_outside_of_a_load_says_how_to_use_it() -> None:
+    with pytest.raises(RuntimeError, match="python -m worker --servable FOLDER"):
+        register.declare_model("m", "MindIR")
+
+
+def test_methods_of_1_2_unpack_and_run(workshop: Workshop) -> None:
+    config = OLD + (
+        "def m(a, b):\n    a, b = register.call_preprocess(cast, a, b)\n    y = register.call_servable(a, b)\n"
+        "    y = register.call_postprocess_pipeline(text, y)\n    return y\n"
+    )
+    functions = (
+        "def cast(a, b): return a.astype('float32'), b.astype('float32')\n"
+        "def text(instances):\n    for (y,) in instances:\n        yield str(y.tolist())\n"
+    )
+    servable = workshop.make(functions + config, "fixed")
+    done = run(servable, "m", 1, ("no number",), ("none",))
+    assert done.failures[0].text.startswith("Call Preprocess Failed, method: 'm', stage index(begin with 1): 1")
+    assert servable.methods[0].inputs == ("a", "b")
+
+
+def test_a_config_may_import_its_siblings_and_be_called_like_any_module(workshop: Workshop) -> None:
+    for name in ("mine", "json", "numpy", "with-dash"):
+        place = workshop.write(
+            f"{METHOD}def echo(x): return x\nfrom .part import ANSWER\nassert ANSWER == 42", name=name
+        )
+        (place / "part.py").write_text("ANSWER = 42\n")
+        assert workshop.load(name).methods[0].name == "echo"
+    import json
+
+    assert json.loads("1") == 1
+
+
+def test_two_servables_of_one_name_in_one_process_stay_apart(workshop: Workshop) -> None:
+    servables = []
+    for answer in ("1", "2"):
+        place = workshop.write(
+            f"def f(x): return ANSWER\nfrom mine.part import ANSWER\n{METHOD}def m(x):\n    return register.add_stage(f, x, outputs_count=1)"
+        )
+        (place / "part.py").write_text(f"ANSWER = '{answer}'\n")
+        servables.append(workshop.load())
+    assert [run(servable, "m", 1, ("x",)).columns for servable in servables] == [(("1",),), (("2",),)]
