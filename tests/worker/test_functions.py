@@ -105,7 +105,10 @@ def test_batch_size_limits_what_a_function_sees(workshop: Workshop) -> None:
 
 
 def test_a_generator_that_raises_is_called_again_with_the_rest(workshop: Workshop) -> None:
-    function = "def f(xs):\n    for (x,) in xs:\n        if x == 2: raise ValueError('two')\n        yield (int(x), len(xs))[0]"
+    function = (
+        "def f(xs):\n    for (x,) in xs:\n        if x == 2: raise ValueError('two')\n"
+        "        yield (int(x), len(xs))[0]"
+    )
     done = go(workshop, function, ints(1, 2, 3, 2), ", batch_size=0")
     assert plain(done) == [1, 3]
     assert reasons(done) == {1: "two", 3: "two"}

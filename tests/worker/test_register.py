@@ -45,7 +45,8 @@ REFUSALS = [
     (one("return register.add_stage(f, x, outputs_count=1, tag='')"), "Parameter 'tag' should not be empty str"),
     (
         one(
-            "y = register.add_stage(f, x, outputs_count=1)\n    return register.add_stage(f, y, outputs_count=1, batch_size=2)"
+            "y = register.add_stage(f, x, outputs_count=1)\n"
+            "    return register.add_stage(f, y, outputs_count=1, batch_size=2)"
         ),
         "should be enabled or disabled consistently",
     ),
@@ -149,7 +150,8 @@ def test_two_servables_of_one_name_in_one_process_stay_apart(workshop: Workshop)
     servables = []
     for answer in ("1", "2"):
         place = workshop.write(
-            f"def f(x): return ANSWER\nfrom mine.part import ANSWER\n{METHOD}def m(x):\n    return register.add_stage(f, x, outputs_count=1)"
+            f"def f(x): return ANSWER\nfrom mine.part import ANSWER\n{METHOD}"
+            "def m(x):\n    return register.add_stage(f, x, outputs_count=1)"
         )
         (place / "part.py").write_text(f"ANSWER = '{answer}'\n")
         servables.append(workshop.load())
