@@ -1,77 +1,22 @@
 """`python -m master`: the process that clients and workers connect to, with servables of its own if asked."""
 
-import asyncio
-import os
-import signal
 import sys
 from collections.abc import Sequence
 
-import zmq
-
-from mindspore_serving.cluster.errors import ServingError
-from mindspore_serving.command_line import parse, set_up_logging
-from mindspore_serving.in_process import InProcessWorkers
+from mindspore_serving.command_line import run
 from mindspore_serving.master.config import MasterConfig
-from mindspore_serving.master.server import MasterServer
-from mindspore_serving.systemd import notify
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a master until it is told to stop. Returns the exit code."""
-    config = parse(
+    return run(
         MasterConfig,
         "python -m master",
         "The master of a MindSpore Serving cluster: clients and workers connect to it.",
         arguments,
+        process="mindspore_serving.master_process",
+        extra="master",
     )
-    set_up_logging(config.log_level)
-    try:
-        return asyncio.run(_serve(config))
-    except ServingError as error:
-        print(error, file=sys.stderr, flush=True)
-        return 1
-
-
-async def _serve(config: MasterConfig) -> int:
-    loop = asyncio.get_running_loop()
-    told_to_stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told_to_stop.set)
-    context = zmq.Context[zmq.Socket[bytes]]()
-    server = MasterServer(config.limits, context)
-    workers = InProcessWorkers(context, server.inproc_endpoint)
-    try:
-        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb)
-        if config.ctrl is not None:
-            server.open_control(config.ctrl)
-        await _load(config, workers, told_to_stop)
-        await server.start_grpc(grpc_address)
-        notify("READY=1")
-        await told_to_stop.wait()
-        notify("STOPPING=1")
-    finally:
-        await server.stop(config.drain_seconds)
-        await asyncio.to_thread(workers.close)
-        context.term()
-    return 0
-
-
-async def _load(config: MasterConfig, workers: InProcessWorkers, told_to_stop: asyncio.Event) -> None:
-    """Loads the servables of this process, in a thread, so that a signal is heard meanwhile."""
-    stop = asyncio.create_task(told_to_stop.wait())
-    for servable in config.servable:
-        loading = asyncio.create_task(
-            asyncio.to_thread(
-                workers.add, servable.path, version=0, device_type=config.device_type, device_id=servable.device_id
-            )
-        )
-        await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
-        if not loading.done():
-            # MindSpore may be in the middle of a compilation that nothing can interrupt.
-            print("Serving: stopped while loading", flush=True)
-            os._exit(0)
-        loading.result()
-    stop.cancel()
 
 
 if __name__ == "__main__":

@@ -2,20 +2,55 @@
 
 import argparse
 import dataclasses
+import importlib
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
-from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.cluster.errors import ServingError, SetupError
 from mindspore_serving.cluster.settings import Setting
+from mindspore_serving.systemd import notify
 
 Config = TypeVar("Config")
+
+
+class _Logged(Protocol):
+    @property
+    def log_level(self) -> str: ...
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def run(
+    config: type[_Logged], prog: str, description: str, arguments: Sequence[str] | None, *, process: str, extra: str
+) -> int:
+    """Reads the arguments, then runs the module `process`. A failure's reason is the last line. Returns the exit code.
+
+    The module is imported only now: --help and mistakes need nothing that a plain installation lacks.
+    """
+    settings = parse(config, prog, description, arguments)
+    set_up_logging(settings.log_level)
+    try:
+        return int(_import(process, prog, extra).run(settings, notify))
+    except ServingError as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+
+
+def _import(module: str, prog: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("mindspore_serving"):
+            raise
+        raise SetupError(
+            f"{prog} needs the package {error.name}, which a plain installation leaves out: "
+            f"pip install 'mindspore-serving-cluster[{extra}]'"
+        ) from error
 
 
 def parse(config: type[Config], prog: str, description: str, arguments: Sequence[str] | None) -> Config:

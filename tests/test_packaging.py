@@ -6,6 +6,7 @@ import subprocess
 import sys
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,28 +44,47 @@ def test_the_wheel_holds_each_file_once_and_nothing_under_a_bare_name(wheel: Pat
     assert "mindspore_serving/proto/ms_service_pb2.pyi" in names
 
 
-def test_the_installed_commands_work_from_any_folder(wheel: Path, tmp_path: Path) -> None:
-    venv.create(tmp_path / "venv", symlinks=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    # The dependencies are those of this environment; ours is what the wheel holds.
-    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+# What a plain `pip install mindspore-serving-cluster` brings along (setup.cfg, install_requires).
+PLAIN = ("google", "grpc", "numpy", "typing_extensions.py")
+
+
+def installed(wheel: Path, folder: Path, keep: Callable[[str], bool]) -> tuple[Path, dict[str, str]]:
+    """An environment with our wheel: its python, and the variables that show it those dependencies of ours to keep."""
+    venv.create(folder / "venv", symlinks=True)
+    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
     zipfile.ZipFile(wheel).extractall(site)
     own_site = Path(os.__file__).parent if sys.prefix == sys.base_prefix else next(Path(sys.prefix).glob("lib/python*"))
-    dependencies = tmp_path / "dependencies"
+    dependencies = folder / "dependencies"
     dependencies.mkdir()
     for entry in (own_site / "site-packages").iterdir():
-        if "mindspore_serving" not in entry.name and not entry.name.endswith(".pth"):
+        if "mindspore_serving" not in entry.name and not entry.name.endswith(".pth") and keep(entry.name):
             (dependencies / entry.name).symlink_to(entry)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    return folder / "venv" / "bin" / "python", {"PYTHONPATH": str(dependencies)}
+
+
+def run_from_elsewhere(python: Path, variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    elsewhere = python.parents[2] / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    return subprocess.run(
+        [python, *arguments], cwd=elsewhere, env=variables, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_the_installed_commands_work_from_any_folder(wheel: Path, tmp_path: Path) -> None:
+    python, variables = installed(wheel, tmp_path, lambda name: True)
     for module in ("master", "worker"):
-        helped = subprocess.run(
-            [python, "-m", module, "--help"],
-            cwd=elsewhere,
-            env={"PYTHONPATH": str(dependencies)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        helped = run_from_elsewhere(python, variables, "-m", module, "--help")
         assert helped.returncode == 0, helped.stderr
         assert f"python -m {module}" in helped.stdout
+
+
+def test_a_plain_installation_has_the_client_and_names_what_a_command_lacks(wheel: Path, tmp_path: Path) -> None:
+    python, variables = installed(wheel, tmp_path, lambda name: name.startswith(PLAIN))
+    assert run_from_elsewhere(python, variables, "-c", "import mindspore_serving.client").returncode == 0
+    doors = ("--grpc", "5500", "--ctrl", "6500")
+    for module, arguments in (("master", doors), ("worker", ("--servable", "add", "--master", "127.0.0.1:1"))):
+        assert run_from_elsewhere(python, variables, "-m", module, "--help").returncode == 0
+        lacking = run_from_elsewhere(python, variables, "-m", module, *arguments)
+        assert lacking.returncode == 1
+        assert lacking.stderr.count("\n") == 1, lacking.stderr
+        assert f"pip install 'mindspore-serving-cluster[{module}]'" in lacking.stderr

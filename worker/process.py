@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import zmq
 
-from mindspore_serving.cluster.errors import ServingError
 from mindspore_serving.worker.config import WorkerConfig
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.work_thread import WorkThread
@@ -15,7 +14,7 @@ from mindspore_serving.worker.worker import Worker
 
 
 def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
-    """Serves until a signal comes or the master refuses. Returns the exit code; a failure's reason is the last line.
+    """Serves until a signal comes or the master refuses. Returns the exit code. Raises ServingError.
 
     `notify` tells a service manager how far we are (sd_notify's words).
     """
@@ -24,9 +23,6 @@ def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
     try:
         worker = _load(config, models, pipe)
         return _serve(config, worker, pipe, notify)
-    except ServingError as error:
-        print(error, file=sys.stderr, flush=True)
-        return 1
     finally:
         models.close()
         pipe.close()
