@@ -20,6 +20,7 @@ from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
+from mindspore_serving.worker.target import Target, read_device_type
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 
@@ -28,7 +29,6 @@ logger = logging.getLogger("mindspore_serving")
 T = TypeVar("T")
 
 _DRAIN_SECONDS = 30.0
-_DEVICE_TYPES = {"ascend": "Ascend", "davinci": "Ascend", "gpu": "GPU", "cpu": "CPU"}
 
 
 class _MasterThread(threading.Thread):
@@ -53,8 +53,8 @@ class _MasterThread(threading.Thread):
     def open_grpc(self, address: Address, max_message_mb: int) -> None:
         self._await(self._open_grpc(address, max_message_mb))
 
-    def add_servable(self, path: Path, version: int, device_type: str, device_id: int) -> None:
-        self._workers.add(path, version=version, device_type=device_type, device_id=device_id)
+    def add_servable(self, path: Path, version: int, target: Target) -> None:
+        self._workers.add(path, version=version, target=target)
 
     def stop(self) -> None:
         self._await(self._server.stop(_DRAIN_SECONDS))
@@ -79,11 +79,9 @@ class _MasterThread(threading.Thread):
 class _ScriptWorker:
     """A servable of this process, registered at a master elsewhere."""
 
-    def __init__(self, directory: Path, name: str, version: int, device_type: str, device_id: int) -> None:
+    def __init__(self, directory: Path, name: str, version: int, target: Target) -> None:
         self._models = WorkThread("MindSpore")
-        self._worker = Worker(
-            directory, name, self._models, version=version, device_type=device_type, device_id=device_id
-        )
+        self._worker = Worker(directory, name, self._models, version=version, target=target)
         self._context = zmq.Context[zmq.Socket[bytes]]()
 
     def connect(self, master: Address) -> None:
@@ -209,14 +207,14 @@ def start_servable(
     worker_ip and worker_port are checked and not used: a worker connects to its master, and listens nowhere.
     Raises RuntimeError.
     """
-    device = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
+    target = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
     check_str("master_ip", master_ip)
     check_int("master_port", master_port, 1, 65535)
     check_str("worker_ip", worker_ip)
     check_int("worker_port", worker_port, 1, 65535)
     _deployment.claim_servable()
     try:
-        worker = _ScriptWorker(Path(servable_directory), servable_name, version_number, device, device_id)
+        worker = _ScriptWorker(Path(servable_directory), servable_name, version_number, target)
     except BaseException:
         _deployment.release_servable()
         raise
@@ -233,11 +231,11 @@ def start_servable_in_master(
     device_id: int = 0,
 ) -> None:
     """Loads a servable in the master's own process. Returns when it can be called. Raises RuntimeError."""
-    device = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
+    target = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
     _deployment.claim_servable()
     try:
         master = _deployment.master()
-        master.add_servable(Path(servable_directory) / servable_name, version_number, device, device_id)
+        master.add_servable(Path(servable_directory) / servable_name, version_number, target)
     except BaseException:
         _deployment.release_servable()
         _deployment.stop_master()
@@ -249,16 +247,9 @@ def stop_worker() -> None:
     _deployment.stop_worker()
 
 
-def _check_servable(directory: Any, name: Any, version: Any, device_type: Any, device_id: Any) -> str:
+def _check_servable(directory: Any, name: Any, version: Any, device_type: Any, device_id: Any) -> Target:
     check_str("servable_directory", directory)
     check_str("servable_name", name)
     check_int("version_number", version)
     check_int("device_id", device_id)
-    if device_type is None:
-        return "CPU"
-    check_str("device_type", device_type)
-    if device_type.lower() not in _DEVICE_TYPES:
-        raise SetupError(
-            f"Unsupported device type '{device_type}', only support 'Ascend', 'GPU', 'CPU' and None, case ignored"
-        )
-    return _DEVICE_TYPES[device_type.lower()]
+    return Target(device_type=read_device_type(device_type), device_id=device_id)

@@ -30,6 +30,9 @@ def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
 
 def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
     directory, name = config.place()
+    target = config.target()
+    if config.cpu_affinity:
+        os.sched_setaffinity(0, config.cpu_affinity)  # before MindSpore counts them and starts its threads
     os.environ["SERVING_DEVICE_ID"] = str(config.device)  # servable_config.py files of 2.x may look for it
     with ThreadPoolExecutor(1) as executor:
         loading = executor.submit(
@@ -38,8 +41,7 @@ def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
             name,
             models,
             version=config.version,
-            device_type=config.device_type,
-            device_id=config.device,
+            target=target,
         )
         loading.add_done_callback(lambda _: pipe.post())
         if pipe.wait() != NEWS:

@@ -11,6 +11,7 @@ import zmq
 from mindspore_serving.cluster.session import Offer
 from mindspore_serving.worker.link import Link
 from mindspore_serving.worker.loading import load_servable
+from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.work_thread import WorkThread
 
 
@@ -27,11 +28,10 @@ class Worker:
         models: WorkThread,
         *,
         version: int = 0,
-        device_type: str = "CPU",
-        device_id: int = 0,
+        target: Target,
     ) -> None:
-        self.servable = load_servable(directory, name, version, device_type, device_id, models)
-        self.device = f"{device_type}:{device_id}"
+        self.servable = load_servable(directory, name, version, target, models)
+        self.device = str(target)
         self.refusal: str | None = None
         self._link: Link | None = None
         print(
