@@ -4,76 +4,23 @@
 process's one deployment is kept here; nothing else in the project has such a state.
 """
 
-import asyncio
 import logging
 import threading
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import zmq
 
 from mindspore_serving.cluster.addresses import LOOPBACK, Address
 from mindspore_serving.cluster.arguments import check_int, check_str
-from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.in_process import InProcessWorkers
-from mindspore_serving.master.server import MasterServer
+from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.target import Target, read_device_type
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 
 logger = logging.getLogger("mindspore_serving")
-
-T = TypeVar("T")
-
-_DRAIN_SECONDS = 30.0
-
-
-class _MasterThread(threading.Thread):
-    """An event loop with a master in it. Not a daemon: it keeps the process alive after its script has ended."""
-
-    def __init__(self) -> None:
-        super().__init__(name="master")
-        self._loop = asyncio.new_event_loop()
-        self._context = zmq.Context[zmq.Socket[bytes]]()
-        self.start()
-        self._server = self._await(self._make())
-        self._workers = InProcessWorkers(self._context, self._server.inproc_endpoint)
-        print("Serving master: wait for Ctrl+C to exit ------------------------------------", flush=True)
-
-    def run(self) -> None:
-        self._loop.run_forever()
-        self._loop.close()
-
-    def open_control(self, address: Address) -> None:
-        self._await(self._open_control(address))
-
-    def open_grpc(self, address: Address, max_message_mb: int) -> None:
-        self._await(self._open_grpc(address, max_message_mb))
-
-    def add_servable(self, path: Path, version: int, target: Target) -> None:
-        self._workers.add(path, version=version, target=target)
-
-    def stop(self) -> None:
-        self._await(self._server.stop(_DRAIN_SECONDS))
-        self._workers.close()
-        self._context.term()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self.join()
-
-    def _await(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    async def _make(self) -> MasterServer:
-        return MasterServer(Limits(), self._context)
-
-    async def _open_control(self, address: Address) -> None:
-        self._server.open_control(address)
-
-    async def _open_grpc(self, address: Address, max_message_mb: int) -> None:
-        await self._server.start_grpc(self._server.bind_grpc(address, max_message_mb))
 
 
 class _ScriptWorker:
@@ -95,7 +42,7 @@ class _ScriptWorker:
         self._worker.connect(self._context, f"tcp://{master}", registered, closed)
 
     def stop(self) -> None:
-        self._worker.drain(_DRAIN_SECONDS)
+        self._worker.drain(DRAIN_SECONDS)
         self._worker.close()
         self._models.close()
         self._context.term()
@@ -106,16 +53,17 @@ class _Deployment:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._master: _MasterThread | None = None
+        self._master: MasterThread | None = None
         self._worker: _ScriptWorker | None = None
         self._has_servable = False
         self._pipe: SignalPipe | None = None
 
-    def master(self) -> _MasterThread:
+    def master(self) -> MasterThread:
         with self._lock:
             self._listen_to_signals()
             if self._master is None:
-                self._master = _MasterThread()
+                self._master = MasterThread(daemon=False)
+                print("Serving master: wait for Ctrl+C to exit ------------------------------------", flush=True)
             return self._master
 
     def claim_servable(self) -> None:

@@ -5,9 +5,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mindspore_serving.cluster.addresses import Address, parse_address
+from mindspore_serving.cluster.addresses import Endpoint, parse_endpoint
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting
+from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting, switch
 from mindspore_serving.worker.target import DEC_MODES, Target
 
 DIRECTORY_VARIABLE = "MINDSPORE_SERVING_DIRECTORY"
@@ -52,8 +52,10 @@ class WorkerConfig:
     device: int = setting("N", "the device id", integer("--device", 0, 65535), 0)
     device_type: str = setting("TYPE", "CPU, GPU or Ascend", choice("--device-type", "CPU", "GPU", "Ascend"), "CPU")
     version: int = setting("N", "the version to load; 0 is the newest", integer("--version", 0, 2**31 - 1), 0)
-    master: Address = setting(
-        "HOST:PORT", "the control port of the master", lambda text: parse_address(text, "--master", default_host=None)
+    master: Endpoint = setting(
+        "HOST:PORT",
+        "the control port of the master, or unix:PATH",
+        lambda text: parse_endpoint(text, "--master", default_host=None),
     )
     dec_key_file: Path | None = setting(
         "FILE",
@@ -70,6 +72,7 @@ class WorkerConfig:
         read_cores,
         frozenset(),
     )
+    stop_when_stdin_closes: bool = switch("drain and stop when standard input ends: with the process that holds it")
     drain_seconds: float = setting(
         "S", "when told to stop, finish what is open for at most so long", seconds("--drain-seconds"), 30.0
     )
