@@ -11,6 +11,7 @@ In reading order:
     declarations      what it said, as data
     loading           from a folder to a Servable
     target            where, and with which key, models are loaded
+    inspection        the same, going on after a mistake: for mindspore-serving check
     servable          a loaded servable: takes batches, gives answers
     pipeline          a batch on its way through a method's stages
     function_stage    a user's function

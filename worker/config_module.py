@@ -2,25 +2,38 @@
 
 import importlib.util
 import sys
-import traceback
 from pathlib import Path
 from types import ModuleType
 
 from mindspore_serving.cluster.errors import ServableError, ServingError
-from mindspore_serving.worker.declarations import Collector, Declarations, collecting
+from mindspore_serving.worker.declarations import Collector, Declarations, collecting, place_in
 
 CONFIG_FILE = "servable_config.py"
 
 
 def run_config(folder: Path, name: str) -> Declarations:
     """Imports the file as module `<name>.servable_config`, so that it may import its siblings. Raises ServableError."""
-    collector = Collector(name)
+    collector = Collector(name, folder)
     try:
         with collecting(collector):
             _import(folder, name)
         return collector.declarations()
     except BaseException as error:  # also SystemExit: the user's code must not end the process without a reason
         raise ServableError(f"import {name}.servable_config failed, {describe(error, folder)}") from error
+
+
+def examine_config(folder: Path, name: str) -> tuple[Declarations, list[str]]:
+    """Like run_config, but goes on after a mistake: what could be read, and every mistake as `file:line: reason`."""
+    mistakes: list[str] = []
+    collector = Collector(name, folder, lambda error: mistakes.append(describe(error, folder)))
+    try:
+        with collecting(collector):
+            _import(folder, name)
+    except BaseException as error:
+        mistakes.append(f"{describe(error, folder)} (the rest of the file was not read)")
+    if not collector.methods and not mistakes:
+        mistakes.append(f"{folder / CONFIG_FILE}:1: There is no method registered for servable {name}")
+    return Declarations(tuple(collector.models), dict(collector.methods)), mistakes
 
 
 def describe(error: BaseException, folder: Path) -> str:
@@ -30,8 +43,7 @@ def describe(error: BaseException, folder: Path) -> str:
         reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(f"{folder}/")]
-    return f"{own[-1].filename}:{own[-1].lineno}: {reason}" if own else f"{folder / CONFIG_FILE}: {reason}"
+    return f"{place_in(folder, error) or folder / CONFIG_FILE}: {reason}"
 
 
 def _import(folder: Path, name: str) -> None:

@@ -4,21 +4,26 @@ A Collector takes it down while the file runs; it is found through a context var
 no state of its own.
 """
 
+import functools
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.worker.device_context import Context
+
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 class Model:
     """A declared model. In a method it is a stage: `add_stage(model, x1, x2, outputs_count=1)`.
 
     files: relative to the version's folder; more than one are the subgraphs of one model.
-    without_batch_dim_inputs: indices of inputs that all instances of a batch share.
+    without_batch_dim_inputs: indices of inputs that all instances of a batch share. place: its `file:line`.
     """
 
     def __init__(
@@ -27,7 +32,9 @@ class Model:
         with_batch_dim: bool,
         without_batch_dim_inputs: frozenset[int],
         context: Context | None = None,
+        place: str = "",
     ) -> None:
+        self.place = place
         self.files = files
         self.with_batch_dim = with_batch_dim
         self.without_batch_dim_inputs = without_batch_dim_inputs
@@ -75,6 +82,7 @@ class Stage:
     outputs: tuple[int, ...]
     batch_size: int | None = None  # of a function: None is per instance, 0 as many as there are, N at most N
     label: str = ""  # how error texts name it
+    place: str = ""  # its `file:line`
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,20 +122,59 @@ class MethodDraft:
 
 
 class Collector:
-    """Takes down one servable_config.py. Owned by the loader."""
+    """Takes down one servable_config.py. Owned by the loader.
 
-    def __init__(self, servable: str) -> None:
+    record: takes down mistakes, and the file is read on; None: the first one ends it.
+    """
+
+    def __init__(self, servable: str, folder: Path, record: Callable[[Exception], None] | None = None) -> None:
         self.servable = servable
+        self.folder = folder
+        self.record = record
         self.models: list[Model] = []
         self.methods: dict[str, Method] = {}
         self.draft: MethodDraft | None = None
         self.functions: dict[Callable[..., Any], tuple[int, int, bool]] = {}  # -> inputs, outputs, batched
+
+    def place(self) -> str:
+        """Where in the servable's own code we are: `file:line`."""
+        return place_in(self.folder)
 
     def declarations(self) -> Declarations:
         """The finished record. Raises ServableError when no method was registered."""
         if not self.methods:
             raise ServableError(f"There is no method registered for servable {self.servable}")
         return Declarations(tuple(self.models), dict(self.methods))
+
+
+def place_in(folder: Path, error: BaseException | None = None) -> str:
+    """The deepest place in this folder's code, of an error or of this call: `file:line`, or nothing."""
+    frames = [*traceback.extract_stack(), *traceback.extract_tb(error.__traceback__ if error else None)]
+    own = [frame for frame in frames if frame.filename.startswith(f"{folder}/")]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
+
+
+def forgiving(instead: Callable[..., Any]) -> Callable[[Call], Call]:
+    """Decorates a call of the authoring API: where mistakes are taken down, `instead` gives a result to read on with.
+
+    `instead` gets the collector and the call's arguments.
+    """
+
+    def decorate(function: Call) -> Call:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            collector = _collector.get(None)
+            if collector is None or collector.record is None:
+                return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                collector.record(error)
+                return instead(collector, *args, **kwargs)
+
+        return cast(Call, call)
+
+    return decorate
 
 
 _collector: ContextVar[Collector] = ContextVar("servable being loaded")

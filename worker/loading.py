@@ -1,13 +1,13 @@
 """From a folder to a Servable: runs servable_config.py, chooses the version, loads and warms the models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
-from mindspore_serving.worker.declarations import Declarations, Method, Model
+from mindspore_serving.worker.declarations import Declarations, Method, Model, Stage
 from mindspore_serving.worker.mindir_file import DYNAMIC
 from mindspore_serving.worker.mindspore_model import LoadedModel
 from mindspore_serving.worker.model_call import ModelCall
@@ -29,6 +29,19 @@ def load_servable(directory: Path, name: str, version: int, target: Target, mode
 
     Raises ServableError in one line that says what to mend.
     """
+    folder = find_folder(directory, name)
+    # On the MindSpore thread from the start: a servable_config.py may call MindSpore itself.
+    declarations = models.call(lambda: run_config(folder, name))
+    version = choose_version(folder, version) if declarations.models else version or 1
+    loaded = models.call(lambda: load_models(declarations, folder / str(version), target, _raise))
+    for model, subgraphs in loaded.items():
+        model.bind(ModelCall(model, subgraphs, models))
+    first = {model: subgraphs[0] for model, subgraphs in loaded.items()}
+    return Servable(name, version, declarations.methods, method_specs(declarations, first), first, models)
+
+
+def find_folder(directory: Path, name: str) -> Path:
+    """The servable's folder. Raises ServableError when it is none."""
     directory = directory.resolve()
     folder = directory / name
     place = f"servable directory '{directory}', servable name '{name}'"
@@ -36,40 +49,53 @@ def load_servable(directory: Path, name: str, version: int, target: Target, mode
         raise ServableError(f"Load servable config failed, directory '{folder}' not exist, {place}")
     if not (folder / CONFIG_FILE).is_file():
         raise ServableError(f"Load servable config failed, file '{folder / CONFIG_FILE}' not exist, {place}")
-    # On the MindSpore thread from the start: a servable_config.py may call MindSpore itself.
-    declarations = models.call(lambda: run_config(folder, name))
-    version = choose_version(folder, version) if declarations.models else version or 1
-    loaded = models.call(lambda: _load_models(declarations, folder / str(version), target))
-    for model, subgraphs in loaded.items():
-        model.bind(ModelCall(model, subgraphs, models))
-    first = {model: subgraphs[0] for model, subgraphs in loaded.items()}
-    specs = tuple(_spec(method, first) for method in declarations.methods.values())
-    return Servable(name, version, declarations.methods, specs, first, models)
+    return folder
 
 
-def _load_models(declarations: Declarations, folder: Path, target: Target) -> Mapping[Model, tuple[LoadedModel, ...]]:
-    if not declarations.models:
-        return {}
-    mindspore_model.set_device(target)
-    loaded = {model: mindspore_model.load(model, folder, target) for model in declarations.models}
+def load_models(
+    declarations: Declarations, folder: Path, target: Target, on_fault: Callable[[str, ServableError], None]
+) -> dict[Model, tuple[LoadedModel, ...]]:
+    """The models of a version's folder. Each fault goes to `on_fault`, which raises it or takes it down."""
+    loaded: dict[Model, tuple[LoadedModel, ...]] = {}
+    if declarations.models:
+        mindspore_model.set_device(target)
+    for model in declarations.models:
+        try:
+            loaded[model] = mindspore_model.load(model, folder, target)
+        except ServableError as error:
+            on_fault(model.place, error)
     for method in declarations.methods.values():
         for stage in method.stages:
-            if isinstance(stage.work, Model):
-                model = loaded[stage.work][0]  # a stage runs the first subgraph; Model.call runs any
-                for what, given, defined in (
-                    ("inputs", len(stage.inputs), len(model.inputs)),
-                    ("outputs", len(stage.outputs), model.outputs_count),
-                ):
-                    if given != defined:
-                        raise ServableError(
-                            f"The {what} count {given} in register_method not equal to the count {defined} defined in "
-                            f"model, method {method.name}, model file '{model.path}'"
-                        )
+            if isinstance(stage.work, Model) and stage.work in loaded:
+                # A stage runs the first subgraph; Model.call runs any.
+                for text in _misfits(method, stage, loaded[stage.work][0]):
+                    on_fault(stage.place, ServableError(text))
     return loaded
 
 
+def method_specs(declarations: Declarations, loaded: Mapping[Model, LoadedModel]) -> tuple[MethodSpec, ...]:
+    """What the master is told of the methods."""
+    return tuple(_spec(method, loaded) for method in declarations.methods.values())
+
+
+def _raise(_: str, error: ServableError) -> None:
+    raise error
+
+
+def _misfits(method: Method, stage: Stage, model: LoadedModel) -> Iterator[str]:
+    for what, given, defined in (
+        ("inputs", len(stage.inputs), len(model.inputs)),
+        ("outputs", len(stage.outputs), model.outputs_count),
+    ):
+        if given != defined:
+            yield (
+                f"The {what} count {given} in register_method not equal to the count {defined} defined in "
+                f"model, method {method.name}, model file '{model.path}'"
+            )
+
+
 def _spec(method: Method, loaded: Mapping[Model, LoadedModel]) -> MethodSpec:
-    """What the master is told of a method. Its batch size is the largest of its models' or functions'."""
+    """A method's batch size is the largest of its models' or functions'."""
     models = [loaded[stage.work] for stage in method.stages if isinstance(stage.work, Model)]
     sizes = [_most(model) for model in models]
     functions = [stage.batch_size for stage in method.stages if stage.batch_size]

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mindspore_serving.cluster.errors import ServableError
-from mindspore_serving.worker.declarations import Model, current_collector, current_draft
-from mindspore_serving.worker.stages import append_stage
+from mindspore_serving.worker.declarations import Collector, Model, current_collector, current_draft, forgiving
+from mindspore_serving.worker.stages import append_stage, placeholders_instead
 
 # The order that old-style calls must keep in a method.
 OLD_CALLS = {
@@ -27,6 +27,7 @@ def call_preprocess_pipeline(preprocess_fun: Callable[..., Any], *args: Any) -> 
     return _old_call("call_preprocess_pipeline", preprocess_fun, args, 0, "Preprocess")
 
 
+@forgiving(lambda collector, *_: _placeholders(collector, "call_servable"))
 def call_servable(*args: Any) -> Any:
     """1.2: the servable's one model."""
     collector = current_collector("call_servable")
@@ -50,6 +51,7 @@ def call_postprocess_pipeline(postprocess_fun: Callable[..., Any], *args: Any) -
     return _old_call("call_postprocess_pipeline", postprocess_fun, args, 0, "Postprocess")
 
 
+@forgiving(lambda collector, call, *_: _placeholders(collector, call))
 def _old_call(
     call: str, work: Model | Callable[..., Any], args: tuple[Any, ...], batch_size: int | None, tag: str | None
 ) -> Any:
@@ -70,3 +72,8 @@ def _old_call(
             f"register_method when the interface '{call}' is used, use 'add_stage' to replace '{call}'"
         )
     return append_stage(collector, draft, work, args, draft.results_of[call], batch_size, tag)
+
+
+def _placeholders(collector: Collector, call: str) -> Any:
+    count = collector.draft.results_of.get(call, 1) if collector.draft is not None else 1
+    return placeholders_instead(collector, outputs_count=count)

@@ -18,6 +18,7 @@ from mindspore_serving.worker.declarations import (
     Model,
     current_collector,
     current_draft,
+    forgiving,
 )
 from mindspore_serving.worker.device_context import (
     AclOptions,
@@ -37,7 +38,7 @@ from mindspore_serving.worker.old_calls import (
     call_preprocess_pipeline,
     call_servable,
 )
-from mindspore_serving.worker.stages import append_stage, check_placeholder
+from mindspore_serving.worker.stages import append_stage, check_placeholder, placeholders_instead
 
 __all__ = [
     "AclOptions",
@@ -63,6 +64,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _FORMATS = ("MINDIR", "MINDIR_OPT", "MINDIR_LITE", "OM")
 
 
+def _broken_model(collector: Collector, *_: Any, **__: Any) -> Model:
+    model = Model((), True, frozenset())  # without files: there is nothing to load
+    collector.models.append(model)
+    return model
+
+
+@forgiving(_broken_model)
 def declare_model(
     model_file: str | Sequence[str],
     model_format: str,
@@ -108,11 +116,13 @@ def declare_model(
         with_batch_dim,
         _indices("without_batch_dim_inputs", without_batch_dim_inputs),
         context_of(options, context),
+        collector.place(),
     )
     collector.models.append(model)
     return model
 
 
+@forgiving(_broken_model)
 def declare_servable(
     servable_file: str,
     model_format: str,
@@ -125,6 +135,7 @@ def declare_servable(
     return declare_model(servable_file, model_format, with_batch_dim, options, without_batch_dim_inputs)
 
 
+@forgiving(lambda *_: lambda function: function)
 def register_method(output_names: str | Sequence[str]) -> Callable[[Function], Function]:
     """Decorates a function that defines a method: its parameters are the inputs' names, `output_names` the results'.
 
@@ -148,6 +159,7 @@ def register_method(output_names: str | Sequence[str]) -> Callable[[Function], F
     return register
 
 
+@forgiving(placeholders_instead)
 def add_stage(
     stage: Model | Callable[..., Any],
     *args: Any,
@@ -177,6 +189,7 @@ def add_stage(
     return append_stage(collector, draft, stage, args, outputs_count, batch_size, tag)
 
 
+@forgiving(lambda *_: None)
 def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[str, ...]) -> None:
     name = function.__name__
     inputs = []

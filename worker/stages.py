@@ -17,6 +17,7 @@ def append_stage(
     batch_size: int | None,
     tag: str | None,
 ) -> Any:
+    """Returns the stage's placeholder, or a tuple of them. Raises ServableError."""
     for value in args:
         check_placeholder(draft, value, "Each value of parameter *args")
     if not isinstance(work, Model):
@@ -30,9 +31,19 @@ def append_stage(
         outputs=tuple(value.index for value in results),
         batch_size=batch_size,
         label=tag or f"Function '{function}'",
+        place=collector.place(),
     )
     draft.stages.append(stage)
     return results if outputs_count > 1 else results[0]
+
+
+def placeholders_instead(collector: Collector, *_: Any, outputs_count: Any = 1, **__: Any) -> Any:
+    """What a stage that was refused would have returned, so that the rest of the method can be read."""
+    if collector.draft is None:
+        return None
+    count = outputs_count if isinstance(outputs_count, int) and 0 < outputs_count < 1000 else 1
+    results = collector.draft.new_values(count)
+    return results if count > 1 else results[0]
 
 
 def check_placeholder(draft: MethodDraft, value: Any, what: str) -> None:

@@ -1,6 +1,7 @@
 """The version folders of a servable: canonical positive decimals only, so not 01, ², -1 or a file called 1."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 from mindspore_serving.cluster.errors import ServableError
@@ -15,6 +16,17 @@ def find_versions(folder: Path) -> list[int]:
         if folder.is_dir()
         else []
     )
+
+
+def misnamed_versions(folder: Path) -> list[tuple[str, str]]:
+    """Folders that look like versions and are not taken for such, each with a name that would be."""
+    found = []
+    for entry in sorted(folder.iterdir()):
+        name = entry.name.removeprefix("v").removeprefix("-")
+        if entry.is_dir() and name[:1].isnumeric() and not _VERSION.fullmatch(entry.name):
+            digits = "".join(str(int(unicodedata.numeric(c))) for c in name if c.isnumeric()).lstrip("0")
+            found.append((entry.name, digits[:9] or "1"))
+    return found
 
 
 def choose_version(folder: Path, version: int) -> int:
