@@ -175,6 +175,11 @@ class Dispatcher:
         return self._registry.resolve(servable, version, method)
 
     @property
+    def has_ready_replica(self) -> bool:
+        """Whether some servable can be called."""
+        return any(replica.state is ReplicaState.READY for replica in self._registry)
+
+    @property
     def open_requests(self) -> int:
         """Requests that are admitted and not answered yet."""
         return len(self._requests)

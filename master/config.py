@@ -36,6 +36,12 @@ class MasterConfig:
         "where clients connect by gRPC; the host defaults to 127.0.0.1",
         lambda t: parse_address(t, "--grpc"),
     )
+    rest: Address | None = setting(
+        "[HOST:]PORT",
+        "where clients connect by HTTP; the host defaults to 127.0.0.1; without it there is no RESTful server",
+        lambda t: parse_address(t, "--rest"),
+        None,
+    )
     ctrl: Address | None = setting(
         "[HOST:]PORT",
         "where workers register; the host defaults to 127.0.0.1; not needed when --servable is given",

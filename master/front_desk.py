@@ -47,6 +47,11 @@ class FrontDesk:
         """Where a request goes, and the names of its inputs. Raises RequestRefused."""
         return self._dispatcher.resolve(servable, version, method)
 
+    @property
+    def has_ready_replica(self) -> bool:
+        """Whether some servable can be called."""
+        return self._dispatcher.has_ready_replica
+
     async def ask(
         self,
         asked_version: int,

@@ -11,11 +11,12 @@ import grpc.aio
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.master.predict import Unparsable
+from mindspore_serving.master.ms_service import Unparsable
 
 logger = logging.getLogger("mindspore_serving.master")
 
 MEGABYTE = 1 << 20
+LAST_WORDS_SECONDS = 1.0
 
 # A call's body and the seconds its caller still waits (None: for ever) to the reply's body.
 UnaryHandler = Callable[[bytes, float | None], Awaitable[bytes]]
@@ -58,9 +59,9 @@ class GrpcDoor:
         """From now on a new call gets UNAVAILABLE, which a client may safely send to another master."""
         self._draining = True
 
-    async def stop(self, seconds: float) -> None:
-        """Stops listening; calls in progress have this long to end."""
-        await self._server.stop(seconds)
+    async def stop(self) -> None:
+        """Stops listening; calls in progress have a moment to end."""
+        await self._server.stop(LAST_WORDS_SECONDS)
 
     def _guarded(self, handler: UnaryHandler) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def call(body: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:

@@ -53,6 +53,9 @@ class _MasterThread(threading.Thread):
     def open_grpc(self, address: Address, max_message_mb: int) -> None:
         self._await(self._open_grpc(address, max_message_mb))
 
+    def open_rest(self, address: Address, max_message_mb: int) -> None:
+        self._await(self._open_rest(address, max_message_mb))
+
     def add_servable(self, path: Path, version: int, device_type: str, device_id: int) -> None:
         self._workers.add(path, version=version, device_type=device_type, device_id=device_id)
 
@@ -74,6 +77,9 @@ class _MasterThread(threading.Thread):
 
     async def _open_grpc(self, address: Address, max_message_mb: int) -> None:
         await self._server.start_grpc(self._server.bind_grpc(address, max_message_mb))
+
+    async def _open_rest(self, address: Address, max_message_mb: int) -> None:
+        await self._server.start_rest(self._server.bind_rest(address, max_message_mb))
 
 
 class _ScriptWorker:
@@ -179,6 +185,14 @@ def start_grpc_server(ip: str = "0.0.0.0", grpc_port: int = 5500, max_msg_mb_siz
     check_int("grpc_port", grpc_port, 1, 65535)
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
     _deployment.master().open_grpc(Address(ip, grpc_port), max_msg_mb_size)
+
+
+def start_restful_server(ip: str = "0.0.0.0", restful_port: int = 5900, max_msg_mb_size: int = 100) -> None:
+    """Serves HTTP clients at ip:restful_port. `max_msg_mb_size`: largest body in megabytes. Raises RuntimeError."""
+    check_str("ip", ip)
+    check_int("restful_port", restful_port, 1, 65535)
+    check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
+    _deployment.master().open_rest(Address(ip, restful_port), max_msg_mb_size)
 
 
 def start_master_server(ip: str = "127.0.0.1", master_port: int = 6100) -> None:
