@@ -60,8 +60,7 @@ class RestDoor:
     def bind(self, address: Address) -> Address:
         """Takes the port; nobody is served before start(). Returns the real address. Raises SetupError."""
         try:
-            ((family, *_), *_) = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-            self._listener = socket.create_server(address, family=family)
+            self._listener = _listen(address)
         except OSError as error:
             raise SetupError(
                 f"RESTful server start failed, create http listener failed, port {address.port}, "
@@ -162,6 +161,20 @@ async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _listen(address: Address) -> socket.socket:
+    ((family, kind, protocol, _, resolved), *_) = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+    # With the protocol named: asyncio sets TCP_NODELAY on no other, and a reply without waits 40 ms for an ACK.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(resolved)
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _url(scope: Scope) -> str:

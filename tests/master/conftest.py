@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from mindspore_serving.cluster.dispatcher import Limits
+from tests.master.rest_client import RestClient, echoing
 from tests.master.running_master import RunningMaster
 
 
@@ -15,3 +16,14 @@ def master() -> Iterator[RunningMaster]:
     running.worker()
     yield running
     running.close()
+
+
+@pytest.fixture(scope="module")
+def rest() -> Iterator[RestClient]:
+    """A client of a master whose one worker answers every batch with its first input."""
+    master = RunningMaster(Limits(lease_seconds=600.0))
+    with echoing(master):
+        client = RestClient(master.open_rest())
+        yield client
+        client.connection.close()
+    master.close()

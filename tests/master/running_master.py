@@ -1,8 +1,9 @@
-"""A real master in an event loop of its own, with both doors open, for workers and clients of a test."""
+"""A real master in an event loop of its own, for the workers and clients of a test."""
 
 import asyncio
 import threading
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import grpc
 import zmq
@@ -14,6 +15,8 @@ from mindspore_serving.proto import ms_service_pb2 as pb
 from tests.master.fake_worker import FakeWorker
 
 WAIT_SECONDS = 60
+T = TypeVar("T")
+
 PREDICT = "/mindspore.serving.proto.MSService/Predict"
 
 
@@ -25,21 +28,28 @@ class RunningMaster:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
-        self.grpc, self.rest, self.ctrl = self.run(self._open(limits))
+        self.grpc, self.ctrl = self.run(self._open(limits))
         self.workers: list[FakeWorker] = []
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc.port}")
         self._predict: Any = self.channel.unary_unary(PREDICT)
 
-    async def _open(self, limits: Limits) -> tuple[Address, Address, Address]:
+    async def _open(self, limits: Limits) -> tuple[Address, Address]:
         self.server = MasterServer(limits, self.context)
         address = self.server.bind_grpc(Address("127.0.0.1", 0), max_message_mb=1)
         control = self.server.open_control(Address("127.0.0.1", 0))
-        rest = self.server.bind_rest(Address("127.0.0.1", 0), max_message_mb=1)
         await self.server.start_grpc(address)
-        await self.server.start_rest(rest)
-        return address, rest, control
+        return address, control
 
-    def run(self, work: Any) -> Any:
+    def open_rest(self) -> Address:
+        """Opens the RESTful door too."""
+        return self.run(self._open_rest())
+
+    async def _open_rest(self) -> Address:
+        address = self.server.bind_rest(Address("127.0.0.1", 0), max_message_mb=1)
+        await self.server.start_rest(address)
+        return address
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT_SECONDS)
 
     def worker(self, version: int = 1) -> FakeWorker:
