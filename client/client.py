@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from mindspore_serving.client.ssl_config import SSLConfig
 from mindspore_serving.client.wire_values import fill_request, read_reply
 from mindspore_serving.proto import ms_service_pb2 as pb
 
@@ -73,19 +74,23 @@ class Client:
     """Calls one method of one servable.
 
     Client("127.0.0.1:5500", "add", "add_common") or, as in 1.2, Client("127.0.0.1", 5500, "add", "add_common").
-    The address may be "unix:PATH". version_number 0 asks for the newest version. Use it in a `with` statement, or
-    close() it.
+    The address may be "unix:PATH". version_number 0 asks for the newest version. ssl_config, an SSLConfig, connects by
+    TLS. Use it in a `with` statement, or close() it.
 
     Raises RuntimeError for arguments that cannot be.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        address, servable_name, method_name, version_number = _read_arguments(args, kwargs)
+        address, servable_name, method_name, version_number, ssl_config = _read_arguments(args, kwargs)
         self.address = address
         self.servable_name = servable_name
         self.method_name = method_name
         self.version_number = version_number
-        self._channel: grpc.Channel | None = grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._channel: grpc.Channel | None = (
+            grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
+            if ssl_config is None
+            else grpc.secure_channel(address, ssl_config.credentials, options=_CHANNEL_OPTIONS)
+        )
         self._predict = self._channel.unary_unary(
             _PREDICT,
             request_serializer=pb.PredictRequest.SerializeToString,
@@ -137,29 +142,33 @@ def _of_1_2(ip: Any, port: Any, servable_name: Any, method_name: Any, version_nu
     _check_str("ip", ip)
     _check_int("port", port, 1, 65535)
     host = f"[{ip}]" if ":" in ip and not ip.startswith("[") else ip
-    return f"{host}:{port}", servable_name, method_name, version_number
+    return f"{host}:{port}", servable_name, method_name, version_number, None
 
 
-def _of_2(address: Any, servable_name: Any, method_name: Any, version_number: Any = 0) -> tuple[Any, ...]:
+def _of_2(
+    address: Any, servable_name: Any, method_name: Any, version_number: Any = 0, ssl_config: Any = None
+) -> tuple[Any, ...]:
     _check_str("address", address)
-    return address, servable_name, method_name, version_number
+    if ssl_config is not None and not isinstance(ssl_config, SSLConfig):
+        raise RuntimeError("The type of ssl_config should be type of SSLConfig")
+    return address, servable_name, method_name, version_number, ssl_config
 
 
-def _read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str, str, int]:
+def _read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str, str, int, SSLConfig | None]:
     # The two generations differ in their second argument: 1.2 has a port there.
     is_1_2 = "ip" in kwargs or "port" in kwargs or (len(args) > 1 and not isinstance(args[1], str))
     try:
-        address, servable, method, version = (_of_1_2 if is_1_2 else _of_2)(*args, **kwargs)
+        address, servable, method, version, ssl_config = (_of_1_2 if is_1_2 else _of_2)(*args, **kwargs)
     except TypeError as error:
         text = str(error).partition(" ")[2]
         raise RuntimeError(
-            f"Client() {text}: it takes (address, servable_name, method_name, version_number=0) "
+            f"Client() {text}: it takes (address, servable_name, method_name, version_number=0, ssl_config=None) "
             "or (ip, port, servable_name, method_name, version_number=0)"
         ) from None
     _check_str("servable_name", servable)
     _check_str("method_name", method)
     _check_int("version_number", version, 0, None)
-    return address, servable, method, version
+    return address, servable, method, version, ssl_config
 
 
 def _check_str(name: str, value: Any) -> None:

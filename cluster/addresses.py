@@ -1,6 +1,6 @@
-"""HOST:PORT as people write it."""
+"""HOST:PORT and unix:PATH as people write them."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from mindspore_serving.cluster.errors import SetupError
 
@@ -15,6 +15,37 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class UnixPath(NamedTuple):
+    """A socket in the file system of one machine. Its text form is unix:PATH."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Endpoint: TypeAlias = Address | UnixPath
+
+_LONGEST_PATH = 107  # bytes; sockaddr_un of unix(7)
+
+
+def parse_endpoint(text: str, what: str, default_host: str | None = LOOPBACK) -> Endpoint:
+    """Reads what parse_address reads, or unix:PATH. Raises SetupError."""
+    if not text.startswith("unix:"):
+        return parse_address(text, what, default_host)
+    path = text.removeprefix("unix:")
+    if not path:
+        raise SetupError(f"{what} '{text}' has no path, for example unix:/run/mindspore-serving/control")
+    if len(path.encode()) > _LONGEST_PATH:
+        raise SetupError(f"{what} '{text}': the path of a unix socket has at most {_LONGEST_PATH} bytes")
+    return UnixPath(path)
+
+
+def for_zeromq(endpoint: Endpoint) -> str:
+    """The endpoint as ZeroMQ writes it."""
+    return f"ipc://{endpoint.path}" if isinstance(endpoint, UnixPath) else f"tcp://{endpoint}"
 
 
 def parse_address(text: str, what: str, default_host: str | None = LOOPBACK, lowest_port: int = 1) -> Address:

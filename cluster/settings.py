@@ -16,6 +16,16 @@ class Setting:
     read: Callable[[str], Any]
     repeated: bool = False
 
+    @property
+    def is_switch(self) -> bool:
+        """An option without a value: False unless it is given."""
+        return not self.form
+
+
+def switch(help_line: str) -> Any:
+    """A dataclass field that is a switch: False, or True when its option is given."""
+    return field(default=False, metadata={"setting": Setting("", help_line, bool)})
+
 
 def setting(
     form: str, help_line: str, read: Callable[[str], Any], default: Any = MISSING, repeated: bool = False

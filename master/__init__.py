@@ -3,6 +3,8 @@
 In reading order:
     config         every setting, with its default
     server         the life of a master: open, serve, drain, stop
+    free_address   whether an address can be listened at
+    tls            a door's certificate and key
     grpc_api       the gRPC door: service paths to handlers of raw bytes
     ms_service     MSService/Predict: a request's bytes in, a reply's bytes out
     wire_tensors   protobuf tensors <-> the cluster's
@@ -32,4 +34,6 @@ def __getattr__(name: str) -> Any:
     # Lazily: a start script composes master and worker, which this package itself must not.
     if name in _START_SCRIPT_NAMES:
         return getattr(importlib.import_module("mindspore_serving.start_scripts"), _START_SCRIPT_NAMES[name])
+    if name == "context":
+        return importlib.import_module("mindspore_serving.context")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from mindspore_serving.cluster.addresses import Address, parse_address
+from mindspore_serving.cluster.addresses import Address, Endpoint, parse_address, parse_endpoint
 from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting
@@ -31,10 +31,10 @@ def parse_local_servable(text: str) -> LocalServable:
 class MasterConfig:
     """What a master is told."""
 
-    grpc: Address = setting(
+    grpc: Endpoint = setting(
         "[HOST:]PORT",
-        "where clients connect by gRPC; the host defaults to 127.0.0.1",
-        lambda t: parse_address(t, "--grpc"),
+        "where clients connect by gRPC; the host defaults to 127.0.0.1; or unix:PATH",
+        lambda t: parse_endpoint(t, "--grpc"),
     )
     rest: Address | None = setting(
         "[HOST:]PORT",
@@ -42,10 +42,10 @@ class MasterConfig:
         lambda t: parse_address(t, "--rest"),
         None,
     )
-    ctrl: Address | None = setting(
+    ctrl: Endpoint | None = setting(
         "[HOST:]PORT",
-        "where workers register; the host defaults to 127.0.0.1; not needed when --servable is given",
-        lambda t: parse_address(t, "--ctrl"),
+        "where workers register; the host defaults to 127.0.0.1; or unix:PATH; not needed when --servable is given",
+        lambda t: parse_endpoint(t, "--ctrl"),
         None,
     )
     servable: tuple[LocalServable, ...] = setting(

@@ -1,6 +1,7 @@
 """Drives the dispatcher with real time, carries out its actions, and keeps the callers that wait for an answer."""
 
 import asyncio
+import dataclasses
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -76,6 +77,10 @@ class FrontDesk:
         except asyncio.CancelledError:
             self._leave(request_id)
             raise
+
+    def set_max_enqueued_requests(self, count: int) -> None:
+        """From now on, so many requests may wait or run."""
+        self._dispatcher.limits = dataclasses.replace(self._dispatcher.limits, max_enqueued_requests=count)
 
     def receive(self, worker_id: str, message: FromWorker) -> None:
         """A worker said something."""

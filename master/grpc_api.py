@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from mindspore_serving.cluster.addresses import Address
+from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.master.free_address import check_free
 from mindspore_serving.master.ms_service import Unparsable
+from mindspore_serving.master.tls import Tls
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -40,17 +41,21 @@ class GrpcDoor:
             }
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
-    def bind(self, address: Address) -> Address:
+    def bind(self, address: Endpoint, tls: Tls | None = None) -> Endpoint:
         """Takes the port; nobody is served before start(). Returns the real address. Raises SetupError."""
         try:
-            _try_to_bind(address)
-            port = self._server.add_insecure_port(str(address))
+            check_free(address)
+            port = (
+                self._server.add_insecure_port(str(address))
+                if tls is None
+                else self._server.add_secure_port(str(address), _credentials(tls))
+            )
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise SetupError(
                 f"Serving gRPC server start failed, create server failed, address {address}: {reason}"
             ) from error
-        return Address(address.host, port)
+        return address if isinstance(address, UnixPath) else Address(address.host, port)
 
     async def start(self) -> None:
         await self._server.start()
@@ -85,9 +90,9 @@ class GrpcDoor:
         return call
 
 
-def _try_to_bind(address: Address) -> None:
-    """Raises the OSError that tells why an address cannot be had: gRPC only logs it."""
-    ((family, kind, protocol, _, resolved), *_) = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC does: the last owner may linger
-        probe.bind(resolved)
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(tls.private_key, tls.certificate)],
+        root_certificates=tls.custom_ca,
+        require_client_auth=tls.verify_client,
+    )

@@ -6,7 +6,7 @@ import uuid
 
 import zmq
 
-from mindspore_serving.cluster.addresses import Address
+from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import FromMaster
@@ -14,6 +14,7 @@ from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.grpc_api import GrpcDoor
 from mindspore_serving.master.ms_service import ms_predict
 from mindspore_serving.master.rest_api import RestDoor
+from mindspore_serving.master.tls import Tls
 from mindspore_serving.master.worker_socket import WorkerSocket
 
 logger = logging.getLogger("mindspore_serving.master")
@@ -31,7 +32,7 @@ class MasterServer:
         self._grpc_door: GrpcDoor | None = None
         self._rest_door: RestDoor | None = None
 
-    def open_control(self, address: Address) -> Address:
+    def open_control(self, address: Endpoint) -> Endpoint:
         """Workers may register at this address. Returns the real one. Raises SetupError."""
         if self._control_is_open:
             raise SetupError("Serving Error: Master server is already running")
@@ -40,16 +41,16 @@ class MasterServer:
         print(f"Serving: Master server start success, listening on {real}", flush=True)
         return real
 
-    def bind_grpc(self, address: Address, max_message_mb: int) -> Address:
+    def bind_grpc(self, address: Endpoint, max_message_mb: int, tls: Tls | None = None) -> Endpoint:
         """Takes the port, so that a busy one is found early; start_grpc() serves clients. Raises SetupError."""
         if self._grpc_door is not None:
             raise SetupError("Serving Error: Serving gRPC server is already running")
         door = GrpcDoor({"mindspore.serving.proto.MSService": {"Predict": self._predict}}, max_message_mb)
-        real = door.bind(address)
+        real = door.bind(address, tls)
         self._grpc_door = door
         return real
 
-    async def start_grpc(self, real: Address) -> None:
+    async def start_grpc(self, real: Endpoint) -> None:
         """Clients are served from now on."""
         assert self._grpc_door is not None
         await self._grpc_door.start()
@@ -69,6 +70,10 @@ class MasterServer:
         assert self._rest_door is not None
         await self._rest_door.start()
         print(f"Serving: Serving RESTful server start success, listening on {real}", flush=True)
+
+    def set_max_enqueued_requests(self, count: int) -> None:
+        """From now on, so many requests may wait or run."""
+        self._desk.set_max_enqueued_requests(count)
 
     async def stop(self, drain_seconds: float) -> None:
         """Answers what was asked, then closes. In this order, so that no accepted request is dropped."""

@@ -8,10 +8,11 @@ from typing import cast
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from mindspore_serving.cluster.addresses import Address
+from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath, for_zeromq
 from mindspore_serving.cluster.codec import INLINE_BYTES, MAX_FRAME_BYTES, decode, encode
 from mindspore_serving.cluster.errors import FrameError, SetupError, VersionMismatch
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, Refused
+from mindspore_serving.master.free_address import check_free
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -52,14 +53,18 @@ class WorkerSocket:
         self._loop.add_reader(self._monitor.fileno(), self._read_monitor)
         self._read_monitor()  # the FD tells only of what comes after a first look
 
-    def bind(self, address: Address) -> Address:
-        """Listens on a TCP address; port 0 chooses a free one. Returns the real address. Raises SetupError."""
-        if ":" in address.host:
+    def bind(self, address: Endpoint) -> Endpoint:
+        """Listens there; TCP port 0 chooses a free one. Returns the real address. Raises SetupError."""
+        if isinstance(address, Address) and ":" in address.host:
             self._socket.setsockopt(zmq.IPV6, 1)
         try:
-            self._socket.bind(f"tcp://{address}")
-        except zmq.ZMQError as error:
+            if isinstance(address, UnixPath):
+                check_free(address)
+            self._socket.bind(for_zeromq(address))
+        except (OSError, zmq.ZMQError) as error:
             raise SetupError(f"Master server start failed, cannot listen on {address}: {error.strerror}") from error
+        if isinstance(address, UnixPath):
+            return address
         endpoint = cast(bytes, self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
         return Address(address.host, int(endpoint.rpartition(":")[2]))
 

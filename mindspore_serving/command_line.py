@@ -37,6 +37,7 @@ def run(
     try:
         return int(_import(process, prog, extra).run(settings, notify))
     except ServingError as error:
+        notify(f"STATUS={error}")  # before the last line: whoever started this may wait for either
         print(error, file=sys.stderr, flush=True)
         return 1
 
@@ -59,10 +60,16 @@ def parse(config: type[Config], prog: str, description: str, arguments: Sequence
     settings: dict[str, Setting] = {}
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
         setting = settings[field.name] = field.metadata["setting"]
+        option = "--" + field.name.replace("_", "-")
+        if setting.is_switch:
+            parser.add_argument(
+                option, dest=field.name, action="store_const", const="yes", default=argparse.SUPPRESS, help=setting.help
+            )
+            continue
         required = field.default is dataclasses.MISSING
         default = "" if required or field.default in (None, ()) else f" (default: {field.default})"
         parser.add_argument(
-            "--" + field.name.replace("_", "-"),
+            option,
             dest=field.name,
             metavar=setting.form,
             required=required,

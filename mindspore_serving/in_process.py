@@ -6,6 +6,7 @@ from pathlib import Path
 import zmq
 
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 
@@ -19,14 +20,12 @@ class InProcessWorkers:
         self._models: WorkThread | None = None
         self._workers: list[Worker] = []
 
-    def add(self, path: Path, *, version: int, device_type: str, device_id: int) -> None:
+    def add(self, path: Path, *, version: int, target: Target) -> None:
         """Loads the servable in this folder and returns when it is registered. Raises ServingError."""
         if self._models is None:
             self._models = WorkThread("MindSpore")
         path = path.resolve()
-        worker = Worker(
-            path.parent, path.name, self._models, version=version, device_type=device_type, device_id=device_id
-        )
+        worker = Worker(path.parent, path.name, self._models, version=version, target=target)
         settled = threading.Event()
         worker.connect(self._context, self._endpoint, settled.set, settled.set)
         self._workers.append(worker)

@@ -10,6 +10,7 @@ import zmq
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.config import MasterConfig
 from mindspore_serving.master.server import MasterServer
+from mindspore_serving.worker.target import Target
 
 
 def run(config: MasterConfig, notify: Callable[[str], None]) -> int:
@@ -51,11 +52,8 @@ async def _load(config: MasterConfig, workers: InProcessWorkers, told_to_stop: a
     """Loads the servables of this process, in a thread, so that a signal is heard meanwhile."""
     stop = asyncio.create_task(told_to_stop.wait())
     for servable in config.servable:
-        loading = asyncio.create_task(
-            asyncio.to_thread(
-                workers.add, servable.path, version=0, device_type=config.device_type, device_id=servable.device_id
-            )
-        )
+        target = Target(device_type=config.device_type, device_id=servable.device_id)
+        loading = asyncio.create_task(asyncio.to_thread(workers.add, servable.path, version=0, target=target))
         await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
         if not loading.done():
             # MindSpore may be in the middle of a compilation that nothing can interrupt.

@@ -4,92 +4,31 @@
 process's one deployment is kept here; nothing else in the project has such a state.
 """
 
-import asyncio
 import logging
 import threading
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import zmq
 
 from mindspore_serving.cluster.addresses import LOOPBACK, Address
 from mindspore_serving.cluster.arguments import check_int, check_str
-from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.in_process import InProcessWorkers
-from mindspore_serving.master.server import MasterServer
+from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
+from mindspore_serving.worker.target import Target, read_device_type
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 
 logger = logging.getLogger("mindspore_serving")
 
-T = TypeVar("T")
-
-_DRAIN_SECONDS = 30.0
-_DEVICE_TYPES = {"ascend": "Ascend", "davinci": "Ascend", "gpu": "GPU", "cpu": "CPU"}
-
-
-class _MasterThread(threading.Thread):
-    """An event loop with a master in it. Not a daemon: it keeps the process alive after its script has ended."""
-
-    def __init__(self) -> None:
-        super().__init__(name="master")
-        self._loop = asyncio.new_event_loop()
-        self._context = zmq.Context[zmq.Socket[bytes]]()
-        self.start()
-        self._server = self._await(self._make())
-        self._workers = InProcessWorkers(self._context, self._server.inproc_endpoint)
-        print("Serving master: wait for Ctrl+C to exit ------------------------------------", flush=True)
-
-    def run(self) -> None:
-        self._loop.run_forever()
-        self._loop.close()
-
-    def open_control(self, address: Address) -> None:
-        self._await(self._open_control(address))
-
-    def open_grpc(self, address: Address, max_message_mb: int) -> None:
-        self._await(self._open_grpc(address, max_message_mb))
-
-    def open_rest(self, address: Address, max_message_mb: int) -> None:
-        self._await(self._open_rest(address, max_message_mb))
-
-    def add_servable(self, path: Path, version: int, device_type: str, device_id: int) -> None:
-        self._workers.add(path, version=version, device_type=device_type, device_id=device_id)
-
-    def stop(self) -> None:
-        self._await(self._server.stop(_DRAIN_SECONDS))
-        self._workers.close()
-        self._context.term()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self.join()
-
-    def _await(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    async def _make(self) -> MasterServer:
-        return MasterServer(Limits(), self._context)
-
-    async def _open_control(self, address: Address) -> None:
-        self._server.open_control(address)
-
-    async def _open_grpc(self, address: Address, max_message_mb: int) -> None:
-        await self._server.start_grpc(self._server.bind_grpc(address, max_message_mb))
-
-    async def _open_rest(self, address: Address, max_message_mb: int) -> None:
-        await self._server.start_rest(self._server.bind_rest(address, max_message_mb))
-
 
 class _ScriptWorker:
     """A servable of this process, registered at a master elsewhere."""
 
-    def __init__(self, directory: Path, name: str, version: int, device_type: str, device_id: int) -> None:
+    def __init__(self, directory: Path, name: str, version: int, target: Target) -> None:
         self._models = WorkThread("MindSpore")
-        self._worker = Worker(
-            directory, name, self._models, version=version, device_type=device_type, device_id=device_id
-        )
+        self._worker = Worker(directory, name, self._models, version=version, target=target)
         self._context = zmq.Context[zmq.Socket[bytes]]()
 
     def connect(self, master: Address) -> None:
@@ -103,7 +42,7 @@ class _ScriptWorker:
         self._worker.connect(self._context, f"tcp://{master}", registered, closed)
 
     def stop(self) -> None:
-        self._worker.drain(_DRAIN_SECONDS)
+        self._worker.drain(DRAIN_SECONDS)
         self._worker.close()
         self._models.close()
         self._context.term()
@@ -114,16 +53,17 @@ class _Deployment:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._master: _MasterThread | None = None
+        self._master: MasterThread | None = None
         self._worker: _ScriptWorker | None = None
         self._has_servable = False
         self._pipe: SignalPipe | None = None
 
-    def master(self) -> _MasterThread:
+    def master(self) -> MasterThread:
         with self._lock:
             self._listen_to_signals()
             if self._master is None:
-                self._master = _MasterThread()
+                self._master = MasterThread(daemon=False)
+                print("Serving master: wait for Ctrl+C to exit ------------------------------------", flush=True)
             return self._master
 
     def claim_servable(self) -> None:
@@ -223,14 +163,14 @@ def start_servable(
     worker_ip and worker_port are checked and not used: a worker connects to its master, and listens nowhere.
     Raises RuntimeError.
     """
-    device = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
+    target = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
     check_str("master_ip", master_ip)
     check_int("master_port", master_port, 1, 65535)
     check_str("worker_ip", worker_ip)
     check_int("worker_port", worker_port, 1, 65535)
     _deployment.claim_servable()
     try:
-        worker = _ScriptWorker(Path(servable_directory), servable_name, version_number, device, device_id)
+        worker = _ScriptWorker(Path(servable_directory), servable_name, version_number, target)
     except BaseException:
         _deployment.release_servable()
         raise
@@ -247,11 +187,11 @@ def start_servable_in_master(
     device_id: int = 0,
 ) -> None:
     """Loads a servable in the master's own process. Returns when it can be called. Raises RuntimeError."""
-    device = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
+    target = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
     _deployment.claim_servable()
     try:
         master = _deployment.master()
-        master.add_servable(Path(servable_directory) / servable_name, version_number, device, device_id)
+        master.add_servable(Path(servable_directory) / servable_name, version_number, target)
     except BaseException:
         _deployment.release_servable()
         _deployment.stop_master()
@@ -263,16 +203,9 @@ def stop_worker() -> None:
     _deployment.stop_worker()
 
 
-def _check_servable(directory: Any, name: Any, version: Any, device_type: Any, device_id: Any) -> str:
+def _check_servable(directory: Any, name: Any, version: Any, device_type: Any, device_id: Any) -> Target:
     check_str("servable_directory", directory)
     check_str("servable_name", name)
     check_int("version_number", version)
     check_int("device_id", device_id)
-    if device_type is None:
-        return "CPU"
-    check_str("device_type", device_type)
-    if device_type.lower() not in _DEVICE_TYPES:
-        raise SetupError(
-            f"Unsupported device type '{device_type}', only support 'Ascend', 'GPU', 'CPU' and None, case ignored"
-        )
-    return _DEVICE_TYPES[device_type.lower()]
+    return Target(device_type=read_device_type(device_type), device_id=device_id)

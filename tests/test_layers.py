@@ -22,6 +22,7 @@ IMPURE = {
     "asyncio", "datetime", "grpc", "logging", "multiprocessing", "numpy", "os", "queue", "random", "secrets", "select",
     "selectors", "signal", "socket", "subprocess", "threading", "time", "uuid", "zmq",
 }  # fmt: skip
+MINDSPORE_FILES = ("mindir_file.py", "mindspore_model.py")
 FILES = sorted(
     file
     for folder in (*FOLDERS, "mindspore_serving", "examples", "tests")
@@ -62,12 +63,13 @@ def test_the_core_is_pure() -> None:
         assert not {name.partition(".")[0] for name in imports(file)} & IMPURE, file
 
 
-def test_only_the_model_file_imports_mindspore_and_only_when_it_is_used() -> None:
+def test_only_the_model_files_import_mindspore_and_only_when_it_is_used() -> None:
     for file in FILES:
-        if file.relative_to(ROOT).parts[0] in (*FOLDERS, OURS) and file.name != "mindspore_model.py":
+        if file.relative_to(ROOT).parts[0] in (*FOLDERS, OURS) and file.name not in MINDSPORE_FILES:
             assert not [name for name in imports(file) if name.partition(".")[0] == "mindspore"], file
-    tree = ast.parse((ROOT / "worker" / "mindspore_model.py").read_text())
-    assert "mindspore" not in [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
+    for name in MINDSPORE_FILES:
+        top = ast.parse((ROOT / "worker" / name).read_text()).body
+        assert "mindspore" not in [alias.name for node in top if isinstance(node, ast.Import) for alias in node.names]
 
 
 def test_nobody_imports_the_folders_by_their_bare_names() -> None:

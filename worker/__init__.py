@@ -7,12 +7,20 @@ In reading order:
     link              the DEALER socket's thread
     signal_pipe       SIGTERM and SIGINT, for a main thread that waits
     register          what a servable_config.py says: the authoring API
+    stages, old_calls, device_context, method_source: parts of it
     declarations      what it said, as data
     loading           from a folder to a Servable
-    pipeline, stages  a batch on its way through a method
+    target            where, and with which key, models are loaded
+    servable          a loaded servable: takes batches, gives answers
+    pipeline          a batch on its way through a method's stages
+    function_stage    a user's function
+    model_stage       a model
+    model_call        Model.call inside a user's function
+    batch_sizes       the sizes that a fixed batch can shrink to
     arrays            columns <-> numpy
     work_thread       the thread that runs MindSpore, and the one for Python stages
-    mindspore_model   MindSpore itself; nothing else imports it
+    mindir_file       what a model file says of its inputs
+    mindspore_model   MindSpore itself
 
 The names of MindSpore Serving 1.2 (start_servable, ...) are here too; see mindspore_serving/start_scripts.py.
 """

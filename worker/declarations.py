@@ -11,15 +11,50 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.worker.device_context import Context
 
 
-@dataclass(frozen=True, eq=False)
 class Model:
-    """A declared model. In a method it is a stage: `add_stage(model, x1, x2, outputs_count=1)`."""
+    """A declared model. In a method it is a stage: `add_stage(model, x1, x2, outputs_count=1)`.
 
-    file: str  # relative to the version's folder
-    with_batch_dim: bool
-    without_batch_dim_inputs: frozenset[int]  # indices of inputs that all instances of a batch share
+    files: relative to the version's folder; more than one are the subgraphs of one model.
+    without_batch_dim_inputs: indices of inputs that all instances of a batch share.
+    """
+
+    def __init__(
+        self,
+        files: tuple[str, ...],
+        with_batch_dim: bool,
+        without_batch_dim_inputs: frozenset[int],
+        context: Context | None = None,
+    ) -> None:
+        self.files = files
+        self.with_batch_dim = with_batch_dim
+        self.without_batch_dim_inputs = without_batch_dim_inputs
+        self.context = context
+        self._call: Callable[[tuple[Any, ...], int], Any] | None = None
+
+    @property
+    def key(self) -> str:
+        """How texts name the model: its files."""
+        return ";".join(self.files)
+
+    def bind(self, call: Callable[[tuple[Any, ...], int], Any]) -> None:
+        """The loader's: from now on, calls are carried out by this."""
+        self._call = call
+
+    def call(self, *args: Any, subgraph: int = 0) -> Any:
+        """Runs the model inside a stage's function, on one instance or on a list of them.
+
+        `call(x1, x2)` gives one array, or a tuple when the model has several outputs. `call([[x1, x2], [x3, x4]])`
+        gives a tuple of outputs for each instance. subgraph: which of the model's files. Raises RuntimeError.
+        """
+        if self._call is None:
+            raise ServableError(
+                f"Model({self.key}).call() failed: the model is not declared in the servable that is running, or not "
+                "loaded yet: call it inside a stage function"
+            )
+        return self._call(args, subgraph)
 
 
 @dataclass(frozen=True, eq=False)

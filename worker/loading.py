@@ -8,9 +8,12 @@ from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
 from mindspore_serving.worker.declarations import Declarations, Method, Model
-from mindspore_serving.worker.mindspore_model import DYNAMIC, LoadedModel
+from mindspore_serving.worker.mindir_file import DYNAMIC
+from mindspore_serving.worker.mindspore_model import LoadedModel
+from mindspore_serving.worker.model_call import ModelCall
 from mindspore_serving.worker.model_stage import MAX_DYNAMIC_BATCH
 from mindspore_serving.worker.servable import Servable
+from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.versions import choose_version
 from mindspore_serving.worker.work_thread import WorkThread
 
@@ -21,9 +24,7 @@ _MOST_UNBATCHED = 32
 _WITHOUT_MODEL = 8
 
 
-def load_servable(
-    directory: Path, name: str, version: int, device_type: str, device_id: int, models: WorkThread
-) -> Servable:
+def load_servable(directory: Path, name: str, version: int, target: Target, models: WorkThread) -> Servable:
     """Loads `directory`/`name` for a device; version 0 is the newest. `models` is the process's MindSpore thread.
 
     Raises ServableError in one line that says what to mend.
@@ -38,22 +39,23 @@ def load_servable(
     # On the MindSpore thread from the start: a servable_config.py may call MindSpore itself.
     declarations = models.call(lambda: run_config(folder, name))
     version = choose_version(folder, version) if declarations.models else version or 1
-    loaded = models.call(lambda: _load_models(declarations, folder / str(version), device_type, device_id))
-    specs = tuple(_spec(method, loaded) for method in declarations.methods.values())
-    return Servable(name, version, declarations.methods, specs, loaded, models)
+    loaded = models.call(lambda: _load_models(declarations, folder / str(version), target))
+    for model, subgraphs in loaded.items():
+        model.bind(ModelCall(model, subgraphs, models))
+    first = {model: subgraphs[0] for model, subgraphs in loaded.items()}
+    specs = tuple(_spec(method, first) for method in declarations.methods.values())
+    return Servable(name, version, declarations.methods, specs, first, models)
 
 
-def _load_models(
-    declarations: Declarations, folder: Path, device_type: str, device_id: int
-) -> Mapping[Model, LoadedModel]:
+def _load_models(declarations: Declarations, folder: Path, target: Target) -> Mapping[Model, tuple[LoadedModel, ...]]:
     if not declarations.models:
         return {}
-    mindspore_model.set_device(device_type, device_id)
-    loaded = {model: mindspore_model.load(model, folder) for model in declarations.models}
+    mindspore_model.set_device(target)
+    loaded = {model: mindspore_model.load(model, folder, target) for model in declarations.models}
     for method in declarations.methods.values():
         for stage in method.stages:
             if isinstance(stage.work, Model):
-                model = loaded[stage.work]
+                model = loaded[stage.work][0]  # a stage runs the first subgraph; Model.call runs any
                 for what, given, defined in (
                     ("inputs", len(stage.inputs), len(model.inputs)),
                     ("outputs", len(stage.outputs), model.outputs_count),
@@ -69,13 +71,19 @@ def _load_models(
 def _spec(method: Method, loaded: Mapping[Model, LoadedModel]) -> MethodSpec:
     """What the master is told of a method. Its batch size is the largest of its models' or functions'."""
     models = [loaded[stage.work] for stage in method.stages if isinstance(stage.work, Model)]
-    sizes = [MAX_DYNAMIC_BATCH if model.batch_size == DYNAMIC else model.batch_size for model in models]
+    sizes = [_most(model) for model in models]
     functions = [stage.batch_size for stage in method.stages if stage.batch_size]
     if not models:
-        size = max(functions, default=_WITHOUT_MODEL)
+        # A function that takes all instances together may pass them to Model.call.
+        called = [_most(model) for model in loaded.values()]
+        size = max(functions, default=max([_WITHOUT_MODEL, *called]))
     elif max(sizes) > 1:
         size = max(sizes)
     else:
         seconds = sum(model.seconds_per_call for model in models)
         size = min(_MOST_UNBATCHED, max(1, int(_WORTH_SECONDS / seconds)))
     return MethodSpec(method.name, method.inputs, method.outputs, size)
+
+
+def _most(model: LoadedModel) -> int:
+    return MAX_DYNAMIC_BATCH if model.batch_size == DYNAMIC else model.batch_size

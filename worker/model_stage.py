@@ -7,7 +7,8 @@ import numpy as np
 
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.worker.arrays import Array, Value, Values, kind, kind_of
-from mindspore_serving.worker.mindspore_model import DYNAMIC, InputSpec, first_line
+from mindspore_serving.worker.mindir_file import DYNAMIC
+from mindspore_serving.worker.mindspore_model import InputSpec, first_line
 
 MAX_DYNAMIC_BATCH = 64  # instances of one call where the file sets no limit
 
@@ -19,7 +20,7 @@ class Runnable(Protocol):
 
     inputs: tuple[InputSpec, ...]
     batch_size: int
-    outputs_count: int
+    sizes: tuple[int, ...]
 
     def run(self, arrays: Sequence[Array]) -> list[Array]: ...
 
@@ -85,9 +86,9 @@ def _run_chunk(
 
 
 def _call(model: Runnable, arrays: Sequence[Array]) -> list[Array]:
-    """One call with at most as many instances as fit; a fixed batch is filled up with copies of the first instance."""
+    """One call with at most as many instances as fit, filled up to a size of the model with copies of the first."""
     count = next(len(array) for array, spec in zip(arrays, model.inputs, strict=True) if spec.batched)
-    missing = 0 if model.batch_size == DYNAMIC else model.batch_size - count
+    missing = 0 if model.batch_size == DYNAMIC else next(size for size in model.sizes if size >= count) - count
     if missing:
         arrays = [
             np.concatenate([array, np.repeat(array[:1], missing, axis=0)]) if spec.batched else array

@@ -1,12 +1,15 @@
 """The life of a worker process: load, register, work, drain, exit."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import zmq
 
+from mindspore_serving.cluster.addresses import for_zeromq
 from mindspore_serving.worker.config import WorkerConfig
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.work_thread import WorkThread
@@ -30,6 +33,9 @@ def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
 
 def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
     directory, name = config.place()
+    target = config.target()
+    if config.cpu_affinity:
+        os.sched_setaffinity(0, config.cpu_affinity)  # before MindSpore counts them and starts its threads
     os.environ["SERVING_DEVICE_ID"] = str(config.device)  # servable_config.py files of 2.x may look for it
     with ThreadPoolExecutor(1) as executor:
         loading = executor.submit(
@@ -38,8 +44,7 @@ def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
             name,
             models,
             version=config.version,
-            device_type=config.device_type,
-            device_id=config.device,
+            target=target,
         )
         loading.add_done_callback(lambda _: pipe.post())
         if pipe.wait() != NEWS:
@@ -50,12 +55,17 @@ def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
 
 
 def _serve(config: WorkerConfig, worker: Worker, pipe: SignalPipe, notify: Callable[[str], None]) -> int:
+    def answered() -> None:
+        notify("X_ANSWERED=1")  # a word of ours: the process that started this one may care
+
     def registered() -> None:
         print(f"Serving: Worker registered at {config.master}, {worker}", flush=True)
         notify("READY=1")
 
     with zmq.Context[zmq.Socket[bytes]]() as context:
-        worker.connect(context, f"tcp://{config.master}", registered, pipe.post)
+        worker.connect(context, for_zeromq(config.master), registered, pipe.post, answered)
+        if config.stop_when_stdin_closes:
+            threading.Thread(target=_watch_stdin, name="stdin", daemon=True).start()
         while pipe.wait() != NEWS:
             notify("STOPPING=1")
             worker.drain(config.drain_seconds)
@@ -64,3 +74,9 @@ def _serve(config: WorkerConfig, worker: Worker, pipe: SignalPipe, notify: Calla
         print(f"the master at {config.master} refused this worker: {worker.refusal}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def _watch_stdin() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass  # what comes is nobody's; only the end counts
+    os.kill(os.getpid(), signal.SIGTERM)

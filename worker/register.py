@@ -6,7 +6,7 @@ once, while the servable is loaded, with placeholders; what it calls becomes the
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mindspore_serving.cluster.arguments import check_bool, check_int, check_str
@@ -16,14 +16,37 @@ from mindspore_serving.worker.declarations import (
     Method,
     MethodDraft,
     Model,
-    Placeholder,
-    Stage,
     current_collector,
     current_draft,
 )
+from mindspore_serving.worker.device_context import (
+    AclOptions,
+    AscendDeviceInfo,
+    Context,
+    CPUDeviceInfo,
+    GPUDeviceInfo,
+    GpuOptions,
+    context_of,
+)
 from mindspore_serving.worker.method_source import count_results
+from mindspore_serving.worker.old_calls import (
+    OLD_CALLS,
+    call_postprocess,
+    call_postprocess_pipeline,
+    call_preprocess,
+    call_preprocess_pipeline,
+    call_servable,
+)
+from mindspore_serving.worker.stages import append_stage, check_placeholder
 
 __all__ = [
+    "AclOptions",
+    "AscendDeviceInfo",
+    "CPUDeviceInfo",
+    "Context",
+    "GPUDeviceInfo",
+    "GpuOptions",
+    "Model",
     "add_stage",
     "call_postprocess",
     "call_postprocess_pipeline",
@@ -38,39 +61,32 @@ __all__ = [
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _FORMATS = ("MINDIR", "MINDIR_OPT", "MINDIR_LITE", "OM")
-# The order that old-style calls must keep in a method.
-_OLD_CALLS = {
-    "call_preprocess": 1,
-    "call_preprocess_pipeline": 1,
-    "call_servable": 2,
-    "call_postprocess": 3,
-    "call_postprocess_pipeline": 3,
-}
 
 
 def declare_model(
     model_file: str | Sequence[str],
     model_format: str,
     with_batch_dim: bool = True,
-    options: Any = None,
+    options: AclOptions | GpuOptions | Mapping[str, str] | None = None,
     without_batch_dim_inputs: int | Sequence[int] | None = None,
+    context: Context | None = None,
+    config_file: str | None = None,
 ) -> Model:
-    """Declares a model of this servable: a MindIR file in each version's folder.
+    """Declares a model of this servable: a MindIR file in each version's folder, or several that are its subgraphs.
 
     with_batch_dim: the first dimension of the model's inputs and outputs counts instances, and an instance's tensor
     comes without it; False: an instance's tensor is the whole input. without_batch_dim_inputs: indices of inputs that
-    have no such dimension all the same. options: of a backend of the original; not needed here, and not used.
+    have no such dimension all the same. context: threads, cores and device infos; options: its old form.
+    config_file: of the original's Lite backend, which is not used here: anything but None is refused.
 
     Raises RuntimeError for arguments that cannot be.
     """
     collector = current_collector("declare_model")
-    files = [model_file] if isinstance(model_file, str) else model_file
+    files = (model_file,) if isinstance(model_file, str) else model_file
     if not isinstance(files, list | tuple) or not files:
         raise ServableError(f"Parameter 'model_file' should be str or tuple/list of str, but actually {type(files)}")
     for file in files:
         check_str("model_file", file)
-    if len(files) > 1:
-        raise ServableError(f"model_file {list(files)}: several subgraph files of one model cannot be loaded on a CPU")
     check_str("model_format", model_format)
     if model_format.upper() not in _FORMATS:
         raise ServableError("model format can only be OM, MindIR or MindIR_Lite, case ignored")
@@ -79,9 +95,20 @@ def declare_model(
             f"model file '{files[0]}': format {model_format} is made for another backend, export it as MindIR"
         )
     check_bool("with_batch_dim", with_batch_dim)
-    if any(model.file == files[0] for model in collector.models):
-        raise ServableError(f"model file '{files[0]}' has already been used")
-    model = Model(files[0], with_batch_dim, _indices("without_batch_dim_inputs", without_batch_dim_inputs))
+    if config_file is not None:
+        raise ServableError(
+            f"config_file '{config_file}' is for the Lite backend of MindSpore Serving 2.x: use context=Context(...)"
+        )
+    used = {file for model in collector.models for file in model.files}
+    for number, file in enumerate(files):
+        if file in used or file in files[:number]:
+            raise ServableError(f"model file '{file}' has already been used")
+    model = Model(
+        tuple(files),
+        with_batch_dim,
+        _indices("without_batch_dim_inputs", without_batch_dim_inputs),
+        context_of(options, context),
+    )
     collector.models.append(model)
     return model
 
@@ -90,7 +117,7 @@ def declare_servable(
     servable_file: str,
     model_format: str,
     with_batch_dim: bool = True,
-    options: Any = None,
+    options: AclOptions | GpuOptions | Mapping[str, str] | None = None,
     without_batch_dim_inputs: int | Sequence[int] | None = None,
 ) -> Model:
     """The 1.2 name of declare_model, for a servable's one model."""
@@ -147,40 +174,7 @@ def add_stage(
         if isinstance(stage, str):
             raise ServableError(f"Stage function '{stage}': the original's built-in functions do not exist here")
         raise ServableError(f"Parameter 'stage' should be a function or a model, but actually {type(stage)}")
-    return _add(collector, draft, stage, args, outputs_count, batch_size, tag)
-
-
-def call_preprocess(preprocess_fun: Callable[..., Any], *args: Any) -> Any:
-    """1.2: the function before the model, called with one instance's values."""
-    return _old_call("call_preprocess", preprocess_fun, args, None, "Preprocess")
-
-
-def call_preprocess_pipeline(preprocess_fun: Callable[..., Any], *args: Any) -> Any:
-    """1.2: the function before the model, called with a tuple of instances; it returns or yields a result for each."""
-    return _old_call("call_preprocess_pipeline", preprocess_fun, args, 0, "Preprocess")
-
-
-def call_servable(*args: Any) -> Any:
-    """1.2: the servable's one model."""
-    collector = current_collector("call_servable")
-    if not collector.models:
-        raise ServableError("There is no model declared, you can use declare_model to declare models")
-    if len(collector.models) > 1:
-        raise ServableError(
-            "There are more than one servable declared when the interface 'call_servable' is used, "
-            "use 'add_stage' to replace 'call_servable'"
-        )
-    return _old_call("call_servable", collector.models[0], args, None, None)
-
-
-def call_postprocess(postprocess_fun: Callable[..., Any], *args: Any) -> Any:
-    """1.2: the function after the model, called with one instance's values."""
-    return _old_call("call_postprocess", postprocess_fun, args, None, "Postprocess")
-
-
-def call_postprocess_pipeline(postprocess_fun: Callable[..., Any], *args: Any) -> Any:
-    """1.2: the function after the model, called with a tuple of instances; it returns or yields a result for each."""
-    return _old_call("call_postprocess_pipeline", postprocess_fun, args, 0, "Postprocess")
+    return append_stage(collector, draft, stage, args, outputs_count, batch_size, tag)
 
 
 def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[str, ...]) -> None:
@@ -192,7 +186,7 @@ def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[s
         inputs.append(parameter.name)
     if name in collector.methods:
         raise ServableError(f"Method {name} has been registered more than once.")
-    draft = MethodDraft(name, outputs, count_results(function, _OLD_CALLS, len(outputs)))
+    draft = MethodDraft(name, outputs, count_results(function, OLD_CALLS, len(outputs)))
     placeholders = draft.new_values(len(inputs))
     collector.draft = draft
     try:
@@ -203,101 +197,12 @@ def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[s
         raise ServableError(f"method {name}: Not find the invoke of 'call_servable'")
     returned = returned if isinstance(returned, tuple | list) else (returned,)
     for value in returned:
-        _check_placeholder(draft, value, "Each value returned")
+        check_placeholder(draft, value, "Each value returned")
     if len(returned) != len(outputs):
         raise ServableError(f"Method return output size {len(returned)} not match registered {len(outputs)}")
     collector.methods[name] = Method(
         name, tuple(inputs), outputs, tuple(draft.stages), tuple(value.index for value in returned)
     )
-
-
-def _old_call(
-    call: str, work: Model | Callable[..., Any], args: tuple[Any, ...], batch_size: int | None, tag: str | None
-) -> Any:
-    collector, draft = current_draft(call)
-    if draft.has_add_stage:
-        raise ServableError(f"method {draft.name}: add_stage and {call} cannot be used together")
-    if not isinstance(work, Model) and not callable(work):
-        raise ServableError(f"{call}: the original's built-in function '{work}' does not exist here")
-    place = _OLD_CALLS[call]
-    if any(_OLD_CALLS[earlier] == place for earlier in draft.old_calls):
-        raise ServableError(f"{call} should not be invoked more than once")
-    if any(_OLD_CALLS[earlier] > place for earlier in draft.old_calls):
-        raise ServableError(f"{call} should be invoked before {draft.old_calls[-1]}")
-    draft.old_calls.append(call)
-    if call not in draft.results_of:
-        raise ServableError(
-            f"method {draft.name}: complex statements such as conditions and loops are not supported in "
-            f"register_method when the interface '{call}' is used, use 'add_stage' to replace '{call}'"
-        )
-    return _add(collector, draft, work, args, draft.results_of[call], batch_size, tag)
-
-
-def _add(
-    collector: Collector,
-    draft: MethodDraft,
-    work: Model | Callable[..., Any],
-    args: tuple[Any, ...],
-    outputs_count: int,
-    batch_size: int | None,
-    tag: str | None,
-) -> Any:
-    for value in args:
-        _check_placeholder(draft, value, "Each value of parameter *args")
-    if not isinstance(work, Model):
-        _check_function(collector, work, len(args), outputs_count, batch_size is not None)
-    results = draft.new_values(outputs_count)
-    function = "" if isinstance(work, Model) else f"{collector.servable}.{_name(work)}"
-    stage = Stage(
-        index=len(draft.stages) + 1,
-        work=work,
-        inputs=tuple(value.index for value in args),
-        outputs=tuple(value.index for value in results),
-        batch_size=batch_size,
-        label=tag or f"Function '{function}'",
-    )
-    draft.stages.append(stage)
-    return results if outputs_count > 1 else results[0]
-
-
-def _check_placeholder(draft: MethodDraft, value: Any, what: str) -> None:
-    if not isinstance(value, Placeholder) or value.method != draft.name:
-        raise ServableError(
-            f"{what} is a placeholder for data and must come from the inputs of method {draft.name} "
-            f"or the results of its stages, but actually {type(value)}"
-        )
-
-
-def _check_function(
-    collector: Collector, function: Callable[..., Any], inputs: int, outputs: int, batched: bool
-) -> None:
-    name = f"{collector.servable}.{_name(function)}"
-    wanted = (object(),) if batched else (object(),) * inputs
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        signature = None  # some functions of C extensions do not tell
-    if signature is not None:
-        try:
-            signature.bind(*wanted)
-        except TypeError:
-            raise ServableError(
-                f"function {name} input args count {len(signature.parameters)} not match the count "
-                f"{len(wanted)} registered in method"
-            ) from None
-    known = collector.functions.setdefault(function, (inputs, outputs, batched))
-    if known[2] != batched:
-        raise ServableError(
-            f"function {name}: parameter 'batch_size' in multiple 'add_stage' should be enabled or disabled "
-            "consistently"
-        )
-    for what, given, last in (("inputs", inputs, known[0]), ("outputs", outputs, known[1])):
-        if given != last:
-            raise ServableError(f"Stage function '{name}' {what} count {given} not match last registered count {last}")
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", type(function).__name__)
 
 
 def _indices(name: str, value: Any) -> frozenset[int]:

@@ -30,6 +30,11 @@ class Servable:
         self._models = models
         self._functions = WorkThread(f"stages of {name}")
 
+    @property
+    def models(self) -> tuple[Runnable, ...]:
+        """Its models, each by its first subgraph, in the order of their declarations."""
+        return tuple(self._loaded.values())
+
     def submit(self, batch: RunBatch, done: Callable[[BatchDone], None]) -> None:
         """Runs a batch; `done` gets its answer, once, from another thread. Returns at once."""
         method = self._methods.get(batch.method)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import zmq
 
+from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.session import Offer
 from mindspore_serving.worker.link import Link
 from mindspore_serving.worker.loading import load_servable
+from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.work_thread import WorkThread
 
 
@@ -27,13 +29,13 @@ class Worker:
         models: WorkThread,
         *,
         version: int = 0,
-        device_type: str = "CPU",
-        device_id: int = 0,
+        target: Target,
     ) -> None:
-        self.servable = load_servable(directory, name, version, device_type, device_id, models)
-        self.device = f"{device_type}:{device_id}"
+        self.servable = load_servable(directory, name, version, target, models)
+        self.device = str(target)
         self.refusal: str | None = None
         self._link: Link | None = None
+        self._has_answered = False
         print(
             f"Serving: Start servable success, servable directory: '{directory}', servable name: '{name}', "
             f"specified version number: {version}, started version numbers: {self.servable.version}",
@@ -49,8 +51,9 @@ class Worker:
         endpoint: str,
         on_registered: Callable[[], None],
         on_closed: Callable[[], None],
+        on_first_answer: Callable[[], None] = lambda: None,
     ) -> None:
-        """Registers at the master at this endpoint, trying until it is there. They call back from the link's thread.
+        """Registers at the master at this endpoint, trying until it is there. The callbacks come from other threads.
 
         After on_closed, `refusal` is the master's reason if it would not have this worker.
         """
@@ -67,9 +70,23 @@ class Worker:
             socket.gethostname(),
             os.getpid(),
         )
+
+        def submit(batch: RunBatch, done: Callable[[BatchDone], None]) -> None:
+            if self._has_answered:
+                self.servable.submit(batch, done)
+                return
+
+            def first(answer: BatchDone) -> None:
+                done(answer)
+                if not self._has_answered:
+                    self._has_answered = True
+                    on_first_answer()
+
+            self.servable.submit(batch, first)
+
         # New for each start, so that no answer of an earlier life can be taken for one of this.
         worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._link = Link(context, endpoint, worker_id, offer, self.servable.submit, on_registered, closed)
+        self._link = Link(context, endpoint, worker_id, offer, submit, on_registered, closed)
         self._link.start()
 
     def drain(self, seconds: float) -> None:

@@ -1,6 +1,13 @@
 """`mindspore_serving.server.register`: the 2.x home of the authoring API. See mindspore_serving/worker/register.py."""
 
 from mindspore_serving.worker.register import (
+    AclOptions,
+    AscendDeviceInfo,
+    Context,
+    CPUDeviceInfo,
+    GPUDeviceInfo,
+    GpuOptions,
+    Model,
     add_stage,
     call_postprocess,
     call_postprocess_pipeline,
@@ -13,6 +20,13 @@ from mindspore_serving.worker.register import (
 )
 
 __all__ = [
+    "AclOptions",
+    "AscendDeviceInfo",
+    "CPUDeviceInfo",
+    "Context",
+    "GPUDeviceInfo",
+    "GpuOptions",
+    "Model",
     "add_stage",
     "call_postprocess",
     "call_postprocess_pipeline",

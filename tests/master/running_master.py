@@ -37,6 +37,7 @@ class RunningMaster:
         self.server = MasterServer(limits, self.context)
         address = self.server.bind_grpc(Address("127.0.0.1", 0), max_message_mb=1)
         control = self.server.open_control(Address("127.0.0.1", 0))
+        assert isinstance(address, Address) and isinstance(control, Address)
         await self.server.start_grpc(address)
         return address, control
 

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -14,9 +15,12 @@ from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.tensors import Column
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.servable import Servable
+from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.work_thread import WorkThread
 
 WAIT_SECONDS = 60
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -54,10 +58,13 @@ class Workshop:
         (place / "servable_config.py").write_text(header + textwrap.dedent(config))
         return place
 
-    def load(self, name: str = "mine", version: int = 0, device_type: str = "CPU") -> Servable:
-        servable = load_servable(self.folder, name, version, device_type, 0, self._thread)
+    def load(self, name: str = "mine", version: int = 0, target: Target = Target()) -> Servable:  # noqa: B008
+        servable = load_servable(self.folder, name, version, target, self._thread)
         self._loaded.append(servable)
         return servable
+
+    def on_mindspore_thread(self, function: Callable[[], T]) -> T:
+        return self._thread.call(function)
 
     def make(self, config: str, model: str | None = None, name: str = "mine") -> Servable:
         self.write(config, model, name)

@@ -8,6 +8,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+KEY = b"0123456789ABCDEF"
+
 
 class Add(nn.Cell):
     """One output: the sum."""
@@ -23,6 +25,20 @@ class Both(nn.Cell):
         return a + b, a - b
 
 
+class Flat(nn.Cell):
+    """Reshapes to the batch size that it was exported with: it runs at no other."""
+
+    def construct(self, a: Any) -> Any:
+        return (a.reshape((8,)) + ms.Tensor(np.arange(8, dtype=np.float32))).reshape((4, 2))
+
+
+class Mean(nn.Cell):
+    """Runs at any batch size, but mixes its instances: another size gives other numbers."""
+
+    def construct(self, a: Any) -> Any:
+        return a - a.mean(0, True)
+
+
 def tensor(shape: tuple[int, ...], dtype: Any) -> Any:
     return ms.Tensor(np.ones(shape, dtype))
 
@@ -34,12 +50,18 @@ def main(folder: Path) -> None:
         "shared": (Add(), tensor((4, 2), np.float32), tensor((2,), np.float32)),
         "open": (Add(), ms.Tensor(shape=[None, 2], dtype=ms.float32), ms.Tensor(shape=[None, 2], dtype=ms.float32)),
         "ints": (Add(), tensor((2,), np.int32), tensor((2,), np.int32)),
+        "flat": (Flat(), tensor((4, 2), np.float32)),
+        "mean": (Mean(), tensor((4, 2), np.float32)),
         "both": (Both(), tensor((3, 2), np.float32), tensor((3, 2), np.float32)),
     }
     for name, (cell, *inputs) in models.items():
         version = folder / name / "1"
         version.mkdir(parents=True)
         ms.export(cell, *inputs, file_name=str(version / "model.mindir"), file_format="MINDIR")
+    secret = folder / "secret" / "1"
+    secret.mkdir(parents=True)
+    (cell, *inputs), file = models["fixed"], str(secret / "model.mindir")
+    ms.export(cell, *inputs, file_name=file, file_format="MINDIR", enc_key=KEY, enc_mode="AES-GCM")
 
 
 if __name__ == "__main__":

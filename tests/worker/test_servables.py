@@ -12,6 +12,7 @@ from mindspore_serving.cluster.errors import Code, ServableError
 from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.tensors import Stacked, Tensor, Value, to_column
 from mindspore_serving.cluster.tensors import from_column as wire_values
+from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.versions import find_versions
 from tests.worker.conftest import Workshop, run
 
@@ -222,7 +223,9 @@ def test_a_config_that_does_not_fit_its_model_is_refused(
 
 def test_a_device_that_is_not_there_is_refused_in_one_line(workshop: Workshop) -> None:
     workshop.write(FIXED, "fixed")
-    assert refused(workshop, device_type="GPU").startswith("device GPU:0 cannot be used: Unsupported device target GPU")
+    assert refused(workshop, target=Target(device_type="GPU")).startswith(
+        "device GPU:0 cannot be used: Unsupported device target GPU"
+    )
 
 
 def test_versions_are_canonical_decimals_of_folders(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""When a worker process that has ended is started again. Pure: moments are numbers passed in."""
+
+from dataclasses import dataclass
+
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 30.0
+HEALTHY_SECONDS = 60.0  # a worker that served so long starts with a clean record
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a worker process ended. exit_code: negative for a signal, as in subprocess."""
+
+    exit_code: int
+    was_ready: bool
+    has_answered: bool
+    lived_seconds: float
+
+
+class Restarts:
+    """The record of one worker. `only_after_an_answer`: the rule of MindSpore Serving 2.x against crash loops."""
+
+    def __init__(self, only_after_an_answer: bool) -> None:
+        self._only_after_an_answer = only_after_an_answer
+        self._wait_seconds = FIRST_WAIT_SECONDS
+
+    def wait_seconds(self, ended: Ended) -> float | None:
+        """How long to wait before the next start; None: it has gone for good.
+
+        A worker that ended with exit code 0 was told to. Each start that ends soon doubles the wait.
+        """
+        if ended.exit_code == 0:
+            return None
+        if self._only_after_an_answer and not ended.has_answered:
+            return None
+        if ended.lived_seconds >= HEALTHY_SECONDS and ended.was_ready:
+            self._wait_seconds = FIRST_WAIT_SECONDS
+        wait = self._wait_seconds
+        self._wait_seconds = min(LONGEST_WAIT_SECONDS, wait * 2)
+        return wait

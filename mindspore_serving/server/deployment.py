@@ -1,0 +1,172 @@
+"""The start calls of MindSpore Serving 2.x: a master in this process, workers as its children.
+
+They are calls without an object, so the process's one deployment is kept here.
+"""
+
+import atexit
+import logging
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+from mindspore_serving.cluster.addresses import Endpoint, UnixPath
+from mindspore_serving.cluster.arguments import check_bool, check_int
+from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.master.tls import Tls
+from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
+from mindspore_serving.server.door_address import read_grpc_address
+from mindspore_serving.server.ssl_config import SSLConfig, read_ssl_config
+from mindspore_serving.server.start_config import ServableStartConfig, worker_specs
+from mindspore_serving.supervisor import Supervisor
+from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
+from mindspore_serving.worker_process import WorkerSpec
+
+logger = logging.getLogger("mindspore_serving")
+
+LOG_FOLDER = "serving_logs"  # in the current folder
+
+
+class _Deployment:
+    """What the start calls of this process have started so far."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._master: MasterThread | None = None
+        self._has_grpc = False
+        self._folder: Path | None = None
+        self._supervisors: list[Supervisor] = []
+        self._starting: Supervisor | None = None
+        self._pipe: SignalPipe | None = None
+
+    def open_grpc(self, address: Endpoint, max_message_mb: int, tls: Tls | None) -> None:
+        with self._lock:
+            if self._has_grpc:
+                raise SetupError("Serving Error: Serving gRPC server is already running")
+            self._get_master().open_grpc(address, max_message_mb, tls)
+            self._has_grpc = True
+        print(f"Serving: Serving gRPC server start success, listening on {address}", flush=True)
+
+    def start_workers(self, specs: list[WorkerSpec]) -> None:
+        with self._lock:
+            self._listen_to_signals()
+            master = self._get_master()
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="mindspore-serving-"))  # for this user alone
+                master.open_control(UnixPath(str(self._folder / "control")))
+            folder = Path(tempfile.mkdtemp(dir=self._folder))
+            supervisor = Supervisor(
+                specs,
+                UnixPath(str(self._folder / "control")),
+                folder,
+                log_folder=Path(LOG_FOLDER),
+                only_after_an_answer=True,
+                tell=lambda spec, text: logger.info("worker {%s}: %s", spec, text),
+                on_gone=self._on_gone,
+            )
+            self._starting = supervisor
+            self._supervisors.append(supervisor)
+            supervisor.start()
+        try:
+            supervisor.wait_ready()
+        except SetupError:
+            self.stop()
+            raise
+        finally:
+            self._starting = None
+
+    def stop(self) -> None:
+        """Answers what was accepted, then ends the workers, then forgets everything: the process can start again."""
+        with self._lock:
+            master, self._master = self._master, None
+            supervisors, self._supervisors = self._supervisors, []
+            folder, self._folder = self._folder, None
+            self._has_grpc = False
+            if master is not None:
+                master.stop()
+            for supervisor in supervisors:
+                supervisor.stop(DRAIN_SECONDS)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._forget_signals()
+
+    def _get_master(self) -> MasterThread:
+        if self._master is None:
+            # A daemon: a process that only opens doors ends with its script. The supervisor keeps it alive.
+            self._master = MasterThread(daemon=True)
+        return self._master
+
+    def _on_gone(self) -> None:
+        """The last worker has gone by itself, in its supervisor's thread."""
+        if self._starting is not None:
+            return  # start_workers() sees it, and clears up
+        logger.error("all workers have gone: the server ends")
+        # In a thread of its own: this one ends, and stop() waits for it.
+        threading.Thread(target=self.stop, name="stop").start()
+
+    def _listen_to_signals(self) -> None:
+        if self._pipe is None and threading.current_thread() is threading.main_thread():
+            self._pipe = SignalPipe()
+            threading.Thread(target=self._stop_on_signal, args=(self._pipe,), name="signals", daemon=True).start()
+
+    def _forget_signals(self) -> None:
+        if self._pipe is not None and threading.current_thread() is threading.main_thread():
+            pipe, self._pipe = self._pipe, None
+            pipe.post()
+            pipe.close()
+
+    def _stop_on_signal(self, pipe: SignalPipe) -> None:
+        if pipe.wait() != NEWS:
+            starting = self._starting
+            if starting is not None:
+                starting.interrupt()
+            else:
+                self.stop()
+
+
+_deployment = _Deployment()
+atexit.register(_deployment.stop)
+
+
+def start_servables(
+    servable_configs: ServableStartConfig | list[ServableStartConfig] | tuple[ServableStartConfig, ...],
+    enable_lite: bool = False,
+) -> None:
+    """Starts a worker process for each device of each config, and returns when every one of them is ready.
+
+    From then on the process lives until it is signalled, or its last worker has gone. Their output goes to files in
+    serving_logs/. enable_lite is checked and not used: models run through MindSpore.
+
+    Raises RuntimeError with the first worker's reason; everything that was started is stopped then.
+    """
+    check_bool("enable_lite", enable_lite)
+    configs = servable_configs if isinstance(servable_configs, list | tuple) else (servable_configs,)
+    if not configs:
+        raise SetupError("Parameter 'servable_configs' should not be empty")
+    for config in configs:
+        if not isinstance(config, ServableStartConfig):
+            raise SetupError(
+                "Parameter 'servable_configs' should be ServableStartConfig or tuple/list of it, "
+                f"but actually {type(config)}"
+            )
+    _deployment.start_workers(worker_specs(configs))
+
+
+def start_grpc_server(address: str, max_msg_mb_size: int = 100, ssl_config: SSLConfig | None = None) -> None:
+    """Serves clients at ip:port or unix:path. `max_msg_mb_size`: largest request in megabytes, 1 to 512.
+
+    May be called before or after start_servables. Raises RuntimeError.
+    """
+    endpoint = read_grpc_address(address)
+    check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
+    tls = read_ssl_config(ssl_config)
+    try:
+        _deployment.open_grpc(endpoint, max_msg_mb_size, tls)
+    except SetupError as error:
+        text = str(error)
+        raise SetupError(text if text.startswith("Serving Error: ") else f"Serving Error: {text}") from error
+
+
+def stop() -> None:
+    """Answers what was accepted, then stops everything. May be called again, and the process can start again."""
+    _deployment.stop()

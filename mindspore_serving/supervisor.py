@@ -1,0 +1,188 @@
+"""Keeps worker processes: starts them side by side, waits until they are ready, starts lost ones again, stops them."""
+
+import contextlib
+import queue
+import selectors
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mindspore_serving.cluster.addresses import Endpoint
+from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.restarts import Ended, Restarts
+from mindspore_serving.worker_process import WorkerProcess, WorkerSpec
+
+KILL_AFTER_SECONDS = 10.0  # beyond the time to drain
+
+Tell = Callable[[WorkerSpec, str], None]
+
+
+class Supervisor(threading.Thread):
+    """Lives from start() until its last worker has gone; not a daemon, so the process lives as long.
+
+    folder: for sockets, of this process alone. log_folder: one file a worker; None shares this process's output.
+    tell: is called from this thread with what happens to a worker. on_gone: the last one has gone by itself.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[WorkerSpec],
+        master: Endpoint,
+        folder: Path,
+        *,
+        log_folder: Path | None,
+        only_after_an_answer: bool,
+        tell: Tell = lambda spec, text: None,
+        on_gone: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(name="supervisor")
+        self._specs = specs
+        self._master = master
+        self._folder = folder
+        self._log_folder = log_folder
+        self._tell = tell
+        self._on_gone = on_gone
+        self._restarts = {spec.slot: Restarts(only_after_an_answer) for spec in specs}
+        self._children: dict[int, WorkerProcess] = {}
+        self._started_at: dict[int, float] = {}
+        self._due: dict[int, tuple[float, WorkerSpec]] = {}  # slot -> when to start it again
+        self._first_outcomes: queue.SimpleQueue[tuple[WorkerSpec, str | None] | None] = queue.SimpleQueue()
+        self._reported: set[int] = set()  # slots whose first outcome is known
+        self._stopping = False
+        self._kill_at: float | None = None
+        self._stop_requests: queue.SimpleQueue[float] = queue.SimpleQueue()
+        self._alarm, self._waker = socket.socketpair()
+        self._alarm.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._alarm, selectors.EVENT_READ, self._on_stop_request)
+
+    def wait_ready(self) -> None:
+        """Returns when every worker has registered. Raises SetupError with the first failure, or when interrupted."""
+        waiting = len(self._specs)
+        while waiting:
+            outcome = self._first_outcomes.get()
+            if outcome is None:
+                raise SetupError("Fail to start workers because of signal SIGINT or SIGTERM")
+            spec, failure = outcome
+            if failure is not None:
+                reason = f": {{{spec}, {failure}}}" if failure else " because of death of one worker"
+                raise SetupError(f"Fail to start workers{reason}")
+            waiting -= 1
+
+    def interrupt(self) -> None:
+        """Ends a wait_ready() of another thread."""
+        self._first_outcomes.put(None)
+
+    def stop(self, seconds: float) -> None:
+        """Asks every worker to finish what is open, at most this long, and returns when all have ended."""
+        self._stop_requests.put(seconds)
+        with contextlib.suppress(OSError):  # it has ended already
+            self._waker.send(b"\0")
+        if threading.current_thread() is not self:
+            self.join()
+
+    def run(self) -> None:
+        for spec in self._specs:
+            self._launch(spec)
+        while self._children or self._due:
+            for key, _ in self._selector.select(self._seconds_until_due()):
+                key.data()
+            self._do_what_is_due()
+        self._selector.close()
+        self._alarm.close()
+        self._waker.close()
+        if not self._stopping:
+            self._on_gone()
+
+    def _launch(self, spec: WorkerSpec) -> None:
+        log = None
+        if self._log_folder is not None:
+            self._log_folder.mkdir(exist_ok=True)
+            log = self._log_folder / spec.log_name
+        try:
+            child = WorkerProcess(spec, self._master, self._folder, log)
+        except OSError as error:  # no memory, no descriptors, no such log file
+            self._report_first(spec, f"cannot be started: {error}")
+            self._decide(spec, f"cannot be started: {error}", Ended(1, False, False, 0.0))
+            return
+        self._children[spec.slot] = child
+        self._started_at[spec.slot] = time.monotonic()
+        self._selector.register(child.notifications, selectors.EVENT_READ, lambda: self._on_word(child))
+        self._selector.register(child.exit_fd, selectors.EVENT_READ, lambda: self._on_exit(child))
+        self._tell(spec, f"loading, pid {child.pid}")
+
+    def _on_word(self, child: WorkerProcess) -> None:
+        if self._children.get(child.spec.slot) is not child:
+            return  # its end was in the same round
+        was_ready = child.ready
+        child.read_notifications()
+        if child.ready and not was_ready:
+            self._tell(child.spec, f"ready after {self._age(child):.1f} s")
+            self._report_first(child.spec, None)
+
+    def _on_exit(self, child: WorkerProcess) -> None:
+        self._selector.unregister(child.notifications)
+        self._selector.unregister(child.exit_fd)
+        code = child.reap()
+        del self._children[child.spec.slot]
+        how = _how(code) + (f": {child.status}" if child.status and code else "")
+        self._report_first(child.spec, child.status)
+        self._decide(child.spec, how, Ended(code, child.ready, child.answered, self._age(child)))
+
+    def _decide(self, spec: WorkerSpec, how: str, record: Ended) -> None:
+        if self._stopping:
+            self._tell(spec, how)
+            return
+        wait = self._restarts[spec.slot].wait_seconds(record)
+        if wait is None:
+            self._tell(spec, f"{how}, not started again")
+        else:
+            self._tell(spec, f"{how}, starting again in {wait:g} s")
+            self._due[spec.slot] = (time.monotonic() + wait, spec)
+
+    def _report_first(self, spec: WorkerSpec, failure: str | None) -> None:
+        if spec.slot not in self._reported:
+            self._reported.add(spec.slot)
+            self._first_outcomes.put((spec, failure))
+
+    def _on_stop_request(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._alarm.recv(4096)
+        while not self._stop_requests.empty():
+            self._kill_at = time.monotonic() + self._stop_requests.get() + KILL_AFTER_SECONDS
+            self._stopping = True
+            self._due.clear()
+            for child in self._children.values():
+                child.terminate()
+
+    def _do_what_is_due(self) -> None:
+        now = time.monotonic()
+        for slot, (moment, spec) in list(self._due.items()):
+            if moment <= now:
+                del self._due[slot]
+                self._launch(spec)
+        if self._kill_at is not None and self._kill_at <= now:
+            self._kill_at = None
+            for child in self._children.values():
+                child.kill()
+
+    def _seconds_until_due(self) -> float | None:
+        moments = [moment for moment, _ in self._due.values()]
+        if self._kill_at is not None:
+            moments.append(self._kill_at)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _age(self, child: WorkerProcess) -> float:
+        return time.monotonic() - self._started_at[child.spec.slot]
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

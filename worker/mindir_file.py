@@ -1,0 +1,87 @@
+"""What a MindIR file says of its inputs, read without loading the model. The file may be encrypted.
+
+Runs on the process's MindSpore thread, and imports mindspore there: commands must start without it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.worker.target import Target
+
+DYNAMIC = -1  # a dimension that the file leaves open
+
+# mind_ir.proto's TensorProto.DataType -> numpy. What is missing (bfloat16, quantised types) cannot be served.
+_DTYPES = {
+    "BOOL": np.bool_,
+    "INT8": np.int8,
+    "UINT8": np.uint8,
+    "INT16": np.int16,
+    "UINT16": np.uint16,
+    "INT32": np.int32,
+    "UINT32": np.uint32,
+    "INT64": np.int64,
+    "UINT64": np.uint64,
+    "FLOAT16": np.float16,
+    "FLOAT": np.float32,
+    "DOUBLE": np.float64,
+}
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """One input as the file has it; DYNAMIC where a dimension is open."""
+
+    name: str
+    dtype: "np.dtype[Any]"
+    shape: tuple[int, ...]
+
+
+def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
+    """The inputs of a model file, in order. Raises ServableError, which names the file and the input."""
+    from google.protobuf.message import DecodeError
+    from mindspore.train.mind_ir_pb2 import ModelProto, TensorProto
+
+    file = ModelProto()
+    try:
+        file.ParseFromString(_plain_bytes(path, target))
+    except DecodeError as error:
+        hint = "" if target.dec_key else ", or is encrypted and needs dec_key"
+        raise ServableError(f"model file '{path}' is not a MindIR file, or is damaged{hint}: {error}") from error
+    if not file.graph.input:
+        raise ServableError(f"model file '{path}' has no inputs: it is not a MindIR file, or is damaged")
+    inputs = []
+    for index, graph_input in enumerate(file.graph.input):
+        name = graph_input.name.rpartition(":")[2]
+        tensor = graph_input.tensor[0] if graph_input.tensor else None
+        kind = TensorProto.DataType.Name(tensor.data_type if tensor else 0)
+        if tensor is None or kind not in _DTYPES:
+            raise ServableError(
+                f"model file '{path}': input {index} '{name}' has the type {kind}, which cannot be served"
+            )
+        inputs.append(FileInput(name, np.dtype(_DTYPES[kind]), tuple(tensor.dims)))
+    return tuple(inputs)
+
+
+def _plain_bytes(path: Path, target: Target) -> bytes:
+    if target.dec_key is None:
+        return path.read_bytes()
+    from mindspore import _c_expression
+
+    try:
+        # MindSpore has no public call for this; what mindspore.load does with the key is the same, in C++.
+        plain = _c_expression._decrypt(str(path), target.dec_key, len(target.dec_key), target.dec_mode)
+    except Exception as error:
+        plain = None
+        reason = f": {str(error).strip().partition(chr(10))[0]}"
+    else:
+        reason = ""
+    if plain is None:
+        raise ServableError(
+            f"model file '{path}' cannot be decrypted{reason}: check dec_key and dec_mode ({target.dec_mode}), "
+            "they must be those that it was exported with, and that the file is an encrypted one"
+        )
+    return bytes(plain)

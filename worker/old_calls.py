@@ -1,0 +1,72 @@
+"""The stages of 1.2's spelling: one call before the model, the model, one call after it, in this order."""
+
+from collections.abc import Callable
+from typing import Any
+
+from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.worker.declarations import Model, current_collector, current_draft
+from mindspore_serving.worker.stages import append_stage
+
+# The order that old-style calls must keep in a method.
+OLD_CALLS = {
+    "call_preprocess": 1,
+    "call_preprocess_pipeline": 1,
+    "call_servable": 2,
+    "call_postprocess": 3,
+    "call_postprocess_pipeline": 3,
+}
+
+
+def call_preprocess(preprocess_fun: Callable[..., Any], *args: Any) -> Any:
+    """1.2: the function before the model, called with one instance's values."""
+    return _old_call("call_preprocess", preprocess_fun, args, None, "Preprocess")
+
+
+def call_preprocess_pipeline(preprocess_fun: Callable[..., Any], *args: Any) -> Any:
+    """1.2: the function before the model, called with a tuple of instances; it returns or yields a result for each."""
+    return _old_call("call_preprocess_pipeline", preprocess_fun, args, 0, "Preprocess")
+
+
+def call_servable(*args: Any) -> Any:
+    """1.2: the servable's one model."""
+    collector = current_collector("call_servable")
+    if not collector.models:
+        raise ServableError("There is no model declared, you can use declare_model to declare models")
+    if len(collector.models) > 1:
+        raise ServableError(
+            "There are more than one servable declared when the interface 'call_servable' is used, "
+            "use 'add_stage' to replace 'call_servable'"
+        )
+    return _old_call("call_servable", collector.models[0], args, None, None)
+
+
+def call_postprocess(postprocess_fun: Callable[..., Any], *args: Any) -> Any:
+    """1.2: the function after the model, called with one instance's values."""
+    return _old_call("call_postprocess", postprocess_fun, args, None, "Postprocess")
+
+
+def call_postprocess_pipeline(postprocess_fun: Callable[..., Any], *args: Any) -> Any:
+    """1.2: the function after the model, called with a tuple of instances; it returns or yields a result for each."""
+    return _old_call("call_postprocess_pipeline", postprocess_fun, args, 0, "Postprocess")
+
+
+def _old_call(
+    call: str, work: Model | Callable[..., Any], args: tuple[Any, ...], batch_size: int | None, tag: str | None
+) -> Any:
+    collector, draft = current_draft(call)
+    if draft.has_add_stage:
+        raise ServableError(f"method {draft.name}: add_stage and {call} cannot be used together")
+    if not isinstance(work, Model) and not callable(work):
+        raise ServableError(f"{call}: the original's built-in function '{work}' does not exist here")
+    place = OLD_CALLS[call]
+    if any(OLD_CALLS[earlier] == place for earlier in draft.old_calls):
+        raise ServableError(f"{call} should not be invoked more than once")
+    if any(OLD_CALLS[earlier] > place for earlier in draft.old_calls):
+        raise ServableError(f"{call} should be invoked before {draft.old_calls[-1]}")
+    draft.old_calls.append(call)
+    if call not in draft.results_of:
+        raise ServableError(
+            f"method {draft.name}: complex statements such as conditions and loops are not supported in "
+            f"register_method when the interface '{call}' is used, use 'add_stage' to replace '{call}'"
+        )
+    return append_stage(collector, draft, work, args, draft.results_of[call], batch_size, tag)

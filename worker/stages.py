@@ -1,0 +1,75 @@
+"""Adds a stage to the method that is being defined, after checking what it is given."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.worker.declarations import Collector, MethodDraft, Model, Placeholder, Stage
+
+
+def append_stage(
+    collector: Collector,
+    draft: MethodDraft,
+    work: Model | Callable[..., Any],
+    args: tuple[Any, ...],
+    outputs_count: int,
+    batch_size: int | None,
+    tag: str | None,
+) -> Any:
+    for value in args:
+        check_placeholder(draft, value, "Each value of parameter *args")
+    if not isinstance(work, Model):
+        _check_function(collector, work, len(args), outputs_count, batch_size is not None)
+    results = draft.new_values(outputs_count)
+    function = "" if isinstance(work, Model) else f"{collector.servable}.{_name(work)}"
+    stage = Stage(
+        index=len(draft.stages) + 1,
+        work=work,
+        inputs=tuple(value.index for value in args),
+        outputs=tuple(value.index for value in results),
+        batch_size=batch_size,
+        label=tag or f"Function '{function}'",
+    )
+    draft.stages.append(stage)
+    return results if outputs_count > 1 else results[0]
+
+
+def check_placeholder(draft: MethodDraft, value: Any, what: str) -> None:
+    if not isinstance(value, Placeholder) or value.method != draft.name:
+        raise ServableError(
+            f"{what} is a placeholder for data and must come from the inputs of method {draft.name} "
+            f"or the results of its stages, but actually {type(value)}"
+        )
+
+
+def _check_function(
+    collector: Collector, function: Callable[..., Any], inputs: int, outputs: int, batched: bool
+) -> None:
+    name = f"{collector.servable}.{_name(function)}"
+    wanted = (object(),) if batched else (object(),) * inputs
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        signature = None  # some functions of C extensions do not tell
+    if signature is not None:
+        try:
+            signature.bind(*wanted)
+        except TypeError:
+            raise ServableError(
+                f"function {name} input args count {len(signature.parameters)} not match the count "
+                f"{len(wanted)} registered in method"
+            ) from None
+    known = collector.functions.setdefault(function, (inputs, outputs, batched))
+    if known[2] != batched:
+        raise ServableError(
+            f"function {name}: parameter 'batch_size' in multiple 'add_stage' should be enabled or disabled "
+            "consistently"
+        )
+    for what, given, last in (("inputs", inputs, known[0]), ("outputs", outputs, known[1])):
+        if given != last:
+            raise ServableError(f"Stage function '{name}' {what} count {given} not match last registered count {last}")
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", type(function).__name__)
