@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.codec import PROTOCOL_VERSION, decode
 from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.cluster.errors import Code, Failure, SetupError
-from mindspore_serving.cluster.messages import BatchDone, Refused
+from mindspore_serving.cluster.messages import BatchDone, Heartbeat, Refused
 from mindspore_serving.cluster.tensors import Stacked
 from mindspore_serving.proto import ms_service_pb2 as pb
 from tests.master.fake_worker import FakeWorker
@@ -243,6 +244,25 @@ def test_a_dead_workers_batch_runs_on_another(master: RunningMaster) -> None:
     first.die()
     second.echo()
     assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == int8(5)
+
+
+def test_a_master_that_stood_still_for_longer_than_a_lease_loses_no_worker() -> None:
+    lease_seconds = 1.0
+    running = RunningMaster(Limits(lease_seconds=lease_seconds))
+    try:
+        first, second = running.worker(), running.worker()
+        go_on = threading.Event()
+        running.loop.call_soon_threadsafe(go_on.wait)  # as it does while it parses a very large request
+        for worker in (first, second):
+            worker.say(Heartbeat())
+        assert not threading.Event().wait(1.5 * lease_seconds)
+        go_on.set()
+        call = running.send(request("echo", *[int8(value) for value in range(8)]))
+        for worker in (first, second):
+            worker.echo()
+        assert len(pb.PredictReply.FromString(call.result()).instances) == 8
+    finally:
+        running.close()
 
 
 def test_a_worker_of_another_protocol_version_is_told_so(master: RunningMaster) -> None:
