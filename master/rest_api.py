@@ -126,7 +126,7 @@ class RestDoor:
         instances = read_instances(body)
         if self._draining:
             return _error(_STOPPING, 503)
-        call = Call(*target, instances, lambda value: value, len(body))
+        call = Call(target.servable, target.version, target.method, instances, lambda value: value, len(body))
         predicted = predict(self._desk, call, self._request_seconds)
         return _json(write_reply(await _unless_gone(predicted, request.receive)))
 

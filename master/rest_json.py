@@ -8,7 +8,6 @@ import base64
 import json
 from collections.abc import Sequence
 from itertools import chain
-from types import NoneType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -41,6 +40,7 @@ _DTYPES = {
 }
 _TEXT_TYPES = ("str", "bytes")
 _MOST_QUOTED = 100  # characters of a client's own text in an error
+_MOST_CONTAINERS = 1 << 22  # arrays and objects in a body: each takes some 60 bytes, whatever is in it
 
 
 # --- requests
@@ -48,6 +48,8 @@ _MOST_QUOTED = 100  # characters of a client's own text in an error
 
 def read_instances(body: bytes) -> list[dict[str, Value]]:
     """The instances that a request's body holds. Raises RequestRefused."""
+    if body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS:
+        _refuse(f"json has more than {_MOST_CONTAINERS} arrays and objects: send large arrays as objects with 'b64'")
     try:
         document = orjson.loads(body)
     except ValueError as error:
@@ -124,7 +126,7 @@ def _array(outermost: list[Any]) -> Value:
 
 def _elements(elements: list[Any], shape: tuple[int, ...]) -> Value:
     first = elements[0]
-    if isinstance(first, NoneType):
+    if first is None:
         _refuse("json array, data type is unknown")
     if isinstance(first, dict):
         text = _encoded(first)

@@ -11,13 +11,13 @@ import pytest
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.dispatcher import Limits
-from mindspore_serving.cluster.errors import Code, Failure, SetupError
+from mindspore_serving.cluster.errors import Code, Failure, RequestRefused, SetupError
 from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.tensors import Stacked, Tensor
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.predict import Predictions
 from mindspore_serving.master.rest_api import RestDoor
-from mindspore_serving.master.rest_json import write_reply
+from mindspore_serving.master.rest_json import read_instances, write_reply
 from tests.master.rest_client import RestClient
 from tests.master.running_master import WAIT_SECONDS, RunningMaster
 
@@ -63,6 +63,11 @@ def test_outputs_are_in_alphabetical_order_and_a_reply_that_cannot_be_built_is_a
     broken = json.loads(write_reply(Predictions(("y",), [("\ud800",)])))
     assert broken["error_msg"].startswith("Failed to construct the response: ")
     assert json.loads(write_reply(Failure(Code.FAILED, "\ud800"))) == {"error_msg": "?"}
+
+
+def test_a_body_of_very_many_arrays_is_refused_before_it_takes_memory() -> None:
+    with pytest.raises(RequestRefused, match="more than 4194304 arrays and objects"):
+        read_instances(b"[" + b"[]," * (1 << 22) + b"0]")
 
 
 def test_a_master_is_healthy_at_once_and_ready_with_its_first_worker() -> None:

@@ -33,6 +33,12 @@ def test_any_json_as_an_input_gets_an_answer_that_is_json(rest: RestClient, valu
     assert set(rest.ask({"instances": [{"x": value}]})) in ({"error_msg"}, {"instances"})
 
 
+def test_deep_nesting_beside_a_huge_number_gets_an_answer_that_is_json(rest: RestClient) -> None:
+    # A huge number makes the body be read again, by the standard library, whose stack is another one.
+    deep = b'{"instances": {"x": 1e30}, "more": ' + b"[" * 1010 + b"]" * 1010 + b"}"
+    assert set(rest.ask(deep)) in ({"error_msg"}, {"instances"})
+
+
 @many
 @given(st.binary(min_size=1, max_size=100))
 def test_any_bytes_get_an_answer_that_is_json(rest: RestClient, body: bytes) -> None:
