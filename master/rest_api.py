@@ -51,6 +51,7 @@ class RestDoor:
             log_level="error",  # what clients do wrong is no news
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=LAST_WORDS_SECONDS,
         )
         config.load()
