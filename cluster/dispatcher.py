@@ -175,6 +175,11 @@ class Dispatcher:
         return self._registry.resolve(servable, version, method)
 
     @property
+    def has_ready_replica(self) -> bool:
+        """Whether some servable can be called."""
+        return any(replica.state is ReplicaState.READY for replica in self._registry)
+
+    @property
     def open_requests(self) -> int:
         """Requests that are admitted and not answered yet."""
         return len(self._requests)
@@ -187,7 +192,7 @@ class Dispatcher:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """What to do about `event`. Time-outs that are due are dealt with on the way."""
+        """What to do about `event`. Deadlines that are due are dealt with on the way, leases only at a Tick."""
         self._run_out(now)
         match event:
             case RequestsArrived(arrivals):
@@ -205,7 +210,7 @@ class Dispatcher:
                 self._probe_at = [now + seconds for seconds in PROBE_SECONDS]
                 self._probe(now)
             case Tick():
-                pass
+                self._end_leases(now)
         while self._touched:
             self._move_work(self._touched.popitem()[0], now)
         actions, self._actions = self._actions, []
@@ -295,9 +300,6 @@ class Dispatcher:
 
     def _run_out(self, now: float) -> None:
         self._probe(now)
-        for worker_id in self._leases.expired(now):
-            if replica := self._registry.get(worker_id):
-                self._lose(replica, "its lease ran out")
         while self._deadlines and self._deadlines[0][0] <= now:
             request = self._requests.get(heapq.heappop(self._deadlines)[1])
             if request is not None:
@@ -305,6 +307,12 @@ class Dispatcher:
                 self._answer(request, Failure(Code.FAILED, text))
 
     # --- workers
+
+    def _end_leases(self, now: float) -> None:
+        """Only at a Tick: when other events come late, the heartbeats may stand right behind them."""
+        for worker_id in self._leases.expired(now):
+            if replica := self._registry.get(worker_id):
+                self._lose(replica, "its lease ran out")
 
     def _probe(self, now: float) -> None:
         """Sending is the question: the transport refuses it for a peer that is gone, and so names it."""

@@ -6,8 +6,13 @@ In reading order:
     free_address   whether an address can be listened at
     tls            a door's certificate and key
     grpc_api       the gRPC door: service paths to handlers of raw bytes
-    predict        MSService/Predict: a request's bytes in, a reply's bytes out
+    ms_service     MSService/Predict: a request's bytes in, a reply's bytes out
     wire_tensors   protobuf tensors <-> the cluster's
+    rest_api       the RESTful door
+    rest_url       which servable, version and method a URL names
+    rest_json      JSON bodies <-> the cluster's values
+    tensor_rules   what every tensor of a client has to obey
+    predict        one prediction, whichever door it came through
     front_desk     drives the dispatcher; callers wait here
     worker_socket  the ROUTER socket
 
@@ -20,6 +25,7 @@ from typing import Any
 _START_SCRIPT_NAMES = {
     "start_grpc_server": "start_grpc_server",
     "start_master_server": "start_master_server",
+    "start_restful_server": "start_restful_server",
     "stop": "stop_master",
 }
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from mindspore_serving.cluster.addresses import Endpoint, parse_endpoint
+from mindspore_serving.cluster.addresses import Address, Endpoint, parse_address, parse_endpoint
 from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting
@@ -35,6 +35,12 @@ class MasterConfig:
         "[HOST:]PORT",
         "where clients connect by gRPC; the host defaults to 127.0.0.1; or unix:PATH",
         lambda t: parse_endpoint(t, "--grpc"),
+    )
+    rest: Address | None = setting(
+        "[HOST:]PORT",
+        "where clients connect by HTTP; the host defaults to 127.0.0.1; without it there is no RESTful server",
+        lambda t: parse_address(t, "--rest"),
+        None,
     )
     ctrl: Endpoint | None = setting(
         "[HOST:]PORT",

@@ -48,6 +48,11 @@ class FrontDesk:
         """Where a request goes, and the names of its inputs. Raises RequestRefused."""
         return self._dispatcher.resolve(servable, version, method)
 
+    @property
+    def has_ready_replica(self) -> bool:
+        """Whether some servable can be called."""
+        return self._dispatcher.has_ready_replica
+
     async def ask(
         self,
         asked_version: int,
@@ -133,10 +138,15 @@ class FrontDesk:
     def _set_timer(self) -> None:
         wakeup = self._dispatcher.next_wakeup()
         # A timer that is early does no harm, so one that stands is moved only forward: no timer work per request.
-        if wakeup is not None and (self._timer is None or wakeup < self._timer.when()):
+        # One that is due is left alone.
+        if wakeup is not None and (self._timer is None or wakeup < self._timer.when() > self._loop.time()):
             self.close()
             self._timer = self._loop.call_at(wakeup, self._on_timer)
 
     def _on_timer(self) -> None:
+        # One more turn of the loop: if it stood still meanwhile, what the workers said is read first.
+        self._timer = self._loop.call_later(0.0, self._tick)
+
+    def _tick(self) -> None:
         self._timer = None
         self._feed(Tick())

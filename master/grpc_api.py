@@ -11,12 +11,13 @@ import grpc.aio
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.master.free_address import check_free
-from mindspore_serving.master.predict import Unparsable
+from mindspore_serving.master.ms_service import Unparsable
 from mindspore_serving.master.tls import Tls
 
 logger = logging.getLogger("mindspore_serving.master")
 
 MEGABYTE = 1 << 20
+LAST_WORDS_SECONDS = 1.0
 
 # A call's body and the seconds its caller still waits (None: for ever) to the reply's body.
 UnaryHandler = Callable[[bytes, float | None], Awaitable[bytes]]
@@ -63,9 +64,9 @@ class GrpcDoor:
         """From now on a new call gets UNAVAILABLE, which a client may safely send to another master."""
         self._draining = True
 
-    async def stop(self, seconds: float) -> None:
-        """Stops listening; calls in progress have this long to end."""
-        await self._server.stop(seconds)
+    async def stop(self) -> None:
+        """Stops listening; calls in progress have a moment to end."""
+        await self._server.stop(LAST_WORDS_SECONDS)
 
     def _guarded(self, handler: UnaryHandler) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def call(body: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:

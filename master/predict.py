@@ -1,96 +1,80 @@
-"""MSService/Predict: a request's bytes in, a reply's bytes out. A request's fault is an answer, not a gRPC status."""
+"""One prediction, whichever door it came through: pick each instance's inputs, ask, collapse equal failures."""
 
-from collections.abc import Sequence
-
-from google.protobuf.message import DecodeError
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from mindspore_serving.cluster.batcher import Result
-from mindspore_serving.cluster.dispatcher import Answer
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.messages import MethodSpec
-from mindspore_serving.cluster.tensors import Instance
+from mindspore_serving.cluster.tensors import Instance, Value
 from mindspore_serving.master.front_desk import FrontDesk
-from mindspore_serving.master.wire_tensors import TensorFault, from_wire, to_wire
-from mindspore_serving.proto import ms_service_pb2 as pb
+from mindspore_serving.master.tensor_rules import TensorFault
+
+T = TypeVar("T")  # what a door finds under an input's name
 
 
-class Unparsable(ValueError):
-    """The bytes are no PredictRequest."""
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """What a client asks. `read` makes a value of what stands under an input's name; it raises TensorFault."""
+
+    servable: str
+    version: int
+    method: str
+    instances: Sequence[Mapping[str, T]]
+    read: Callable[[T], Value]
+    nbytes: int
 
 
-async def predict(desk: FrontDesk, body: bytes, seconds_left: float | None) -> bytes:
-    """The serialized PredictReply to a serialized PredictRequest. Raises Unparsable."""
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """A result or a failure for each instance; a result's values are in the order of `outputs`."""
+
+    outputs: Sequence[str]
+    results: Sequence[Result]
+
+
+async def predict(desk: FrontDesk, call: Call[T], seconds_left: float | None) -> Predictions | Failure:
+    """The answer to a call; one failure when the whole call failed. `seconds_left` None: the caller waits for ever."""
     try:
-        request = pb.PredictRequest.FromString(body)
-    except DecodeError as error:
-        raise Unparsable("Unable to parse request") from error
-    spec = request.servable_spec
-    try:
-        route, method = desk.resolve(spec.name, spec.version_number, spec.method_name)
-        instances = _instances(request, method)
+        route, method = desk.resolve(call.servable, call.version, call.method)
+        instances = _instances(call, method)
     except RequestRefused as refused:
-        return _refusal(spec, refused.failure)
-    answer = await desk.ask(spec.version_number, route, method, instances, len(body), seconds_left)
-    return _reply(spec, answer)
+        return refused.failure
+    answer = await desk.ask(call.version, route, method, instances, call.nbytes, seconds_left)
+    if isinstance(answer.results, Failure):
+        return answer.results
+    failures = {result for result in answer.results if isinstance(result, Failure)}
+    if len(failures) == 1 and all(isinstance(result, Failure) for result in answer.results):
+        return failures.pop()  # all failed alike: one error for the whole call
+    return Predictions(answer.outputs, answer.results)
 
 
-def _instances(request: pb.PredictRequest, method: MethodSpec) -> tuple[Instance, ...]:
+def _instances(call: Call[T], method: MethodSpec) -> tuple[Instance, ...]:
     """Each instance's inputs in the method's order; inputs that the method does not have are ignored."""
-    servable = request.servable_spec.name
-    # Clients of 1.2 and of later releases put them into different fields.
-    given = [*request.instances, *request.instances_of_1_2]
-    if not given:
-        text = f"Instances count of request cannot be 0, servable: {servable}, method: {method.name}"
+    if not call.instances:
+        text = f"Instances count of request cannot be 0, servable: {call.servable}, method: {method.name}"
         raise RequestRefused(Code.FAILED, text)
     instances = []
-    for instance in given:
-        items = instance.items
+    for items in call.instances:
         values = []
         for name in method.inputs:
             if name not in items:
-                text = f"Cannot find input {name} in instance input , servable {servable}, method {method.name}"
+                text = f"Cannot find input {name} in instance input , servable {call.servable}, method {method.name}"
                 raise RequestRefused(Code.INVALID_INPUTS, text)
             try:
-                values.append(from_wire(items[name]))
+                values.append(call.read(items[name]))
             except TensorFault as fault:
-                text = f"Instances input {name} check failed, detail: {fault}"
-                raise RequestRefused(Code.INVALID_INPUTS, text) from fault
+                raise input_refused(name, fault) from fault
         instances.append(tuple(values))
     return tuple(instances)
 
 
-def _reply(spec: pb.ServableSpec, answer: Answer) -> bytes:
-    if isinstance(answer.results, Failure):
-        return _refusal(spec, answer.results)
-    failures = {result for result in answer.results if isinstance(result, Failure)}
-    if len(failures) == 1 and all(isinstance(result, Failure) for result in answer.results):
-        return _refusal(spec, failures.pop())  # all failed alike: one error for the whole request
-    return _reply_per_instance(spec, answer.outputs, answer.results, with_errors=bool(failures))
+def input_refused(name: str, fault: TensorFault) -> RequestRefused:
+    """The refusal of a call one of whose inputs breaks the rules."""
+    return RequestRefused(Code.INVALID_INPUTS, f"Instances input {name} check failed, detail: {fault}")
 
 
-def _reply_per_instance(
-    spec: pb.ServableSpec, outputs: Sequence[str], results: Sequence[Result], with_errors: bool
-) -> bytes:
-    reply = pb.PredictReply(servable_spec=spec)
-    for result in results:
-        instance = reply.instances.add()
-        if isinstance(result, Failure):
-            _add_error(reply, result)
-            continue
-        if with_errors:
-            reply.error_msg.add()  # code 0 and no text: this instance is good
-        for name, value in zip(outputs, result, strict=True):
-            to_wire(value, instance.items[name])
-    return reply.SerializeToString()
-
-
-def _refusal(spec: pb.ServableSpec, failure: Failure) -> bytes:
-    reply = pb.PredictReply(servable_spec=spec)
-    _add_error(reply, failure)
-    return reply.SerializeToString()
-
-
-def _add_error(reply: pb.PredictReply, failure: Failure) -> None:
-    # Texts may quote what a user's function raised, lone surrogates included: never let one spoil the reply.
-    text = (failure.text or "Predict failed").encode(errors="replace")
-    reply.error_msg.add(error_code=int(failure.code), error_msg=text)
+def error_text(failure: Failure) -> str:
+    """What the client reads. It may quote what a function raised, lone surrogates included: those are replaced."""
+    return (failure.text or "Predict failed").encode(errors="replace").decode()

@@ -1,17 +1,19 @@
 """The life of a master: open the doors, serve, drain, stop. One event loop, no threads of its own."""
 
+import asyncio
 import logging
 import uuid
 
 import zmq
 
-from mindspore_serving.cluster.addresses import Endpoint
+from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import FromMaster
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.grpc_api import GrpcDoor
-from mindspore_serving.master.predict import predict
+from mindspore_serving.master.ms_service import ms_predict
+from mindspore_serving.master.rest_api import RestDoor
 from mindspore_serving.master.tls import Tls
 from mindspore_serving.master.worker_socket import WorkerSocket
 
@@ -28,6 +30,7 @@ class MasterServer:
         self._workers.bind_inproc(self.inproc_endpoint)
         self._control_is_open = False
         self._grpc_door: GrpcDoor | None = None
+        self._rest_door: RestDoor | None = None
 
     def open_control(self, address: Endpoint) -> Endpoint:
         """Workers may register at this address. Returns the real one. Raises SetupError."""
@@ -53,23 +56,38 @@ class MasterServer:
         await self._grpc_door.start()
         print(f"Serving gRPC start success, listening on {real}", flush=True)
 
+    def bind_rest(self, address: Address, max_message_mb: int) -> Address:
+        """Takes the port, so that a busy one is found early; start_rest() serves clients. Raises SetupError."""
+        if self._rest_door is not None:
+            raise SetupError("Serving Error: RESTful server is already running")
+        door = RestDoor(self._desk, max_message_mb)
+        real = door.bind(address)
+        self._rest_door = door
+        return real
+
+    async def start_rest(self, real: Address) -> None:
+        """Clients are served from now on."""
+        assert self._rest_door is not None
+        await self._rest_door.start()
+        print(f"Serving: Serving RESTful server start success, listening on {real}", flush=True)
+
     def set_max_enqueued_requests(self, count: int) -> None:
         """From now on, so many requests may wait or run."""
         self._desk.set_max_enqueued_requests(count)
 
     async def stop(self, drain_seconds: float) -> None:
         """Answers what was asked, then closes. In this order, so that no accepted request is dropped."""
-        if self._grpc_door is not None:
-            self._grpc_door.refuse_new_calls()  # new calls go elsewhere ...
+        doors = [door for door in (self._grpc_door, self._rest_door) if door is not None]
+        for door in doors:
+            door.refuse_new_calls()  # new calls go elsewhere ...
         if not await self._desk.wait_until_answered(drain_seconds):  # ... while the accepted ones are finished,
             logger.warning("requests were still open after %s s: they are dropped", drain_seconds)
-        if self._grpc_door is not None:
-            await self._grpc_door.stop(1.0)  # their replies leave,
+        await asyncio.gather(*(door.stop() for door in doors))  # their replies leave,
         self._desk.close()
         self._workers.close()  # and only then the workers lose us.
 
     async def _predict(self, body: bytes, seconds_left: float | None) -> bytes:
-        return await predict(self._desk, body, seconds_left)
+        return await ms_predict(self._desk, body, seconds_left)
 
     def _send(self, worker_id: str, message: FromMaster) -> bool:
         return self._workers.send(worker_id, message)

@@ -1,10 +1,9 @@
 """Protobuf tensors <-> the cluster's values. The texts of refusals are those of MindSpore Serving 2.0.2."""
 
 import math
-from collections.abc import Sequence
 
-from mindspore_serving.cluster.codec import MAX_DIMS
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Tensor, Value
+from mindspore_serving.master.tensor_rules import TensorFault, check_text_shape, is_shape, to_text
 from mindspore_serving.proto import ms_service_pb2 as pb
 
 DTYPES: dict[int, str] = {
@@ -22,11 +21,6 @@ DTYPES: dict[int, str] = {
     pb.MS_FLOAT64: "<f8",
 }
 _NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
-_MAX_ELEMENTS = 1 << 40  # of an empty tensor's other dimensions, which no data backs
-
-
-class TensorFault(ValueError):
-    """A client's tensor breaks the rules of ms_service.proto."""
 
 
 def from_wire(tensor: pb.Tensor) -> Value:
@@ -37,7 +31,7 @@ def from_wire(tensor: pb.Tensor) -> Value:
     if dtype is None:
         raise TensorFault("Tensor check failed: input data type proto::MS_UNKNOWN invalid")
     shape = tuple(tensor.shape.dims)
-    if not _is_shape(shape):
+    if not is_shape(shape):
         raise TensorFault(f"Tensor check failed: input  shape {list(shape)} invalid")
     data = tensor.data
     if len(data) != math.prod(shape) * ITEM_BYTES[dtype]:
@@ -45,33 +39,12 @@ def from_wire(tensor: pb.Tensor) -> Value:
     return Tensor(dtype, shape, data)
 
 
-def _is_shape(shape: Sequence[int]) -> bool:
-    if not shape:
-        return True
-    *outer, last = shape
-    return (
-        len(shape) <= MAX_DIMS
-        and all(size > 0 for size in outer)
-        and (last > 0 or (last == 0 and math.prod(outer) <= _MAX_ELEMENTS))
-    )
-
-
 def _text_from_wire(tensor: pb.Tensor) -> str | bytes:
-    shape = list(tensor.shape.dims)
     if len(tensor.bytes_val) != 1:
         raise TensorFault("Instance tensor check failed: bytes or string type shape batch size can only be 1")
-    if shape not in ([], [1]):
-        raise TensorFault(
-            "Instance tensor check failed: bytes or string type input  shape can only be (1,) or empty, "
-            f"but given shape is {shape}"
-        )
+    check_text_shape(tensor.shape.dims)
     (value,) = tensor.bytes_val
-    if tensor.dtype == pb.MS_BYTES:
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise TensorFault(f"Instance tensor check failed: string is not UTF-8 at byte {error.start}") from error
+    return value if tensor.dtype == pb.MS_BYTES else to_text(value)
 
 
 def to_wire(value: Value, tensor: pb.Tensor) -> None:

@@ -31,10 +31,13 @@ async def _serve(config: MasterConfig, notify: Callable[[str], None]) -> int:
     workers = InProcessWorkers(context, server.inproc_endpoint)
     try:
         grpc_address = server.bind_grpc(config.grpc, config.max_message_mb)
+        rest_address = server.bind_rest(config.rest, config.max_message_mb) if config.rest is not None else None
         if config.ctrl is not None:
             server.open_control(config.ctrl)
         await _load(config, workers, told_to_stop)
         await server.start_grpc(grpc_address)
+        if rest_address is not None:
+            await server.start_rest(rest_address)
         notify("READY=1")
         await told_to_stop.wait()
         notify("STOPPING=1")

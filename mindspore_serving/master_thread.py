@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import zmq
 
 from mindspore_serving import context
-from mindspore_serving.cluster.addresses import Endpoint
+from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.server import MasterServer
@@ -44,6 +44,10 @@ class MasterThread(threading.Thread):
         """Serves clients there. Raises SetupError."""
         self._await(self._open_grpc(address, max_message_mb, tls))
 
+    def open_rest(self, address: Address, max_message_mb: int) -> None:
+        """Serves clients there by HTTP. Raises SetupError."""
+        self._await(self._open_rest(address, max_message_mb))
+
     def set_max_enqueued_requests(self, count: int) -> None:
         """From now on, so many requests may wait or run."""
         self._loop.call_soon_threadsafe(self._server.set_max_enqueued_requests, count)
@@ -74,3 +78,6 @@ class MasterThread(threading.Thread):
 
     async def _open_grpc(self, address: Endpoint, max_message_mb: int, tls: Tls | None) -> None:
         await self._server.start_grpc(self._server.bind_grpc(address, max_message_mb, tls))
+
+    async def _open_rest(self, address: Address, max_message_mb: int) -> None:
+        await self._server.start_rest(self._server.bind_rest(address, max_message_mb))

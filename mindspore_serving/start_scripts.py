@@ -127,6 +127,14 @@ def start_grpc_server(ip: str = "0.0.0.0", grpc_port: int = 5500, max_msg_mb_siz
     _deployment.master().open_grpc(Address(ip, grpc_port), max_msg_mb_size)
 
 
+def start_restful_server(ip: str = "0.0.0.0", restful_port: int = 5900, max_msg_mb_size: int = 100) -> None:
+    """Serves HTTP clients at ip:restful_port. `max_msg_mb_size`: largest body in megabytes. Raises RuntimeError."""
+    check_str("ip", ip)
+    check_int("restful_port", restful_port, 1, 65535)
+    check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
+    _deployment.master().open_rest(Address(ip, restful_port), max_msg_mb_size)
+
+
 def start_master_server(ip: str = "127.0.0.1", master_port: int = 6100) -> None:
     """Lets workers register at ip:master_port. Raises RuntimeError."""
     check_str("ip", ip)

@@ -153,6 +153,17 @@ def test_a_lost_replicas_batches_run_elsewhere_before_what_waits(master: Master)
     assert master.answers[first] == [(number(1),)]
 
 
+def test_heartbeats_that_are_heard_late_but_before_a_tick_renew_their_leases(master: Master) -> None:
+    master.join("b")
+    master.now += 5.0
+    master.say("a", Heartbeat())
+    master.say("b", Heartbeat())
+    master.feed(Tick())
+    for value in range(2):
+        master.ask(value)
+    assert counts(master.batches("a")) == counts(master.batches("b")) == [1]
+
+
 def test_a_silent_replica_is_lost_when_its_lease_runs_out(master: Master) -> None:
     request = master.ask(1)
     assert master.dispatcher.next_wakeup() == master.now + 3.0

@@ -61,13 +61,15 @@ def start(run: Processes, unit: Path, environment: dict[str, str], tmp_path: Pat
 
 def test_the_units_commands_serve_and_notify(run: Processes, servables: Path, tmp_path: Path) -> None:
     control = f"127.0.0.1:{free_port()}"
-    in_master = {**settings(UNITS / "master.env"), "GRPC": f"127.0.0.1:{free_port()}", "CTRL": control}
+    doors = {"GRPC": f"127.0.0.1:{free_port()}", "REST": f"127.0.0.1:{free_port()}"}
+    in_master = {**settings(UNITS / "master.env"), **doors, "CTRL": control}
     in_worker = {**settings(UNITS / "worker-add-0.env"), "DIRECTORY": str(servables), "MASTER": control}
     worker, worker_says = start(run, WORKER, in_worker, tmp_path)
     master, master_says = start(run, MASTER, in_master, tmp_path)
     assert (master_says.next(), worker_says.next()) == ("READY=1", "READY=1")
     worker.wait_for("registered at")
     master.wait_for("Serving gRPC start success")
+    master.wait_for("Serving RESTful server start success")
     assert (worker.stop(), worker_says.next()) == (0, "STOPPING=1")
     assert (master.stop(), master_says.next()) == (0, "STOPPING=1")
     master_says.close()

@@ -1,7 +1,9 @@
 """Every command in the READMEs runs, as written but for ports and paths."""
 
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +28,14 @@ def readme_commands(servables: Path, ports: dict[str, str]) -> list[list[str]]:
     return commands
 
 
+def readme_curl(ports: dict[str, str]) -> str:
+    """The README's curl command, with the tests' port."""
+    (command,) = re.findall(r"^curl (?:.*\\\n)*.*$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    return str(command.replace("5900", ports["5900"]))
+
+
 def test_the_readmes_commands_and_its_client_work(run: Processes, servables: Path) -> None:
-    ports = {"5500": str(free_port()), "6500": str(free_port())}
+    ports = {"5500": str(free_port()), "5900": str(free_port()), "6500": str(free_port())}
     export, master, worker, client, in_one = readme_commands(servables, ports)
     assert run.start(*export).wait() == 0
     desk = run.start(*master)
@@ -39,6 +47,10 @@ def test_the_readmes_commands_and_its_client_work(run: Processes, servables: Pat
     called = run.start("-c", code.replace("5500", ports["5500"]))
     assert called.wait() == 0, called.output
     assert "array([[3., 3.]" in called.output
+    if shutil.which("curl"):
+        answer = subprocess.run(["sh", "-c", readme_curl(ports)], check=True, capture_output=True, text=True).stdout
+        assert f"`{answer}`" in (ROOT / "README.md").read_text()
+        assert json.loads(answer) == {"instances": [{"y": [[2.0, 3.0], [4.0, 5.0]]}]}
     assert (hand.stop(), desk.stop()) == (0, 0)
     small = run.start(*in_one)
     small.wait_for("Serving gRPC start success")
@@ -53,7 +65,10 @@ def test_the_readmes_make_targets_exist() -> None:
 
 
 def test_every_setting_is_explained_by_help() -> None:
-    for module, words in (("master", "--grpc --ctrl --servable"), ("worker", "--servable --master --device --version")):
+    for module, words in (
+        ("master", "--grpc --rest --ctrl --servable"),
+        ("worker", "--servable --master --device --version"),
+    ):
         text = subprocess.run(
             [sys.executable, "-m", module, "--help"], cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout

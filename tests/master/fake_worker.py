@@ -48,7 +48,15 @@ class FakeWorker:
 
     def echo(self) -> None:
         """Answers the next batch with its first input."""
-        batch = self.next_batch()
+        self.answer(self.next_batch())
+
+    def echo_if_batch(self) -> None:
+        """Hears one message, and answers it like echo() when it is a batch."""
+        if isinstance(message := self.hear(), RunBatch):
+            self.answer(message)
+
+    def answer(self, batch: RunBatch) -> None:
+        """Answers a batch with its first input."""
         self.say(BatchDone(batch.batch_id, batch.columns[:1]))
 
     def die(self) -> None:

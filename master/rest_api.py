@@ -1,0 +1,192 @@
+"""The RESTful door: HTTP requests in, JSON out. Starlette and uvicorn, inside the master's own event loop."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from mindspore_serving.cluster.addresses import Address
+from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
+from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.predict import Call, predict
+from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
+from mindspore_serving.master.rest_url import parse_target
+
+logger = logging.getLogger("mindspore_serving.master")
+
+MEGABYTE = 1 << 20
+REQUEST_SECONDS = 100.0  # for a body to come, and again for its answer; the original's time-out
+LAST_WORDS_SECONDS = 1  # for replies that are being written when the door closes
+_STOPPING = "the master is stopping"
+_NOT_SUPPORTED = "http message only support POST right now"
+
+T = TypeVar("T")
+
+
+class RestDoor:
+    """One listening HTTP port. Errors of requests travel inside replies of status 200; others tell of the transport."""
+
+    def __init__(self, desk: FrontDesk, max_message_mb: int, request_seconds: float = REQUEST_SECONDS) -> None:
+        self._desk = desk
+        self._max_bytes = max_message_mb * MEGABYTE
+        self._request_seconds = request_seconds
+        self._draining = False
+        self._listener: socket.socket | None = None
+        self._main_loop: asyncio.Task[None] | None = None
+        health = [Route("/healthz", self._healthz), Route("/readyz", self._readyz)]
+        # Any other URL is searched for keywords, which a route cannot.
+        config = uvicorn.Config(
+            Router(health, redirect_slashes=False, default=self._serve_call),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",  # what clients do wrong is no news
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=LAST_WORDS_SECONDS,
+        )
+        config.load()
+        self._server = uvicorn.Server(config)
+        self._server.lifespan = config.lifespan_class(config)
+
+    def bind(self, address: Address) -> Address:
+        """Takes the port; nobody is served before start(). Returns the real address. Raises SetupError."""
+        try:
+            self._listener = _listen(address)
+        except OSError as error:
+            raise SetupError(
+                f"RESTful server start failed, create http listener failed, port {address.port}, "
+                f"address {address}: {error.strerror or error}"
+            ) from error
+        return Address(address.host, self._listener.getsockname()[1])
+
+    async def start(self) -> None:
+        """Serves clients. Not uvicorn's serve(): that would take the process's signals."""
+        assert self._listener is not None
+        await self._server.startup([self._listener])
+        self._main_loop = asyncio.create_task(self._server.main_loop())
+
+    def refuse_new_calls(self) -> None:
+        """From now on a new call gets 503, which a client may safely send to another master."""
+        self._draining = True
+
+    async def stop(self) -> None:
+        """Stops listening; replies in progress have a moment to leave."""
+        if self._main_loop is not None:
+            self._server.should_exit = True
+            await self._main_loop
+            await self._server.shutdown()
+            if self._server.server_state.tasks:
+                await asyncio.wait(self._server.server_state.tasks, timeout=LAST_WORDS_SECONDS)
+        if self._listener is not None:
+            self._listener.close()
+
+    async def _healthz(self, _: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def _readyz(self, _: Request) -> Response:
+        if self._draining:
+            return PlainTextResponse(f"{_STOPPING}\n", 503)
+        if not self._desk.has_ready_replica:
+            return PlainTextResponse("no servable has a live replica: start a worker, or wait for one to load\n", 503)
+        return PlainTextResponse("ok\n")
+
+    async def _serve_call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await self._respond(Request(scope, receive))
+        except ClientDisconnect:
+            return
+        except RequestRefused as refused:
+            response = _error(str(refused))
+        except asyncio.CancelledError:  # the door closes: see stop()
+            response = _error(_STOPPING, 503)
+        except Exception:
+            logger.exception("a fault of the master's own")
+            response = _error("internal error of the master: see its log", 500)
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        if request.method != "POST":
+            return _error(_NOT_SUPPORTED, 200 if request.method in ("GET", "PUT", "DELETE", "HEAD") else 501)
+        target = parse_target(_url(request.scope))
+        try:
+            body = await asyncio.wait_for(self._body(request), self._request_seconds)
+        except asyncio.TimeoutError:
+            return _error(f"http message was not complete after {self._request_seconds:g} s", 408)
+        if not body:
+            return _error("http message invalid")
+        instances = read_instances(body)
+        if self._draining:
+            return _error(_STOPPING, 503)
+        call = Call(target.servable, target.version, target.method, instances, lambda value: value, len(body))
+        predicted = predict(self._desk, call, self._request_seconds)
+        return _json(write_reply(await _unless_gone(predicted, request.receive)))
+
+    async def _body(self, request: Request) -> bytes:
+        """A request's whole body, which is never held beyond the limit. Raises RequestRefused, ClientDisconnect."""
+        self._check_size(int(request.headers.get("content-length", 0)))
+        chunks, size = [], 0
+        async for chunk in request.stream():
+            chunks.append(chunk)
+            size += len(chunk)
+            self._check_size(size)
+        return b"".join(chunks)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise RequestRefused(Code.INVALID_INPUTS, f"http message is bigger than {self._max_bytes}")
+
+
+async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """The result of `work`, which is cancelled when the client closes its connection. Raises ClientDisconnect then."""
+    worker, watcher = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((worker, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if not worker.done():
+            raise ClientDisconnect
+        return worker.result()
+    finally:
+        worker.cancel()
+        watcher.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _listen(address: Address) -> socket.socket:
+    ((family, kind, protocol, _, resolved), *_) = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+    # With the protocol named: asyncio sets TCP_NODELAY on no other, and a reply without waits 40 ms for an ACK.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(resolved)
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _url(scope: Scope) -> str:
+    """The URL as it was sent: neither decoded nor split."""
+    path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")
+
+
+def _error(text: str, status: int = 200) -> Response:
+    return _json(write_error(text), status)

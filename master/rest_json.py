@@ -1,0 +1,278 @@
+"""JSON bodies <-> the cluster's values. Pure. The texts of refusals are those of MindSpore Serving 2.0.2.
+
+A JSON integer becomes int32, any other number float32; other types are sent as {"b64": ..., "type": ..., "shape": ...}.
+Nested lists are checked level by level, each in one pass of C code: no Python runs per element.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NoReturn
+
+import numpy as np
+import orjson
+
+from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Instance, Tensor, Value, nbytes
+from mindspore_serving.master.predict import Predictions, error_text, input_refused
+from mindspore_serving.master.tensor_rules import MOST_DIMS, TensorFault, check_text_shape, is_shape, to_text
+
+_SCALARS = {bool, int, float, str}
+_INT32 = np.iinfo(np.int32)
+_EXACT_INTEGERS_END = 2.0**63  # orjson gives an integer that needs more than 64 bits as a float
+_DTYPES = {
+    "bool": "|b1",
+    "int8": "|i1",
+    "uint8": "|u1",
+    "int16": "<i2",
+    "uint16": "<u2",
+    "int32": "<i4",
+    "uint32": "<u4",
+    "int64": "<i8",
+    "uint64": "<u8",
+    "fp16": "<f2",
+    "float16": "<f2",
+    "fp32": "<f4",
+    "float32": "<f4",
+    "fp64": "<f8",
+    "float64": "<f8",
+}
+_TEXT_TYPES = ("str", "bytes")
+_MOST_QUOTED = 100  # characters of a client's own text in an error
+_MOST_CONTAINERS = 1 << 22  # arrays and objects in a body: each takes some 60 bytes, whatever is in it
+
+
+# --- requests
+
+
+def read_instances(body: bytes) -> list[dict[str, Value]]:
+    """The instances that a request's body holds. Raises RequestRefused."""
+    if body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS:
+        _refuse(f"json has more than {_MOST_CONTAINERS} arrays and objects: send large arrays as objects with 'b64'")
+    try:
+        document = orjson.loads(body)
+    except ValueError as error:
+        raise _illegal(str(error)) from error
+    instances = _instances(document)
+    if any(_may_have_been_an_integer(value) for instance in instances for value in instance.values()):
+        try:
+            document = json.loads(body)  # slower, and exact
+        except (ValueError, RecursionError) as error:
+            raise _illegal("a number is too long, or the nesting too deep") from error
+        instances = _instances(document)
+    return instances
+
+
+def _instances(document: Any) -> list[dict[str, Value]]:
+    if not isinstance(document, dict) or "instances" not in document:
+        _refuse("key 'instances' expects to exist once, but actually 0 times")
+    given = document["instances"]
+    if isinstance(given, dict):
+        if not given:
+            _refuse("json object, value is empty")
+        return [_instance(given)]
+    if not isinstance(given, list):
+        _refuse("instances no key mode is not supported")
+    if not given:
+        _refuse("instances value is array type, but no value")
+    if not isinstance(given[0], dict):
+        _refuse("instances no key mode is not supported")
+    for items in given:
+        if not isinstance(items, dict):
+            _refuse("json array, instance is not object type")
+        if not items:
+            _refuse("json array, instance is object type, but no value")
+    return [_instance(items) for items in given]
+
+
+def _instance(items: dict[str, Any]) -> dict[str, Value]:
+    values = {}
+    for name, item in items.items():
+        try:
+            values[name] = _value(item)
+        except TensorFault as fault:
+            raise input_refused(name, fault) from fault
+    return values
+
+
+def _value(item: Any) -> Value:
+    if isinstance(item, list):
+        return _array(item)
+    if isinstance(item, dict):
+        return _encoded(item)
+    if item is None:
+        _refuse("json value is null, it is not supported")
+    return item if isinstance(item, str) else _numbers([item], ())
+
+
+def _array(outermost: list[Any]) -> Value:
+    if not outermost:
+        _refuse("json array, shape is empty")
+    level, shape = outermost, [len(outermost)]
+    while isinstance(first := level[0], list):
+        if not first:
+            _refuse("json array, data type is unknown")
+        if len(shape) == MOST_DIMS:
+            _refuse(f"json array, it has more than {MOST_DIMS} dimensions")
+        if set(map(type, level)) != {list}:
+            _refuse("invalid json array: json type is not array")
+        if odd := set(map(len, level)) - {len(first)}:
+            _refuse(f"invalid json array: json size is {min(odd)}, the dim {len(shape)} expected to be {len(first)}")
+        shape.append(len(first))
+        level = list(chain.from_iterable(level))
+    return _elements(level, tuple(shape))
+
+
+def _elements(elements: list[Any], shape: tuple[int, ...]) -> Value:
+    first = elements[0]
+    if first is None:
+        _refuse("json array, data type is unknown")
+    if isinstance(first, dict):
+        text = _encoded(first)
+        if isinstance(text, Tensor):
+            _refuse("json array, item is object type, object only support string or bytes type")
+        return _only_text(text, len(elements), shape)
+    types = set(map(type, elements))
+    if types - _SCALARS:
+        _refuse("json array, data should be number, bool, string or bytes")
+    if len(types) > 1:
+        _refuse("json array, elements type is not equal")
+    return _only_text(first, len(elements), shape) if isinstance(first, str) else _numbers(elements, shape)
+
+
+def _only_text(text: str | bytes, count: int, shape: Sequence[int]) -> Value:
+    if count > 1:
+        _refuse("json array, string or bytes type only support one item")
+    check_text_shape(shape)
+    return text
+
+
+def _numbers(numbers: list[Any], shape: tuple[int, ...]) -> Tensor:
+    """Numbers of one type, or truth values."""
+    if isinstance(numbers[0], bool):
+        return Tensor("|b1", shape, np.array(numbers, np.bool_).tobytes())
+    if isinstance(numbers[0], float):
+        with np.errstate(over="ignore"):  # a number beyond float32 is infinite, as it was in the original
+            return Tensor("<f4", shape, np.array(numbers, np.float64).astype("<f4").tobytes())
+    try:
+        array = np.array(numbers, np.int64)
+    except OverflowError:
+        array = None
+    if array is None or array.min() < _INT32.min or array.max() > _INT32.max:
+        _refuse(
+            f"json integer {max(numbers, key=abs)} is out of the range of int32 [{_INT32.min},{_INT32.max}]: "
+            "send it as an object with 'b64' and 'type'"
+        )
+    return Tensor("<i4", shape, array.astype("<i4").tobytes())
+
+
+def _may_have_been_an_integer(value: Value) -> bool:
+    if not isinstance(value, Tensor) or value.dtype != "<f4":
+        return False
+    return bool((np.abs(np.frombuffer(value.data, "<f4")) >= _EXACT_INTEGERS_END).any())
+
+
+# --- encoded tensors
+
+
+def _encoded(item: dict[str, Any]) -> Value:
+    """Raw little-endian values in base64. Without a type they are bytes, without a shape a scalar."""
+    _check_keys(item)
+    dtype, shape = item.get("type", "bytes"), tuple(item.get("shape", ()))
+    if dtype in _TEXT_TYPES and shape not in ((), (1,)):
+        _refuse("json object, only support scalar when data type is string or bytes, please check 'type' or 'shape'")
+    raw = _decoded(item["b64"])
+    if dtype in _TEXT_TYPES:
+        return raw if dtype == "bytes" else to_text(raw)
+    typestr = _DTYPES[dtype]
+    if len(raw) != nbytes(typestr, shape):
+        size = ITEM_BYTES[typestr]
+        _refuse(
+            f"size is not matched, decode base64 size:{len(raw)}; "
+            f"Given info: type:{dtype}; type size:{size}; element nums:{nbytes(typestr, shape) // size}"
+        )
+    return Tensor(typestr, shape, raw)
+
+
+def _check_keys(item: dict[str, Any]) -> None:
+    if not item:
+        _refuse("json object, value is empty")
+    if len(item) > 3:
+        _refuse("json object, items size is more than 3, only support specified ['b64', 'type', 'shape']")
+    for key, value in sorted(item.items()):
+        if key == "type":
+            if not isinstance(value, str):
+                _refuse("json object, key is 'type', value should be string type")
+            if value not in _DTYPES and value not in _TEXT_TYPES:
+                _refuse(f"json object, specified type:'{value[:_MOST_QUOTED]}' is illegal")
+        elif key == "shape":
+            _check_shape(value)
+        elif key != "b64":
+            _refuse(f"json object, key is not ['b64', 'type', 'shape'], fail key:{key[:_MOST_QUOTED]}")
+    if "b64" not in item:
+        _refuse("json object, 'b64' should be specified only one time")
+    if not isinstance(item["b64"], str):
+        _refuse("get scalar data failed, type is string, but json is not string type")
+
+
+def _check_shape(shape: Any) -> None:
+    if not isinstance(shape, list):
+        _refuse("json object, key is 'shape', value should be array type")
+    if any(type(size) is not int or size < 0 for size in shape):
+        _refuse("json object, key is 'shape', array value should be unsigned integer")
+    if not is_shape(shape):
+        quoted = ",".join(map(str, shape))[:_MOST_QUOTED]
+        _refuse(f"json object, key is 'shape', invalid shape value [{quoted}]")
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        _refuse(f"'{text[:_MOST_QUOTED]}' is illegal b64 encode string")
+
+
+# --- replies
+
+
+def write_reply(predicted: Predictions | Failure) -> bytes:
+    """The body that answers a request. Keys are in alphabetical order; NaN and infinities are null."""
+    if isinstance(predicted, Failure):
+        return write_error(error_text(predicted))
+    instances = [_reply_instance(predicted.outputs, result) for result in predicted.results]
+    try:
+        return orjson.dumps({"instances": instances}, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        return write_error(f"Failed to construct the response: {error}")
+
+
+def write_error(text: str) -> bytes:
+    """The body that says why a request has no results."""
+    return orjson.dumps({"error_msg": text})
+
+
+def _reply_instance(outputs: Sequence[str], result: Instance | Failure) -> dict[str, Any]:
+    if isinstance(result, Failure):
+        return {"error_msg": error_text(result)}
+    return {name: _reply_value(value) for name, value in zip(outputs, result, strict=True)}
+
+
+def _reply_value(value: Value) -> Any:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Tensor):
+        return {"b64": base64.b64encode(value).decode()}
+    array = np.require(np.frombuffer(value.data, value.dtype), requirements="A")  # orjson reads it as it lies
+    return array.reshape(value.shape) if value.shape else array[0]
+
+
+# --- refusals
+
+
+def _refuse(text: str) -> NoReturn:
+    raise RequestRefused(Code.INVALID_INPUTS, f"Parser request failed, {text}")
+
+
+def _illegal(detail: str) -> RequestRefused:
+    return RequestRefused(Code.INVALID_INPUTS, f"Illegal JSON format.[json.exception.parse_error.101] {detail}")

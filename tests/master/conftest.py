@@ -1,0 +1,29 @@
+"""What the tests of the master's doors share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from mindspore_serving.cluster.dispatcher import Limits
+from tests.master.rest_client import RestClient, echoing
+from tests.master.running_master import RunningMaster
+
+
+@pytest.fixture
+def master() -> Iterator[RunningMaster]:
+    """A master with one fake worker, whose lease does not run out."""
+    running = RunningMaster(Limits(lease_seconds=60.0))
+    running.worker()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def rest() -> Iterator[RestClient]:
+    """A client of a master whose one worker answers every batch with its first input."""
+    master = RunningMaster(Limits(lease_seconds=600.0))
+    with echoing(master):
+        client = RestClient(master.open_rest())
+        yield client
+        client.connection.close()
+    master.close()

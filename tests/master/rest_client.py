@@ -1,0 +1,67 @@
+"""A client of the RESTful door, as plain as one can be, and a worker that answers in a thread of its own."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mindspore_serving.cluster.addresses import Address
+from tests.master.fake_worker import FakeWorker
+from tests.master.running_master import WAIT_SECONDS, RunningMaster
+
+
+class RestClient:
+    """One connection to the door, used again and again."""
+
+    def __init__(self, address: Address) -> None:
+        self.connection = http.client.HTTPConnection(*address, timeout=WAIT_SECONDS)
+
+    def ask(self, body: Any, url: str = "/model/add:echo", method: str = "POST") -> Any:
+        """What the door answers, with status 200, to a body: bytes as they are, anything else as JSON."""
+        status, headers, answer = self.exchange(body, url, method)
+        assert status == 200
+        assert headers["content-type"] == "application/json"
+        return json.loads(answer)
+
+    def exchange(self, body: Any, url: str, method: str = "POST") -> tuple[int, http.client.HTTPMessage, bytes]:
+        self.connection.request(method, url, body if isinstance(body, bytes) else json.dumps(body))
+        response = self.connection.getresponse()
+        return response.status, response.headers, response.read()
+
+    def error(self, body: Any, url: str = "/model/add:echo", method: str = "POST") -> str:
+        """The text of a whole failure."""
+        answer = self.ask(body, url, method)
+        assert set(answer) == {"error_msg"}
+        return str(answer["error_msg"])
+
+    def echoed(self, value: Any) -> Any:
+        """What comes back for an input that the method echo gives back."""
+        answer = self.ask({"instances": {"x": value}})
+        assert list(answer) == ["instances"], answer
+        (instance,) = answer["instances"]
+        assert list(instance) == ["y"]
+        return instance["y"]
+
+
+@contextmanager
+def echoing(master: RunningMaster) -> Iterator[None]:
+    """A worker that answers every batch with its first input."""
+    stop = threading.Event()
+    registered = threading.Event()
+
+    def work() -> None:
+        worker = FakeWorker(master.context, master.ctrl.port)
+        registered.set()
+        while not stop.is_set():
+            if worker.socket.poll(20):
+                worker.echo_if_batch()
+        worker.socket.close(0)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert registered.wait(WAIT_SECONDS)
+    yield
+    stop.set()
+    thread.join()
