@@ -18,6 +18,7 @@ from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.predict import Call, predict
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
 from mindspore_serving.master.rest_url import parse_target
+from mindspore_serving.master.tls import Tls
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -33,7 +34,13 @@ T = TypeVar("T")
 class RestDoor:
     """One listening HTTP port. Errors of requests travel inside replies of status 200; others tell of the transport."""
 
-    def __init__(self, desk: FrontDesk, max_message_mb: int, request_seconds: float = REQUEST_SECONDS) -> None:
+    def __init__(
+        self,
+        desk: FrontDesk,
+        max_message_mb: int,
+        tls: Tls | None = None,
+        request_seconds: float = REQUEST_SECONDS,
+    ) -> None:
         self._desk = desk
         self._max_bytes = max_message_mb * MEGABYTE
         self._request_seconds = request_seconds
@@ -55,6 +62,8 @@ class RestDoor:
             timeout_graceful_shutdown=LAST_WORDS_SECONDS,
         )
         config.load()
+        if tls is not None:
+            config.ssl = tls.context
         self._server = uvicorn.Server(config)
         self._server.lifespan = config.lifespan_class(config)
 

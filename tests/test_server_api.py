@@ -1,5 +1,7 @@
 """The arguments of the 2.x start calls: what they refuse, in the original's words; and how start configs merge."""
 
+import http.client
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,8 +160,26 @@ def test_an_address_that_cannot_be_is_refused(address: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "address, text",
+    [
+        ("localhost", "Serving Error: The format of the RESTful server address 'localhost' is illegal"),
+        ("127.0.0.1:", "Serving Error: Missing ip or port of the RESTful server address '127.0.0.1:'"),
+        ("127.0.0.1:70000", "Serving Error: The port of the RESTful server address '127.0.0.1:70000' is out of legal"),
+        ("unix:x", "Serving Error: RESTful server does not support binding to unix domain socket"),
+        ("127.0.256.1:5500", "Serving Error: RESTful server start failed, "),
+    ],
+)
+def test_a_restful_address_that_cannot_be_is_refused(address: str, text: str) -> None:
+    with pytest.raises(RuntimeError) as refused:
+        server.start_restful_server(address)
+    server.stop()
+    assert str(refused.value).startswith(text)
+
+
+@pytest.mark.parametrize(
     "call, text",
     [
+        (lambda: server.start_restful_server("127.0.0.1:1", ssl_config=3), "The type of ssl_config should be class of"),
         (
             lambda: server.start_grpc_server("127.0.0.1:1", 513),
             "Parameter 'max_msg_mb_size' should be in range [1,512]",
@@ -193,18 +213,62 @@ def test_a_call_that_cannot_be_is_refused(call: Callable[[], Any], text: str) ->
     assert str(refused.value).startswith(text)
 
 
-def test_tls_lets_in_who_shows_a_certificate_and_nobody_else(tmp_path: Path) -> None:
-    ours, theirs = trustme.CA(), trustme.CA()
-    files = {}
-    for name, ca, host in (("server", ours, "localhost"), ("friend", ours, "friend"), ("stranger", theirs, "stranger")):
-        issued = ca.issue_cert(host)
-        files[name] = (str(tmp_path / f"{name}.crt"), str(tmp_path / f"{name}.key"))
-        issued.cert_chain_pems[0].write_to_path(files[name][0])
-        issued.private_key_pem.write_to_path(files[name][1])
-    ca_file = str(tmp_path / "ca.crt")
-    ours.cert_pem.write_to_path(ca_file)
+class Certificates:
+    """Files of a server, a friend (of the same CA) and a stranger."""
+
+    def __init__(self, folder: Path) -> None:
+        ours, theirs = trustme.CA(), trustme.CA()
+        self.ca = str(folder / "ca.crt")
+        ours.cert_pem.write_to_path(self.ca)
+        self.files: dict[str, tuple[str, str]] = {}
+        for name, ca in (("localhost", ours), ("friend", ours), ("stranger", theirs)):
+            issued = ca.issue_cert(name)
+            self.files[name] = (str(folder / f"{name}.crt"), str(folder / f"{name}.key"))
+            issued.cert_chain_pems[0].write_to_path(self.files[name][0])
+            issued.private_key_pem.write_to_path(self.files[name][1])
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+def test_tls_of_the_restful_server_lets_in_who_shows_a_certificate(certificates: Certificates) -> None:
     port = free_port()
-    server.start_grpc_server(f"127.0.0.1:{port}", 100, server.SSLConfig(*files["server"], ca_file, True))
+    ssl_config = server.SSLConfig(*certificates.files["localhost"], certificates.ca, True)
+    server.start_restful_server(f"127.0.0.1:{port}", 100, ssl_config)
+    try:
+        answers: dict[str, Any] = {}
+        for name in ("friend", "stranger"):
+            context = ssl.create_default_context(cafile=certificates.ca)
+            context.load_cert_chain(*certificates.files[name])
+            connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=30)
+            try:
+                connection.request("GET", "/healthz")
+                answers[name] = connection.getresponse().status
+            except OSError as error:
+                answers[name] = error
+            finally:
+                connection.close()
+        with pytest.raises(RuntimeError, match="Serving Error: RESTful server is already running"):
+            server.start_restful_server(f"127.0.0.1:{port}")
+    finally:
+        server.stop()
+    assert answers["friend"] == 200
+    assert isinstance(answers["stranger"], OSError)
+
+
+def test_a_certificate_with_the_key_of_another_is_refused(certificates: Certificates) -> None:
+    (certificate, _), (_, key) = certificates.files["localhost"], certificates.files["friend"]
+    with pytest.raises(RuntimeError) as refused:
+        server.start_grpc_server("127.0.0.1:1", ssl_config=server.SSLConfig(certificate, key))
+    assert str(refused.value) == f"Serving Error: private_key {key} is not consistent with certificate {certificate}"
+
+
+def test_tls_lets_in_who_shows_a_certificate_and_nobody_else(certificates: Certificates) -> None:
+    files, ca_file = certificates.files, certificates.ca
+    port = free_port()
+    server.start_grpc_server(f"127.0.0.1:{port}", 100, server.SSLConfig(*files["localhost"], ca_file, True))
     try:
         answers = {}
         for name, ssl_config in (

@@ -2,8 +2,8 @@
 
 In reading order:
     start_config   ServableStartConfig, and how several of them merge
-    deployment     start_servables, start_grpc_server, stop
-    door_address   what start_grpc_server listens at
+    deployment     start_servables, start_grpc_server, start_restful_server, stop
+    door_address   what the doors listen at
     ssl_config     SSLConfig
     master         the same calls under their other name, and master.context
     register       what a servable_config.py says
@@ -18,6 +18,7 @@ __all__ = [
     "master",
     "register",
     "start_grpc_server",
+    "start_restful_server",
     "start_servables",
     "stop",
 ]
@@ -26,6 +27,7 @@ _PLACES = {
     "SSLConfig": "ssl_config",
     "ServableStartConfig": "start_config",
     "start_grpc_server": "deployment",
+    "start_restful_server": "deployment",
     "start_servables": "deployment",
     "stop": "deployment",
 }

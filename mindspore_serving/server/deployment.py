@@ -8,14 +8,16 @@ import logging
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from mindspore_serving.cluster.addresses import Endpoint, UnixPath
+from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.arguments import check_bool, check_int
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.master.tls import Tls
 from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
-from mindspore_serving.server.door_address import read_grpc_address
+from mindspore_serving.server.door_address import read_grpc_address, read_rest_address
 from mindspore_serving.server.ssl_config import SSLConfig, read_ssl_config
 from mindspore_serving.server.start_config import ServableStartConfig, worker_specs
 from mindspore_serving.supervisor import Supervisor
@@ -34,6 +36,7 @@ class _Deployment:
         self._lock = threading.RLock()
         self._master: MasterThread | None = None
         self._has_grpc = False
+        self._has_rest = False
         self._folder: Path | None = None
         self._supervisors: list[Supervisor] = []
         self._starting: Supervisor | None = None
@@ -46,6 +49,13 @@ class _Deployment:
             self._get_master().open_grpc(address, max_message_mb, tls)
             self._has_grpc = True
         print(f"Serving: Serving gRPC server start success, listening on {address}", flush=True)
+
+    def open_rest(self, address: Address, max_message_mb: int, tls: Tls | None) -> None:
+        with self._lock:
+            if self._has_rest:
+                raise SetupError("Serving Error: RESTful server is already running")
+            self._get_master().open_rest(address, max_message_mb, tls)
+            self._has_rest = True
 
     def start_workers(self, specs: list[WorkerSpec]) -> None:
         with self._lock:
@@ -81,7 +91,7 @@ class _Deployment:
             master, self._master = self._master, None
             supervisors, self._supervisors = self._supervisors, []
             folder, self._folder = self._folder, None
-            self._has_grpc = False
+            self._has_grpc = self._has_rest = False
             if master is not None:
                 master.stop()
             for supervisor in supervisors:
@@ -160,13 +170,31 @@ def start_grpc_server(address: str, max_msg_mb_size: int = 100, ssl_config: SSLC
     endpoint = read_grpc_address(address)
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
     tls = read_ssl_config(ssl_config)
-    try:
+    with _as_serving_error():
         _deployment.open_grpc(endpoint, max_msg_mb_size, tls)
-    except SetupError as error:
-        text = str(error)
-        raise SetupError(text if text.startswith("Serving Error: ") else f"Serving Error: {text}") from error
+
+
+def start_restful_server(address: str, max_msg_mb_size: int = 100, ssl_config: SSLConfig | None = None) -> None:
+    """Serves clients by HTTP at ip:port. `max_msg_mb_size`: largest request in megabytes, 1 to 512.
+
+    May be called before or after start_servables. Raises RuntimeError.
+    """
+    endpoint = read_rest_address(address)
+    check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
+    tls = read_ssl_config(ssl_config, "class")
+    with _as_serving_error():
+        _deployment.open_rest(endpoint, max_msg_mb_size, tls)
 
 
 def stop() -> None:
     """Answers what was accepted, then stops everything. May be called again, and the process can start again."""
     _deployment.stop()
+
+
+@contextmanager
+def _as_serving_error() -> Iterator[None]:
+    try:
+        yield
+    except SetupError as error:
+        text = str(error)
+        raise SetupError(text if text.startswith("Serving Error: ") else f"Serving Error: {text}") from error

@@ -1,4 +1,4 @@
-"""The `address` of start_grpc_server, with the texts of MindSpore Serving 2.0.2 for what cannot be one."""
+"""The addresses that the start calls listen at, with the texts of MindSpore Serving 2.0.2 for what cannot be one."""
 
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from mindspore_serving.cluster.errors import SetupError
 def read_grpc_address(address: str) -> Endpoint:
     """Reads ip:port or unix:path. Raises SetupError."""
     check_str("address", address)
-    what = "Serving gRPC address"
     if address.startswith("unix:"):
         path = address.removeprefix("unix:")
         if not path:
@@ -21,6 +20,18 @@ def read_grpc_address(address: str) -> Endpoint:
                 f"address {address}: there is no directory {Path(path).absolute().parent}"
             )
         return UnixPath(path)
+    return _read_tcp(address, "Serving gRPC address")
+
+
+def read_rest_address(address: str) -> Address:
+    """Reads ip:port. Raises SetupError."""
+    check_str("address", address)
+    if address.startswith("unix:"):
+        raise SetupError("Serving Error: RESTful server does not support binding to unix domain socket")
+    return _read_tcp(address, "RESTful server address")
+
+
+def _read_tcp(address: str, what: str) -> Address:
     host, colon, port = address.rpartition(":")
     if not colon:
         raise SetupError(f"Serving Error: The format of the {what} '{address}' is illegal")
