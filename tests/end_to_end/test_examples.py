@@ -86,10 +86,15 @@ def lenet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield example
 
 
-def png(mode: str = "L", size: tuple[int, int] = (8, 8)) -> bytes:
+def written(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    Image.new(mode, size).save(file, "PNG")
+    image.save(file, "PNG")
     return file.getvalue()
+
+
+def png(mode: str = "L", size: tuple[int, int] = (8, 8)) -> bytes:
+    """A black image."""
+    return written(Image.new(mode, size))
 
 
 def test_the_client_of_add_sub_finds_every_method_right(add_sub: Served) -> None:
@@ -149,3 +154,11 @@ def test_a_broken_image_fails_alone(lenet: Served, image: object, text: str) -> 
 def test_an_image_may_have_any_size_and_mode(lenet: Served, mode: str, size: tuple[int, int]) -> None:
     (result,) = lenet.infer("lenet", "predict", {"image": png(mode, size)})
     assert 0 <= result["digit"] <= 9
+
+
+def test_an_image_of_16_bits_gives_what_its_8_bits_give(lenet: Served) -> None:
+    gray = np.arange(0, 256, 4, np.uint8).reshape(8, 8)
+    images = ({"image": written(Image.fromarray(array))} for array in (gray, gray.astype(np.uint16) << 8))
+    eight, sixteen = lenet.infer("lenet", "predict", *images)
+    assert eight["digit"] == sixteen["digit"]
+    assert eight["probability"] == pytest.approx(sixteen["probability"], rel=1e-5)
