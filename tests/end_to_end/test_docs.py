@@ -1,4 +1,4 @@
-"""Every command in the READMEs runs, as written but for ports and paths."""
+"""Every command in the READMEs runs, as written but for ports and paths. Those of the examples: test_examples.py."""
 
 import json
 import re
@@ -76,7 +76,11 @@ def test_every_setting_is_explained_by_help() -> None:
             assert word in text
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md"])
+READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md"]
+READMES += [f"examples/{example}/README.md" for example in ("add_sub", "lenet")]
+
+
+@pytest.mark.parametrize("file", READMES)
 def test_every_link_and_path_leads_somewhere(file: str) -> None:
     text = (ROOT / file).read_text()
     for link in re.findall(r"\]\(([^)]+)\)", text):
