@@ -15,11 +15,23 @@ class Setting:
     help: str
     read: Callable[[str], Any]
     repeated: bool = False
+    positional: bool = False  # an argument without an option's name
 
     @property
     def is_switch(self) -> bool:
         """An option without a value: False unless it is given."""
         return not self.form
+
+
+def argument(form: str, help_line: str, read: Callable[[str], Any], repeated: bool = False) -> Any:
+    """A dataclass field that is given without an option's name: once, or once and more."""
+    return field(metadata={"setting": Setting(form, help_line, read, repeated, True)})
+
+
+def same_as(config: type[Any], name: str, default: Any = MISSING) -> Any:
+    """A dataclass field that is the setting `name` of another config; with its default, unless another is given."""
+    there = config.__dataclass_fields__[name]
+    return field(default=there.default if default is MISSING else default, metadata=there.metadata)
 
 
 def switch(help_line: str) -> Any:

@@ -7,6 +7,10 @@ In reading order:
     worker         the hands: servable_config.py, stages, MindSpore
     server         the names of MindSpore Serving 2.x
     start_scripts  the start calls of MindSpore Serving 1.2
+    operator       the commands of `mindspore-serving`: check, new, up
+    supervisor     keeps worker processes; with worker_process and restarts
+    master_process the life of a master process; master_thread: of a master inside a script
+    context        what start scripts set for their masters
     in_process     workers inside the master's process
     command_line   what the commands share
     systemd        tells a service manager how far a process is

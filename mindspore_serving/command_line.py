@@ -66,6 +66,11 @@ def parse(config: type[Config], prog: str, description: str, arguments: Sequence
                 option, dest=field.name, action="store_const", const="yes", default=argparse.SUPPRESS, help=setting.help
             )
             continue
+        if setting.positional:
+            parser.add_argument(
+                field.name, metavar=setting.form, nargs="+" if setting.repeated else None, help=setting.help
+            )
+            continue
         required = field.default is dataclasses.MISSING
         default = "" if required or field.default in (None, ()) else f" (default: {field.default})"
         parser.add_argument(

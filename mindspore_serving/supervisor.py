@@ -100,7 +100,7 @@ class Supervisor(threading.Thread):
     def _launch(self, spec: WorkerSpec) -> None:
         log = None
         if self._log_folder is not None:
-            self._log_folder.mkdir(exist_ok=True)
+            self._log_folder.mkdir(parents=True, exist_ok=True)
             log = self._log_folder / spec.log_name
         try:
             child = WorkerProcess(spec, self._master, self._folder, log)

@@ -68,6 +68,11 @@ class Process:
     def send(self, number: int) -> None:
         self._popen.send_signal(number)
 
+    def children(self) -> set[int]:
+        """The pids of the processes that it has started and not yet reaped."""
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
+        return {int(pid) for task in tasks for pid in task.read_text().split()}
+
     def wait(self) -> int:
         """The exit code, when it ends."""
         code = self._popen.wait(STOP_SECONDS)

@@ -1,5 +1,7 @@
 """Looks at a servable as a worker would, and goes on after a mistake: for `mindspore-serving check`."""
 
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,5 +62,11 @@ def inspect_servable(directory: Path, name: str, version: int, target: Target, m
         declarations,
         loaded,
         () if mistakes else method_specs(declarations, first),
-        tuple(mistakes),
+        tuple(sorted(mistakes, key=_line)),
     )
+
+
+def _line(mistake: str) -> int:
+    """Where in its file: mistakes are told in the order in which one would mend them, those of no line last."""
+    line = re.match(r".+?\.py:(\d+): ", mistake)
+    return int(line[1]) if line else sys.maxsize

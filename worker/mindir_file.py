@@ -31,6 +31,11 @@ _DTYPES = {
 }
 
 
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape for people to read, such as [any, 256]."""
+    return f"[{', '.join('any' if size == DYNAMIC else str(size) for size in shape)}]"
+
+
 @dataclass(frozen=True)
 class FileInput:
     """One input as the file has it; DYNAMIC where a dimension is open."""

@@ -27,7 +27,7 @@ def call_preprocess_pipeline(preprocess_fun: Callable[..., Any], *args: Any) -> 
     return _old_call("call_preprocess_pipeline", preprocess_fun, args, 0, "Preprocess")
 
 
-@forgiving(lambda collector, *_: _placeholders(collector, "call_servable"))
+@forgiving(lambda collector, *_, **__: _placeholders(collector, "call_servable"))
 def call_servable(*args: Any) -> Any:
     """1.2: the servable's one model."""
     collector = current_collector("call_servable")
@@ -51,7 +51,7 @@ def call_postprocess_pipeline(postprocess_fun: Callable[..., Any], *args: Any) -
     return _old_call("call_postprocess_pipeline", postprocess_fun, args, 0, "Postprocess")
 
 
-@forgiving(lambda collector, call, *_: _placeholders(collector, call))
+@forgiving(lambda collector, call, *_, **__: _placeholders(collector, call))
 def _old_call(
     call: str, work: Model | Callable[..., Any], args: tuple[Any, ...], batch_size: int | None, tag: str | None
 ) -> Any:

@@ -135,7 +135,7 @@ def declare_servable(
     return declare_model(servable_file, model_format, with_batch_dim, options, without_batch_dim_inputs)
 
 
-@forgiving(lambda *_: lambda function: function)
+@forgiving(lambda *_, **__: lambda function: function)
 def register_method(output_names: str | Sequence[str]) -> Callable[[Function], Function]:
     """Decorates a function that defines a method: its parameters are the inputs' names, `output_names` the results'.
 
@@ -189,7 +189,7 @@ def add_stage(
     return append_stage(collector, draft, stage, args, outputs_count, batch_size, tag)
 
 
-@forgiving(lambda *_: None)
+@forgiving(lambda *_, **__: None)
 def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[str, ...]) -> None:
     name = function.__name__
     inputs = []

@@ -58,6 +58,59 @@ def test_the_readmes_commands_and_its_client_work(run: Processes, servables: Pat
     assert small.stop() == 0
 
 
+def operator_commands(file: str, changes: dict[str, str]) -> list[list[str]]:
+    """The `mindspore-serving` commands of a file, run as a module: the script may stand elsewhere."""
+    lines = [line for line in "".join(blocks(ROOT / file, "bash")).splitlines() if "/mindspore-serving " in line]
+    for old, new in changes.items():
+        lines = [line.replace(old, new) for line in lines]
+    return [["-m", "mindspore_serving", *shlex.split(line)[1:]] for line in lines]
+
+
+def test_the_readmes_operator_commands_work(run: Processes, servables: Path, tmp_path: Path) -> None:
+    port = str(free_port())
+    changes = {"examples/add": str(servables), "servables": str(tmp_path)}
+    new, check, up = operator_commands("README.md", {"5500": port})
+    new, check, up = ([change(word, changes) for word in command] for command in (new, check, up))
+    assert run.start(*new).wait() == 0
+    assert run.start(*check).wait() == 0
+    served = run.start(*up)
+    served.wait_for("all 2 workers are ready")
+    assert served.stop() == 0
+
+
+def change(word: str, changes: dict[str, str]) -> str:
+    for old, new in changes.items():
+        if word.startswith(old):
+            return new + word.removeprefix(old)
+    return word
+
+
+def test_the_guides_servable_and_start_script_work(run: Processes, servables: Path, tmp_path: Path) -> None:
+    servable, script = blocks(ROOT / "docs" / "servables.md", "python")
+    shutil.copytree(servables / "add" / "1", tmp_path / "servables" / "scores" / "1")
+    (tmp_path / "servables" / "scores" / "servable_config.py").write_text(servable)
+    port, http_port = str(free_port()), str(free_port())
+    check, up = operator_commands("docs/servables.md", {"5500": port, "servables/": f"{tmp_path}/servables/"})
+    assert run.start(*check).wait() == 0
+    served = run.start(*up)
+    served.wait_for("all 1 workers are ready")
+    call = (
+        "import numpy as np; from mindspore_serving.client import Client; "
+        f"x = np.ones((2, 2), int); print(Client('127.0.0.1:{port}', 'scores', 'score').infer({{'x1': x, 'x2': x}}))"
+    )
+    client = run.start("-c", call)
+    client.wait()
+    assert "'score': array([[3., 3.]" in client.output
+    assert served.stop() == 0
+    (tmp_path / "start.py").write_text(script.replace("5500", port).replace("5900", http_port))
+    started = run.start(str(tmp_path / "start.py"), cwd=tmp_path, environment={"PYTHONPATH": str(ROOT)})
+    started.wait_for("RESTful server start success")
+    again = run.start("-c", call)
+    again.wait()
+    assert "'score': array([[3., 3.]" in again.output
+    assert started.stop() == 0
+
+
 def test_the_readmes_make_targets_exist() -> None:
     for line in "".join(blocks(ROOT / "README.md", "bash")).splitlines():
         if line.startswith("make "):
@@ -76,7 +129,7 @@ def test_every_setting_is_explained_by_help() -> None:
             assert word in text
 
 
-READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md"]
+READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md", "docs/servables.md"]
 READMES += [f"examples/{example}/README.md" for example in ("add_sub", "lenet")]
 
 

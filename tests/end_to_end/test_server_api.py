@@ -107,11 +107,6 @@ def folder(run: Processes, tmp_path: Path, servables: Path) -> Folder:
     return Folder(run, tmp_path)
 
 
-def children(process: Process) -> set[int]:
-    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return {int(pid) for task in tasks for pid in task.read_text().split()}
-
-
 def gone(pids: set[int]) -> Callable[[], bool]:
     return lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
@@ -129,7 +124,7 @@ def test_a_start_script_serves_with_a_child_for_each_device_until_it_is_signalle
     port = f"127.0.0.1:{folder.grpc}"
     assert f"Serving: Serving gRPC server start success, listening on {port}" in server.output
     assert "Serving: Master server start success, listening on unix:" in server.output
-    workers = children(server)
+    workers = server.children()
     assert len(workers) == 2
     assert_right(folder.call())
     for device in (0, 1):
@@ -140,14 +135,14 @@ def test_a_start_script_serves_with_a_child_for_each_device_until_it_is_signalle
 
 def test_workers_beyond_the_devices_are_started_too(folder: Folder) -> None:
     server = folder.serve("device_ids=0, num_parallel_workers=2")
-    assert len(children(server)) == 2
+    assert len(server.children()) == 2
     assert "Start servable success" in folder.log("log_add_extra0_version1.log")
     assert server.stop() == 0
 
 
 def test_without_devices_there_is_one_worker_and_no_device_to_name(folder: Folder) -> None:
     server = folder.serve("version_number=1")
-    assert len(children(server)) == 1
+    assert len(server.children()) == 1
     assert_right(folder.call())
     assert server.stop() == 0
 
@@ -155,9 +150,9 @@ def test_without_devices_there_is_one_worker_and_no_device_to_name(folder: Folde
 def test_a_killed_worker_that_has_answered_is_started_again(folder: Folder) -> None:
     server = folder.serve("device_ids=0")
     assert_right(folder.call())
-    (old,) = children(server)
+    (old,) = server.children()
     os.kill(old, signal.SIGKILL)
-    until(lambda: children(server) - {old}, "another worker")
+    until(lambda: server.children() - {old}, "another worker")
     until(lambda: folder.log("log_add_device0_version1.log").count("Worker registered") == 2, "its registration")
     assert_right(folder.call())
     assert server.stop() == 0
@@ -165,18 +160,18 @@ def test_a_killed_worker_that_has_answered_is_started_again(folder: Folder) -> N
 
 def test_the_last_worker_that_goes_for_good_takes_the_server_along(folder: Folder) -> None:
     server = folder.serve("device_ids=0")
-    (only,) = children(server)
+    (only,) = server.children()
     os.kill(only, signal.SIGTERM)
     assert server.wait() == 0
     server = folder.serve("device_ids=0")
-    (only,) = children(server)
+    (only,) = server.children()
     os.kill(only, signal.SIGKILL)  # before it ever answered: it might do the same again and again
     assert server.wait() == 0
 
 
 def test_workers_end_with_a_master_that_is_killed(folder: Folder) -> None:
     server = folder.serve()
-    workers = children(server)
+    workers = server.children()
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
     until(gone(workers), "the end of the workers")
@@ -197,7 +192,7 @@ def test_a_signal_while_workers_load_ends_the_start(folder: Folder) -> None:
     )
     server = folder.start(SERVER.replace("DEVICES", "device_ids=0"))
     until((folder.path / "loading").exists, "the worker's start")
-    workers = children(server)
+    workers = server.children()
     assert server.stop(signal.SIGINT) == 1
     assert "Fail to start workers because of signal SIGINT or SIGTERM" in server.last_line
     assert gone(workers)()

@@ -1,0 +1,8 @@
+"""The commands of `mindspore-serving`: each module has one, as `run(config, notify)`.
+
+In reading order:
+    config    every setting of each command
+    check     loads servables as a worker would, and says what is in them and what is wrong
+    new       writes a servable for a MindIR file
+    up        a master and workers on this machine, kept running
+"""

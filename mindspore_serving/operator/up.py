@@ -1,0 +1,105 @@
+"""`mindspore-serving up`: a master and workers on this machine, kept running until this command is told to stop."""
+
+import asyncio
+import logging
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+
+from mindspore_serving.cluster.addresses import UnixPath
+from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.master.server import MasterServer
+from mindspore_serving.operator.config import UpConfig
+from mindspore_serving.supervisor import Supervisor
+from mindspore_serving.worker.config_module import CONFIG_FILE
+from mindspore_serving.worker.target import Target
+from mindspore_serving.worker_process import WorkerSpec
+
+logger = logging.getLogger("mindspore_serving.up")
+
+
+def run(config: UpConfig, notify: Callable[[str], None]) -> int:
+    """Serves until a signal comes. Returns the exit code. Raises ServingError."""
+    specs = worker_specs(config)
+    folder = Path(tempfile.mkdtemp(prefix="mindspore-serving-"))  # for this user alone
+    try:
+        return asyncio.run(_serve(config, specs, folder, notify))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def worker_specs(config: UpConfig) -> list[WorkerSpec]:
+    """A worker for each device of each servable. Raises SetupError for a path that is no servable."""
+    specs: list[WorkerSpec] = []
+    for path, devices in config.servables:
+        folder = path.resolve()
+        if not (folder / CONFIG_FILE).is_file():
+            raise SetupError(f"'{folder}' is not a servable: it has no {CONFIG_FILE}")
+        for device in devices:
+            target = Target(device_type=config.device_type, device_id=device)
+            specs.append(
+                WorkerSpec(slot=len(specs), directory=folder.parent, name=folder.name, version=0, target=target)
+            )
+    return specs
+
+
+async def _serve(config: UpConfig, specs: list[WorkerSpec], folder: Path, notify: Callable[[str], None]) -> int:
+    loop = asyncio.get_running_loop()
+    told_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_stop.set)
+
+    def all_gone() -> None:
+        loop.call_soon_threadsafe(told_to_stop.set)
+
+    control = config.ctrl or UnixPath(str(folder / "control"))
+    context = zmq.Context[zmq.Socket[bytes]]()
+    server = MasterServer(config.master(control).limits, context)
+    supervisor = Supervisor(
+        specs,
+        control,
+        folder,
+        log_folder=config.logs,
+        only_after_an_answer=False,
+        tell=_Progress(len(specs)).tell,
+        on_gone=all_gone,
+    )
+    try:
+        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb)
+        rest_address = None if config.rest is None else server.bind_rest(config.rest, config.max_message_mb)
+        server.open_control(control)
+        supervisor.start()
+        await server.start_grpc(grpc_address)
+        if rest_address is not None:
+            await server.start_rest(rest_address)
+        notify("READY=1")
+        await told_to_stop.wait()
+        notify("STOPPING=1")
+    finally:
+        await server.stop(config.drain_seconds)  # the workers are needed until all is answered
+        if supervisor.ident is not None:
+            await asyncio.to_thread(supervisor.stop, config.drain_seconds)
+        context.term()
+    return 0
+
+
+class _Progress:
+    """Prints what happens to each worker, and when all are ready for the first time. Used in one thread."""
+
+    def __init__(self, workers: int) -> None:
+        self._missing = workers
+        self._ready: set[int] = set()
+        self._started_at = time.monotonic()
+
+    def tell(self, spec: WorkerSpec, text: str) -> None:
+        print(f"{spec.name} on {spec.target}: {text}", flush=True)
+        if text.startswith("ready") and spec.slot not in self._ready:
+            self._ready.add(spec.slot)
+            if len(self._ready) == self._missing:
+                seconds = time.monotonic() - self._started_at
+                print(f"all {self._missing} workers are ready after {seconds:.1f} s, Ctrl-C ends them", flush=True)
