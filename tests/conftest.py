@@ -25,3 +25,12 @@ def servables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "examples" / "add", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("1"))
     subprocess.run([sys.executable, str(folder / "export_model.py")], check=True, capture_output=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models of every kind, exported once: see tests/worker/exported.py."""
+    folder = tmp_path_factory.mktemp("models")
+    exporter = ROOT / "tests" / "worker" / "exported.py"
+    subprocess.run([sys.executable, str(exporter), str(folder)], check=True, capture_output=True)
+    return folder

@@ -21,6 +21,8 @@ def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
 
     `notify` tells a service manager how far we are (sd_notify's words).
     """
+    if config.cpu_affinity:
+        _keep_to(config.cpu_affinity)
     pipe = SignalPipe()
     models = WorkThread("MindSpore")
     try:
@@ -34,8 +36,6 @@ def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
 def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
     directory, name = config.place()
     target = config.target()
-    if config.cpu_affinity:
-        os.sched_setaffinity(0, config.cpu_affinity)  # before MindSpore counts them and starts its threads
     os.environ["SERVING_DEVICE_ID"] = str(config.device)  # servable_config.py files of 2.x may look for it
     with ThreadPoolExecutor(1) as executor:
         loading = executor.submit(
@@ -74,6 +74,12 @@ def _serve(config: WorkerConfig, worker: Worker, pipe: SignalPipe, notify: Calla
         print(f"the master at {config.master} refused this worker: {worker.refusal}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def _keep_to(cores: frozenset[int]) -> None:
+    """Before MindSpore counts the cores and starts its threads. Those of this moment, numpy's among them, move too."""
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), cores)
 
 
 def _watch_stdin() -> None:

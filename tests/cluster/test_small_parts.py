@@ -2,7 +2,7 @@
 
 import pytest
 
-from mindspore_serving.cluster.addresses import Address, parse_address
+from mindspore_serving.cluster.addresses import Address, UnixPath, for_zeromq, parse_address, parse_endpoint
 from mindspore_serving.cluster.arguments import check_int, check_str
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.leases import Leases
@@ -31,6 +31,18 @@ def test_an_address_is_read(text: str, address: Address) -> None:
 def test_a_bad_address_is_refused_and_named(text: str) -> None:
     with pytest.raises(SetupError, match="--grpc"):
         parse_address(text, "--grpc")
+
+
+def test_an_endpoint_may_be_a_unix_socket() -> None:
+    assert parse_endpoint("unix:/run/x", "--ctrl") == UnixPath("/run/x")
+    assert str(UnixPath("/run/x")) == "unix:/run/x"
+    assert parse_endpoint("5500", "--ctrl") == Address("127.0.0.1", 5500)
+    assert for_zeromq(UnixPath("/run/x")) == "ipc:///run/x"
+    assert for_zeromq(Address("::1", 5)) == "tcp://[::1]:5"
+    with pytest.raises(SetupError, match="--ctrl 'unix:' has no path"):
+        parse_endpoint("unix:", "--ctrl")
+    with pytest.raises(SetupError, match="at most 107 bytes"):
+        parse_endpoint("unix:" + "x" * 108, "--ctrl")
 
 
 def test_a_master_needs_a_host() -> None:

@@ -1,5 +1,6 @@
 """The commands as users type them: what they print, how they end, and how they refuse."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -118,6 +119,11 @@ BAD_ARGUMENTS = [
     (("worker", "--servable", "add", "--master", "h:1", "--device", "-1"), 2, "--device -1"),
     (("worker", "--servable", "add", "--master", "h:1", "--device", "x"), 2, "--device 'x'"),
     (("worker", "--servable", "add", "--master", "h:1", "--device-type", "TPU"), 2, "not one of CPU, GPU, Ascend"),
+    (("worker", "--servable", "add", "--master", "h:1", "--cpu-affinity", "0-x"), 2, "not a list of CPU cores"),
+    (("worker", "--servable", "add", "--master", "h:1", "--cpu-affinity", "9999"), 2, "has only the cores"),
+    (("worker", "--servable", "add", "--master", "h:1", "--dec-mode", "ROT13"), 2, "not one of AES-GCM, AES-CBC"),
+    (("worker", "--servable", "add", "--master", "h:1", "--dec-key-file", "/nowhere"), 1, "cannot be read"),
+    (("worker", "--servable", "add", "--master", "unix:"), 2, "--master 'unix:' has no path"),
     (("worker", "--servable", "nope", "--directory", "/nowhere", "--master", "h:1"), 1, "'/nowhere/nope' not exist"),
     (("worker", "--servable", "examples", "--master", "h:1"), 1, "servable_config.py' not exist"),
 ]
@@ -179,6 +185,38 @@ def test_a_refused_worker_says_why(run: Processes, servables: Path, tmp_path: Pa
     other = worker(run, tmp_path, ctrl)
     assert other.wait() == 1
     assert "already served with other methods" in other.last_line
+
+
+def test_a_worker_keeps_to_its_cores(run: Processes, servables: Path) -> None:
+    desk, _, ctrl = master(run)
+    core = min(os.sched_getaffinity(0))
+    hand = worker(run, servables, ctrl, "--cpu-affinity", str(core))
+    hand.wait_for("registered at")
+    assert all(os.sched_getaffinity(int(task.name)) == {core} for task in Path(f"/proc/{hand.pid}/task").iterdir())
+    assert (hand.stop(), desk.stop()) == (0, 0)
+
+
+def test_the_control_port_may_be_a_unix_socket(run: Processes, servables: Path, tmp_path: Path) -> None:
+    grpc, ctrl = free_port(), f"unix:{tmp_path / 'control'}"
+    desk = run.start("-m", "master", "--grpc", str(grpc), "--ctrl", ctrl)
+    desk.wait_for(f"Serving: Master server start success, listening on {ctrl}")
+    place = ("--servable", "add", "--directory", str(servables), "--master", ctrl)
+    hand = run.start("-m", "worker", *place)
+    hand.wait_for(f"Worker registered at {ctrl}")
+    client = run.start(str(servables / "client.py"), f"127.0.0.1:{grpc}")
+    assert client.wait() == 0, client.output
+    second = run.start("-m", "master", "--grpc", str(free_port()), "--ctrl", ctrl)
+    assert second.wait() == 1
+    assert second.last_line == f"Master server start failed, cannot listen on {ctrl}: Address already in use"
+    assert (hand.stop(), desk.stop()) == (0, 0)
+
+
+def test_a_worker_may_end_with_its_standard_input(run: Processes, servables: Path) -> None:
+    # The tests' processes have no standard input: it has ended before the worker looks.
+    desk, _, ctrl = master(run)
+    hand = worker(run, servables, ctrl, "--stop-when-stdin-closes")
+    assert hand.wait() == 0
+    assert desk.stop() == 0
 
 
 def test_the_demo_passes(run: Processes) -> None:

@@ -204,6 +204,19 @@ def test_a_process_that_only_opens_a_door_ends_with_its_script(folder: Folder) -
     assert "Serving gRPC server start success" in server.output
 
 
+def test_an_encrypted_model_is_served_with_its_key_which_no_process_list_shows(folder: Folder, models: Path) -> None:
+    (folder.path / "add" / "1" / "tensor_add.mindir").write_bytes(
+        (models / "secret" / "1" / "model.mindir").read_bytes()
+    )
+    server = folder.serve('device_ids=0, dec_key=b"0123456789ABCDEF"')
+    assert_right(folder.call())
+    for pid in server.children():
+        assert b"0123456789" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert b"0123456789" not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert server.stop() == 0
+    assert "0123456789" not in folder.log("log_add_device0_version1.log")
+
+
 def test_a_relative_directory_starts_at_the_script(folder: Folder, tmp_path_factory: pytest.TempPathFactory) -> None:
     script = SERVER.replace("servable_directory=servable_dir", 'servable_directory="."').replace("DEVICES", "")
     elsewhere = tmp_path_factory.mktemp("elsewhere")

@@ -1,8 +1,6 @@
 """Servables for the worker's tests: models exported once, config files written by each test."""
 
 import shutil
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -21,14 +19,6 @@ from mindspore_serving.worker.work_thread import WorkThread
 WAIT_SECONDS = 60
 
 T = TypeVar("T")
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    exporter = Path(__file__).with_name("exported.py")
-    subprocess.run([sys.executable, str(exporter), str(folder)], check=True, capture_output=True)
-    return folder
 
 
 @pytest.fixture(scope="session")
