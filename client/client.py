@@ -3,18 +3,18 @@
 import json
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import grpc
 
 from mindspore_serving.client.ssl_config import SSLConfig
 from mindspore_serving.client.wire_values import fill_request, read_reply
 from mindspore_serving.proto import ms_service_pb2 as pb
+from mindspore_serving.proto.ms_service_pb2_grpc import MSServiceStub
 
 Instances: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Results: TypeAlias = list[dict[str, Any]] | dict[str, Any]
 
-_PREDICT = "/mindspore.serving.proto.MSService/Predict"
 _MEGABYTE = 1 << 20
 _MAX_MESSAGE_BYTES = 512 * _MEGABYTE
 # Only UNAVAILABLE: nothing has answered such a call, so that sending it again cannot give a second answer.
@@ -91,11 +91,8 @@ class Client:
             if ssl_config is None
             else grpc.secure_channel(address, ssl_config.credentials, options=_CHANNEL_OPTIONS)
         )
-        self._predict = self._channel.unary_unary(
-            _PREDICT,
-            request_serializer=pb.PredictRequest.SerializeToString,
-            response_deserializer=pb.PredictReply.FromString,
-        )
+        # Public in both generations: scripts of their users may let it go.
+        self.stub: Any = cast(Any, MSServiceStub)(self._channel)
 
     def infer(self, instances: Instances, *, timeout: float | None = None) -> Results:
         """Runs one instance (a dict of inputs) or a list of them, and waits for the results, at most `timeout` seconds.
@@ -117,7 +114,7 @@ class Client:
         request.servable_spec.method_name = self.method_name
         request.servable_spec.version_number = self.version_number
         fill_request(request, instances)
-        return PendingResult(self._predict.future(request, timeout=timeout))
+        return PendingResult(self.stub.Predict.future(request, timeout=timeout))
 
     def close(self) -> None:
         """Closes the connection; calls on their way end with an error. May be called again."""

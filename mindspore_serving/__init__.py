@@ -10,6 +10,7 @@ In reading order:
     operator       the commands of `mindspore-serving`: check, new, up
     supervisor     keeps worker processes; with worker_process and restarts
     master_process the life of a master process; master_thread: of a master inside a script
+    log            what users' scripts log with
     context        what start scripts set for their masters
     in_process     workers inside the master's process
     command_line   what the commands share

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import zmq
 
-from mindspore_serving import context
+from mindspore_serving import context, log
 from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.cluster.dispatcher import Limits
 from mindspore_serving.in_process import InProcessWorkers
@@ -26,6 +26,7 @@ class MasterThread(threading.Thread):
 
     def __init__(self, *, daemon: bool) -> None:
         super().__init__(name="master", daemon=daemon)
+        log.set_up()  # a script has no --log-level; its environment has GLOG_v
         self._loop = asyncio.new_event_loop()
         self._context = zmq.Context[zmq.Socket[bytes]]()
         self.start()

@@ -44,6 +44,7 @@ def config(directory: Path, name: str = "add", *args: Any, **kwargs: Any) -> Ser
         ({"version_number": True}, "Parameter 'version_number' should be int, but actually <class 'bool'>"),
         ({"version_number": -1}, "Parameter 'version_number' should be >= 0"),
         ({"device_type": "TPU"}, "Unsupported device type 'TPU', only support 'Ascend', 'GPU', 'CPU' and None"),
+        ({"device_type": ""}, "Parameter 'device_type' should not be empty str"),
         ({"device_type": 1}, "Parameter 'device_type' should be str, but actually <class 'int'>"),
         ({"num_parallel_workers": 65}, "Parameter 'num_parallel_workers' should be in range [0,64]"),
         ({"dec_key": "0" * 16}, "Parameter 'dec_key' should be bytes, but actually <class 'str'>"),
@@ -67,6 +68,9 @@ def test_a_start_config_has_its_arguments_as_read_only_properties(directory: Pat
     with pytest.raises(AttributeError):
         made.device_ids = ()  # type: ignore[misc]
     assert config(directory).num_parallel_workers == 1
+    assert [config(directory, device_type=kind).kind for kind in (None, "None", "gpu", "Davinci")] == [
+        *("CPU", "CPU", "GPU", "Ascend")
+    ]
 
 
 def test_configs_of_one_servable_and_version_merge(directory: Path) -> None:

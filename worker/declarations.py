@@ -134,6 +134,7 @@ class Collector:
         self.models: list[Model] = []
         self.methods: dict[str, Method] = {}
         self.draft: MethodDraft | None = None
+        self.model_uses: dict[Model, tuple[int, int]] = {}  # -> inputs, outputs
         self.functions: dict[Callable[..., Any], tuple[int, int, bool]] = {}  # -> inputs, outputs, batched
 
     def place(self) -> str:

@@ -18,15 +18,16 @@ _ASCEND_PRECISIONS = (
     "must_keep_origin_dtype",
     "allow_mix_precision",
 )
-_ACL_OPTIONS = (
+_ASCEND_OPTIONS = (
     "insert_op_cfg_path",
     "input_format",
     "input_shape",
     "output_type",
     "precision_mode",
     "op_select_impl_mode",
+    "fusion_switch_config_path",
+    "buffer_optimize_mode",
 )
-_ASCEND_OPTIONS = (*_ACL_OPTIONS, "fusion_switch_config_path", "buffer_optimize_mode")
 
 
 class CPUDeviceInfo:
@@ -80,8 +81,10 @@ class Context:
             check_int("thread_num", thread_num, 1)
         cores = thread_affinity_core_list
         if cores is not None:
-            if not isinstance(cores, list | tuple) or not cores:
-                raise ServableError("Parameter 'thread_affinity_core_list' should be tuple/list of int")
+            if not isinstance(cores, list | tuple):
+                raise ServableError(
+                    f"Parameter 'thread_affinity_core_list' should be tuple/list of int, but actually {type(cores)}"
+                )
             for core in cores:
                 check_int("thread_affinity_core_list", core)
         if enable_parallel is not None:
@@ -104,18 +107,18 @@ class Context:
 
 
 class AclOptions:
-    """1.2's spelling of AscendDeviceInfo, for the `options` of declare_servable."""
+    """The old spelling of AscendDeviceInfo, for the `options` of declare_servable."""
 
     def __init__(self, **options: Any) -> None:
-        self.device_info = AscendDeviceInfo(**_checked("acl options", options, _ACL_OPTIONS))
+        self.device_info = AscendDeviceInfo(**options)
 
 
 class GpuOptions:
-    """1.2's spelling of GPUDeviceInfo. enable_trt_infer: MindSpore 2 has no TensorRT; the model runs without it."""
+    """The old spelling of GPUDeviceInfo. enable_trt_infer, of 1.2: MindSpore 2 has no TensorRT, and runs without it."""
 
-    def __init__(self, *, enable_trt_infer: bool = False) -> None:
+    def __init__(self, *, enable_trt_infer: bool = False, **options: Any) -> None:
         check_bool("enable_trt_infer", enable_trt_infer)
-        self.device_info = GPUDeviceInfo()
+        self.device_info = GPUDeviceInfo(**options)
 
 
 def context_of(options: Any, context: Any) -> Context | None:

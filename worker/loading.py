@@ -33,7 +33,12 @@ def load_servable(directory: Path, name: str, version: int, target: Target, mode
     # On the MindSpore thread from the start: a servable_config.py may call MindSpore itself.
     declarations = models.call(lambda: run_config(folder, name))
     version = choose_version(folder, version) if declarations.models else version or 1
-    loaded = models.call(lambda: load_models(declarations, folder / str(version), target, _raise))
+
+    def refuse(_: str, error: ServableError) -> None:
+        place = f"servable directory: '{folder.parent}', servable name: '{name}', version number: {version}"
+        raise ServableError(f"Load model failed, {place}, {error}") from error
+
+    loaded = models.call(lambda: load_models(declarations, folder / str(version), target, refuse))
     for model, subgraphs in loaded.items():
         model.bind(ModelCall(model, subgraphs, models))
     first = {model: subgraphs[0] for model, subgraphs in loaded.items()}
@@ -76,10 +81,6 @@ def load_models(
 def method_specs(declarations: Declarations, loaded: Mapping[Model, LoadedModel]) -> tuple[MethodSpec, ...]:
     """What the master is told of the methods."""
     return tuple(_spec(method, loaded) for method in declarations.methods.values())
-
-
-def _raise(_: str, error: ServableError) -> None:
-    raise error
 
 
 def _misfits(method: Method, stage: Stage, model: LoadedModel) -> Iterator[str]:

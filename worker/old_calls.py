@@ -17,6 +17,14 @@ OLD_CALLS = {
 }
 
 
+# How the original's texts name what stands at a place of that order.
+_PLACES = {
+    1: "call_preprocess or call_preprocess_pipeline",
+    2: "call_servable",
+    3: "call_postprocess or call_postprocess_pipeline",
+}
+
+
 def call_preprocess(preprocess_fun: Callable[..., Any], *args: Any) -> Any:
     """1.2: the function before the model, called with one instance's values."""
     return _old_call("call_preprocess", preprocess_fun, args, None, "Preprocess")
@@ -62,9 +70,10 @@ def _old_call(
         raise ServableError(f"{call}: the original's built-in function '{work}' does not exist here")
     place = OLD_CALLS[call]
     if any(OLD_CALLS[earlier] == place for earlier in draft.old_calls):
-        raise ServableError(f"{call} should not be invoked more than once")
-    if any(OLD_CALLS[earlier] > place for earlier in draft.old_calls):
-        raise ServableError(f"{call} should be invoked before {draft.old_calls[-1]}")
+        raise ServableError(f"{_PLACES[place]} should not be invoked more than once")
+    later = [OLD_CALLS[earlier] for earlier in draft.old_calls if OLD_CALLS[earlier] > place]
+    if later:
+        raise ServableError(f"{_PLACES[later[0]]} should be invoked after {call}")
     draft.old_calls.append(call)
     if call not in draft.results_of:
         raise ServableError(

@@ -20,7 +20,9 @@ def append_stage(
     """Returns the stage's placeholder, or a tuple of them. Raises ServableError."""
     for value in args:
         check_placeholder(draft, value, "Each value of parameter *args")
-    if not isinstance(work, Model):
+    if isinstance(work, Model):
+        _check_model(collector, work, len(args), outputs_count)
+    else:
         _check_function(collector, work, len(args), outputs_count, batch_size is not None)
     results = draft.new_values(outputs_count)
     function = "" if isinstance(work, Model) else f"{collector.servable}.{_name(work)}"
@@ -52,6 +54,18 @@ def check_placeholder(draft: MethodDraft, value: Any, what: str) -> None:
             f"{what} is a placeholder for data and must come from the inputs of method {draft.name} "
             f"or the results of its stages, but actually {type(value)}"
         )
+
+
+def _check_model(collector: Collector, model: Model, inputs: int, outputs: int) -> None:
+    if collector.record is not None:
+        return  # the file itself will tell which of the uses is wrong
+    known = collector.model_uses.setdefault(model, (inputs, outputs))
+    for what, given, old in (("inputs", inputs, known[0]), ("outputs", outputs, known[1])):
+        if given != old:
+            raise ServableError(
+                f"RegisterInputOutputInfo failed, {what} count {given} not match old count {old}, "
+                f"model file '{model.key}'"
+            )
 
 
 def _check_function(

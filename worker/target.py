@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from mindspore_serving.cluster.arguments import check_str
 from mindspore_serving.cluster.errors import SetupError
 
-_DEVICE_TYPES = {"ascend": "Ascend", "davinci": "Ascend", "gpu": "GPU", "cpu": "CPU"}
+_DEVICE_TYPES = {"ascend": "Ascend", "davinci": "Ascend", "gpu": "GPU", "cpu": "CPU", "none": "CPU"}
 DEC_MODES = ("AES-GCM", "AES-CBC")
 
 
@@ -25,8 +26,8 @@ def read_device_type(device_type: object) -> str:
     """The device type that a start call names; None is CPU, the one that is everywhere. Raises SetupError."""
     if device_type is None:
         return "CPU"
-    if not isinstance(device_type, str):
-        raise SetupError(f"Parameter 'device_type' should be str, but actually {type(device_type)}")
+    check_str("device_type", device_type)
+    assert isinstance(device_type, str)
     if device_type.lower() not in _DEVICE_TYPES:
         raise SetupError(
             f"Unsupported device type '{device_type}', only support 'Ascend', 'GPU', 'CPU' and None, case ignored"

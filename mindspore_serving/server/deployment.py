@@ -49,6 +49,7 @@ class _Deployment:
             self._get_master().open_grpc(address, max_message_mb, tls)
             self._has_grpc = True
         print(f"Serving: Serving gRPC server start success, listening on {address}", flush=True)
+        logger.info("gRPC server listens on %s", address)
 
     def open_rest(self, address: Address, max_message_mb: int, tls: Tls | None) -> None:
         with self._lock:
@@ -197,4 +198,5 @@ def _as_serving_error() -> Iterator[None]:
         yield
     except SetupError as error:
         text = str(error)
+        logger.error("%s", text)
         raise SetupError(text if text.startswith("Serving Error: ") else f"Serving Error: {text}") from error

@@ -1,6 +1,7 @@
 """Start scripts of MindSpore Serving 2.x: a master in the script's process, workers as its children."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -227,6 +228,32 @@ def test_a_relative_directory_starts_at_the_script(folder: Folder, tmp_path_fact
     assert server.stop() == 0
 
 
+@pytest.mark.parametrize(
+    "environment, levels",
+    [
+        ({}, {"WARNING", "ERROR"}),
+        ({"GLOG_v": "0"}, {"DEBUG", "INFO", "WARNING", "ERROR"}),
+        ({"GLOG_v": "1"}, {"INFO", "WARNING", "ERROR"}),
+        ({"GLOG_v": "3"}, {"ERROR"}),
+        ({"GLOG_v": "3", "MS_SUBMODULE_LOG_v": "{SERVING:1}"}, {"INFO", "WARNING", "ERROR"}),
+        ({"GLOG_v": "many"}, {"WARNING", "ERROR"}),
+    ],
+)
+def test_logs_of_a_script_follow_the_originals_variables(
+    run: Processes, tmp_path: Path, environment: dict[str, str], levels: set[str]
+) -> None:
+    (tmp_path / "script.py").write_text(
+        "from mindspore_serving import log as logger, server\n"
+        "for write in (logger.debug, logger.info, logger.warning, logger.error): write('%s here', 'I am')\n"
+        "try: server.start_grpc_server('localhost')\n"
+        "except RuntimeError: pass\n"
+    )
+    script = run.start(str(tmp_path / "script.py"), environment={"PYTHONPATH": str(ROOT), **environment})
+    assert script.wait() == 0
+    found = set(re.findall(r"\[(\w+)\] SERVING\(\d+,\w+,MainProcess\):.* \[script.py:2\] I am here", script.output))
+    assert found == levels
+
+
 def test_a_process_can_stop_and_start_again(folder: Folder) -> None:
     script = """
 import numpy as np
@@ -249,7 +276,7 @@ print("ended", flush=True)
     assert process.wait() == 0, process.output
     assert process.last_line == "ended"
     assert process.output.count("array([[2., 2.]") == 3
-    assert process.output.count("Serving Error: Serving gRPC server is already running") == 3
+    assert process.output.splitlines().count("Serving Error: Serving gRPC server is already running") == 3
 
 
 def test_several_versions_are_served_and_version_0_falls_back_when_the_newest_goes(folder: Folder) -> None:

@@ -124,7 +124,7 @@ def test_an_encrypted_model_is_loaded_with_its_key(workshop: Workshop) -> None:
 def test_an_encrypted_model_without_its_key_is_refused(workshop: Workshop, target: Target, text: str) -> None:
     place = workshop.write(FIXED, "secret")
     told = refused(workshop, target=target)
-    assert told.startswith(f"model file '{place / '1' / 'model.mindir'}'")
+    assert f"version number: 1, model file '{place / '1' / 'model.mindir'}'" in told
     assert text in told
     assert "0123456789" not in told
 
@@ -195,7 +195,7 @@ def add(a, b):
 def test_a_context_with_a_core_that_is_not_there_is_refused(workshop: Workshop) -> None:
     context = ", context=register.Context(thread_affinity_core_list=[99999])"
     workshop.write(FIXED.replace("with_batch_dim=False", f"with_batch_dim=False{context}"), "fixed")
-    assert refused(workshop).startswith("the Context of declare_model cannot be used on CPU:0: ")
+    assert "the Context of declare_model cannot be used on CPU:0: " in refused(workshop)
 
 
 @pytest.mark.parametrize("options", ["register.GpuOptions(enable_trt_infer=True)", "{'precision_mode': 'force_fp16'}"])

@@ -22,6 +22,12 @@ REFUSALS = [
     ("register.declare_model('m', 'OM')", "format OM is made for another backend"),
     ("register.declare_model(5, 'MindIR')", "Parameter 'model_file' should be str or tuple/list of str"),
     ("register.declare_model('', 'MindIR')", "Parameter 'model_file' should not be empty str"),
+    (
+        one(
+            "register.add_stage(model, x, x, outputs_count=1)\n    return register.add_stage(model, x, outputs_count=1)"
+        ),
+        "RegisterInputOutputInfo failed, inputs count 1 not match old count 2",
+    ),
     ("register.declare_model(['a', 'a'], 'MindIR')", "model file 'a' has already been used"),
     ("register.declare_model('a', 'MindIR', config_file='c')", "config_file 'c' is for the Lite backend"),
     ("register.declare_model('a', 'MindIR', context=3)", "Parameter 'context' should be Context"),
@@ -33,7 +39,10 @@ REFUSALS = [
         "register.declare_model('a', 'MindIR', options=register.GpuOptions(), context=register.Context())",
         "Only one of parameter 'context' and 'options'",
     ),
-    ("register.declare_model('a', 'MindIR', options={'nope': '1'})", "Set acl options failed, unsupported option nope"),
+    (
+        "register.declare_model('a', 'MindIR', options={'nope': '1'})",
+        "Set ascend device info failed, unsupported",
+    ),
     ("register.Context(thread_num=0)", "Parameter 'thread_num' should be >= 1"),
     ("register.Context(thread_affinity_core_list=3)", "Parameter 'thread_affinity_core_list' should be tuple/list"),
     ("register.Context(enable_parallel=1)", "Parameter 'enable_parallel' should be bool"),
@@ -47,6 +56,8 @@ REFUSALS = [
         "register.GPUDeviceInfo(precision_mode='8bit')",
         "Gpu device info 'precision_mode' can only be 'origin', 'fp16'",
     ),
+    ("register.GpuOptions(precision_mode='origi')", "Gpu device info 'precision_mode' can only be 'origin', 'fp16'"),
+    ("register.GpuOptions(nope='1')", "Set gpu device info failed, unsupported option nope"),
     ("register.CPUDeviceInfo(precision_mode='8bit')", "Cpu device info 'precision_mode' can only be"),
     ("register.AscendDeviceInfo(precision_mode='8bit')", "Ascend device info 'precision_mode' can only be"),
     ("register.declare_model('m', 'MindIR', 1)", "Parameter 'with_batch_dim' should be bool"),
@@ -92,7 +103,7 @@ REFUSALS = [
     ),
     (
         one("y = register.call_servable(x, x)\n    y = register.call_preprocess(f, y)\n    return y"),
-        "call_preprocess should be invoked before call_servable",
+        "call_servable should be invoked after call_preprocess",
     ),
     (
         one("if True:\n        y = register.call_servable(x, x)\n    return y"),

@@ -184,7 +184,7 @@ def test_what_is_missing_is_named(workshop: Workshop) -> None:
     workshop.write(FIXED)
     assert "There is no valid version directory of models" in refused(workshop)
     (folder / "mine" / "3").mkdir()
-    assert refused(workshop).startswith(f"model file '{folder}/mine/3/model.mindir' not exist")
+    assert f"model file '{folder}/mine/3/model.mindir' not exist" in refused(workshop)
     assert "specified version number: 7" in refused(workshop, version=7)
     assert "found versions: 3" in refused(workshop, version=7)
 
@@ -194,7 +194,7 @@ def test_a_damaged_model_is_named(workshop: Workshop, damage: bytes | None) -> N
     place = workshop.write(FIXED, "fixed")
     file = place / "1" / "model.mindir"
     file.write_bytes(file.read_bytes()[:100] if damage is None else damage)
-    assert refused(workshop).startswith(f"model file '{file}'")
+    assert f", model file '{file}'" in refused(workshop)
 
 
 @pytest.mark.parametrize(
