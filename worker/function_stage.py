@@ -39,7 +39,10 @@ class FunctionStage:
             return self._failure(error)
 
     def _run_batch(self, instances: Sequence[tuple[Any, ...]]) -> list[Outcome]:
-        """Results are returned or yielded. Where a generator raises, that instance fails and the rest starts anew."""
+        """Results are returned or yielded. Where a generator raises, that instance fails and the rest starts anew.
+
+        A call that raises before its first result is made again with each half: who is at fault fails alone.
+        """
         outcomes: list[Outcome] = []
         while len(outcomes) < len(instances):
             rest = tuple(instances[len(outcomes) :])
@@ -48,7 +51,10 @@ class FunctionStage:
                 if isinstance(results, str | bytes) or not isinstance(results, Iterable):
                     raise IllegalResult(f"Get illegal result data with type {type(results)}, expected one per instance")
             except BaseException as error:
-                return [*outcomes, *[self._failure(error)] * len(rest)]
+                if len(rest) == 1:
+                    return [*outcomes, self._failure(error)]
+                middle = len(rest) // 2
+                return [*outcomes, *self._run_batch(rest[:middle]), *self._run_batch(rest[middle:])]
             before = len(outcomes)
             try:
                 for result in results:

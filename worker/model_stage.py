@@ -80,8 +80,13 @@ def _run_chunk(
         ]
         outputs = _call(model, columns)
     except Exception as error:  # a model that fails is an answer to its callers, not the end of the worker
-        failure = Failure(Code.FAILED, first_line(error) or "Predict Failed")
-        return dict.fromkeys(indices, failure)
+        if len(indices) > 1:  # and it is an answer to him alone whose instance it fails on
+            middle = len(indices) // 2
+            return {
+                **_run_chunk(model, indices[:middle], rows[:middle], batched),
+                **_run_chunk(model, indices[middle:], rows[middle:], batched),
+            }
+        return dict.fromkeys(indices, Failure(Code.FAILED, first_line(error) or "Predict Failed"))
     return {index: [output[place, ...] for output in outputs] for place, index in enumerate(indices)}
 
 

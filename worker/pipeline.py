@@ -10,7 +10,6 @@ from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.worker.arrays import Array, Value, Values, for_function, from_column, to_column
 from mindspore_serving.worker.declarations import Method, Model, Stage
 from mindspore_serving.worker.function_stage import FunctionStage
-from mindspore_serving.worker.mindspore_model import first_line
 from mindspore_serving.worker.model_stage import Outcome, Runnable, run_each, run_stacked
 
 logger = logging.getLogger("mindspore_serving.worker")
@@ -59,10 +58,8 @@ class Job:
         if not self._failures and len(stacked) == len(inputs) == len(model.inputs):
             try:
                 outputs = run_stacked(model, stacked)
-            except Exception as error:
-                failure = Failure(Code.FAILED, first_line(error) or "Predict Failed")
-                self._failures.update(dict.fromkeys(live, failure))
-                return
+            except Exception:  # some instance's fault: run_each finds out whose
+                outputs = None
             if outputs is not None:
                 self._values.update(zip(stage.outputs, outputs, strict=True))
                 return

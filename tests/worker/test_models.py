@@ -1,15 +1,18 @@
 """Models beyond the plain case: Model.call, subgraphs, batch sizes proven at load, encryption, a Context."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mindspore_serving.cluster.errors import Code, ServableError
+from mindspore_serving.cluster.errors import Code, Failure, ServableError
+from mindspore_serving.worker.arrays import Value
 from mindspore_serving.worker.batch_sizes import proven_sizes
 from mindspore_serving.worker.mindspore_model import InputSpec
+from mindspore_serving.worker.model_stage import run_each
 from mindspore_serving.worker.target import Target
 from tests.worker.conftest import Workshop, run
 from tests.worker.test_servables import BATCH, FIXED, column, refused, results
@@ -166,6 +169,33 @@ def test_a_size_that_changes_a_single_number_is_not_used() -> None:
     assert proven_sizes(list, inputs, 8) == (1, 2, 4, 8)
 
 
+class Picky:
+    """A model of batch size 4 that fails on any 7, whoever's it is."""
+
+    inputs: tuple[InputSpec, ...] = (InputSpec("a", np.dtype(np.float32), (4, 1), True),)
+    batch_size = 4
+    sizes: tuple[int, ...] = (1, 2, 4)
+
+    def run(self, arrays: "Sequence[npt.NDArray[np.float32]]") -> "list[npt.NDArray[np.float32]]":
+        if 7 in arrays[0]:
+            raise RuntimeError("seven\nand its call stack")
+        return [arrays[0] + 1]
+
+
+def test_a_model_that_fails_fails_only_the_instance_at_fault() -> None:
+    rows: list[Value | None] = [np.array([number], np.float32) for number in (1, 7, 3, 4, 5, 7, 7)]
+    outcomes = run_each(Picky(), [rows], range(len(rows)))
+    failed = {index: outcome.text for index, outcome in outcomes.items() if isinstance(outcome, Failure)}
+    assert failed == dict.fromkeys((1, 5, 6), "seven")
+    good = {index: outcome[0] for index, outcome in outcomes.items() if not isinstance(outcome, Failure)}
+    assert {index: array.tolist() for index, array in good.items() if isinstance(array, np.ndarray)} == {
+        0: [2.0],
+        2: [4.0],
+        3: [5.0],
+        4: [6.0],
+    }
+
+
 def test_a_context_keeps_the_worker_to_its_cores(workshop: Workshop) -> None:
     cores = os.sched_getaffinity(0)
     core = min(cores)
@@ -174,10 +204,6 @@ context = register.Context(thread_num=1, thread_affinity_core_list=[{core}], ena
 context.append_device_info(register.CPUDeviceInfo(precision_mode="fp16"))
 context.append_device_info(register.AscendDeviceInfo(precision_mode="force_fp16", input_format="ND"))
 model = register.declare_model("model.mindir", "MindIR", with_batch_dim=False, context=context)
-
-def cores(a):
-    import os
-    return len(os.sched_getaffinity(0))
 
 @register.register_method(output_names=["y"])
 def add(a, b):
