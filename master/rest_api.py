@@ -73,8 +73,7 @@ class RestDoor:
             self._listener = _listen(address)
         except OSError as error:
             raise SetupError(
-                f"RESTful server start failed, create http listener failed, port {address.port}, "
-                f"address {address}: {error.strerror or error}"
+                f"RESTful server start failed, bind to the socket address {address} failed: {error.strerror or error}"
             ) from error
         return Address(address.host, self._listener.getsockname()[1])
 

@@ -132,7 +132,14 @@ def start_restful_server(ip: str = "0.0.0.0", restful_port: int = 5900, max_msg_
     check_str("ip", ip)
     check_int("restful_port", restful_port, 1, 65535)
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
-    _deployment.master().open_rest(Address(ip, restful_port), max_msg_mb_size)
+    try:
+        _deployment.master().open_rest(Address(ip, restful_port), max_msg_mb_size)
+    except SetupError as error:
+        if isinstance(error.__cause__, OSError):
+            reason = error.__cause__.strerror or error.__cause__
+            text = f"RESTful server start failed, create http listener failed, port {restful_port}: {reason}"
+            raise SetupError(text) from error
+        raise
 
 
 def start_master_server(ip: str = "127.0.0.1", master_port: int = 6100) -> None:

@@ -170,7 +170,10 @@ def test_an_address_that_cannot_be_is_refused(address: Any, text: str) -> None:
         ("127.0.0.1:", "Serving Error: Missing ip or port of the RESTful server address '127.0.0.1:'"),
         ("127.0.0.1:70000", "Serving Error: The port of the RESTful server address '127.0.0.1:70000' is out of legal"),
         ("unix:x", "Serving Error: RESTful server does not support binding to unix domain socket"),
-        ("127.0.256.1:5500", "Serving Error: RESTful server start failed, "),
+        (
+            "127.0.256.1:5500",
+            "Serving Error: RESTful server start failed, bind to the socket address 127.0.256.1:5500 failed",
+        ),
     ],
 )
 def test_a_restful_address_that_cannot_be_is_refused(address: str, text: str) -> None:
@@ -196,10 +199,11 @@ def test_a_restful_address_that_cannot_be_is_refused(address: str, text: str) ->
         (lambda: server.SSLConfig("c", "k", verify_client=True), "Parameter 'custom_ca' should be given when"),
         (
             lambda: server.start_grpc_server("127.0.0.1:1", ssl_config=server.SSLConfig("/nowhere.crt", "k")),
-            "Serving Error: load certificate_chain from /nowhere.crt failed: No such file",
+            "Serving Error: Serving gRPC server start failed, create server failed, address 127.0.0.1:1: "
+            "load certificate_chain from /nowhere.crt failed: No such file",
         ),
         (
-            lambda: server.start_grpc_server("127.0.0.1:1", ssl_config=server.SSLConfig(__file__, __file__)),
+            lambda: server.start_restful_server("127.0.0.1:1", ssl_config=server.SSLConfig(__file__, __file__)),
             f"Serving Error: load certificate_chain from {__file__} failed: it is not in PEM format",
         ),
         (lambda: server.start_servables([]), "Parameter 'servable_configs' should not be empty"),
@@ -265,7 +269,7 @@ def test_tls_of_the_restful_server_lets_in_who_shows_a_certificate(certificates:
 def test_a_certificate_with_the_key_of_another_is_refused(certificates: Certificates) -> None:
     (certificate, _), (_, key) = certificates.files["localhost"], certificates.files["friend"]
     with pytest.raises(RuntimeError) as refused:
-        server.start_grpc_server("127.0.0.1:1", ssl_config=server.SSLConfig(certificate, key))
+        server.start_restful_server("127.0.0.1:1", ssl_config=server.SSLConfig(certificate, key))
     assert str(refused.value) == f"Serving Error: private_key {key} is not consistent with certificate {certificate}"
 
 

@@ -18,7 +18,7 @@ from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.master.tls import Tls
 from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
 from mindspore_serving.server.door_address import read_grpc_address, read_rest_address
-from mindspore_serving.server.ssl_config import SSLConfig, read_ssl_config
+from mindspore_serving.server.ssl_config import SSLConfig, check_ssl_config, read_ssl_config
 from mindspore_serving.server.start_config import ServableStartConfig, worker_specs
 from mindspore_serving.supervisor import Supervisor
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
@@ -170,7 +170,9 @@ def start_grpc_server(address: str, max_msg_mb_size: int = 100, ssl_config: SSLC
     """
     endpoint = read_grpc_address(address)
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
-    tls = read_ssl_config(ssl_config)
+    check_ssl_config(ssl_config, "type")
+    with _as_serving_error(f"Serving gRPC server start failed, create server failed, address {address}: "):
+        tls = read_ssl_config(ssl_config)
     with _as_serving_error():
         _deployment.open_grpc(endpoint, max_msg_mb_size, tls)
 
@@ -182,9 +184,9 @@ def start_restful_server(address: str, max_msg_mb_size: int = 100, ssl_config: S
     """
     endpoint = read_rest_address(address)
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
-    tls = read_ssl_config(ssl_config, "class")
+    check_ssl_config(ssl_config, "class")
     with _as_serving_error():
-        _deployment.open_rest(endpoint, max_msg_mb_size, tls)
+        _deployment.open_rest(endpoint, max_msg_mb_size, read_ssl_config(ssl_config))
 
 
 def stop() -> None:
@@ -193,10 +195,11 @@ def stop() -> None:
 
 
 @contextmanager
-def _as_serving_error() -> Iterator[None]:
+def _as_serving_error(what: str = "") -> Iterator[None]:
+    """An error's text begins as it did in the original, with `what` failed, and is logged."""
     try:
         yield
     except SetupError as error:
-        text = str(error)
+        text = f"Serving Error: {what}{str(error).removeprefix('Serving Error: ')}"
         logger.error("%s", text)
-        raise SetupError(text if text.startswith("Serving Error: ") else f"Serving Error: {text}") from error
+        raise SetupError(text) from error

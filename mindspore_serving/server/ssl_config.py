@@ -29,10 +29,14 @@ class SSLConfig:
         self.verify_client = verify_client
 
 
-def read_ssl_config(ssl_config: Any, kind: str = "type") -> Tls | None:
-    """The files' contents, None for None. `kind` is the doors' word in the original's text. Raises SetupError."""
+def check_ssl_config(ssl_config: Any, kind: str) -> None:
+    """Raises SetupError unless this is an SSLConfig or None. `kind` is the door's word in the original's text."""
+    if ssl_config is not None and not isinstance(ssl_config, SSLConfig):
+        raise SetupError(f"The type of ssl_config should be {kind} of SSLConfig")
+
+
+def read_ssl_config(ssl_config: SSLConfig | None) -> Tls | None:
+    """The files' contents, None for None. Raises SetupError."""
     if ssl_config is None:
         return None
-    if not isinstance(ssl_config, SSLConfig):
-        raise SetupError(f"The type of ssl_config should be {kind} of SSLConfig")
     return read_tls(ssl_config.certificate, ssl_config.private_key, ssl_config.custom_ca, ssl_config.verify_client)

@@ -1,5 +1,6 @@
 """Start scripts of MindSpore Serving 1.2, from a folder where they are called master.py, worker.py and client.py."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -71,6 +72,7 @@ for time in (1, 2):
                   lambda: worker.start_servable_in_master(os.path.abspath("."), "add"),
                   lambda: worker.start_servable(os.path.abspath("."), "add", device_type="TPU"),
                   lambda: master.start_master_server("127.0.0.1", 0),
+                  lambda: master.start_restful_server("127.0.0.1", GRPC),
                   lambda: master.start_grpc_server(5, GRPC)):
         try:
             start()
@@ -139,6 +141,8 @@ def test_a_process_can_start_again_after_stop_and_second_starts_are_refused(run:
     assert process.output.count("Unsupported device type 'TPU'") == 2
     assert process.output.count("Parameter 'master_port' should be in range [1,65535]") == 2
     assert process.output.count("Parameter 'ip' should be str, but actually <class 'int'>") == 2
+    busy = "RESTful server start failed, create http listener failed, port "
+    assert len(re.findall(rf"{busy}\d+: Address already in use", process.output)) == 2
     assert "Traceback" not in process.output
     assert process.last_line == "ended"
 

@@ -203,6 +203,5 @@ def test_a_second_door_and_a_busy_port_are_refused(master: RunningMaster) -> Non
 
     assert master.run(open_again()) == (
         "Serving Error: RESTful server is already running",
-        f"RESTful server start failed, create http listener failed, port {taken.port}, "
-        f"address {taken}: Address already in use",
+        f"RESTful server start failed, bind to the socket address {taken} failed: Address already in use",
     )
