@@ -20,6 +20,7 @@ In reading order:
     batch_sizes       the sizes that a fixed batch can shrink to
     arrays            columns <-> numpy
     work_thread       the thread that runs MindSpore, and the one for Python stages
+    instruction_set   which CPU instructions MindSpore may use, before it is imported
     mindir_file       what a model file says of its inputs
     mindspore_model   MindSpore itself
 

@@ -9,6 +9,7 @@ from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.worker.config_module import CONFIG_FILE, examine_config
 from mindspore_serving.worker.declarations import Declarations, Model
+from mindspore_serving.worker.instruction_set import choose_instruction_set
 from mindspore_serving.worker.loading import find_folder, load_models, method_specs
 from mindspore_serving.worker.mindspore_model import LoadedModel
 from mindspore_serving.worker.target import Target
@@ -35,6 +36,7 @@ class Inspection:
 def inspect_servable(directory: Path, name: str, version: int, target: Target, models: WorkThread) -> Inspection:
     """Everything about `directory`/`name`. Raises ServableError when there is no such servable to look at."""
     folder = find_folder(directory, name)
+    choose_instruction_set(target.device_type)
     declarations, mistakes = models.call(lambda: examine_config(folder, name))
     mistakes += [
         f"{folder / wrong}: is not taken for a version, only a number such as {right} is"

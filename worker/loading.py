@@ -8,6 +8,7 @@ from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
 from mindspore_serving.worker.declarations import Declarations, Method, Model, Stage
+from mindspore_serving.worker.instruction_set import choose_instruction_set
 from mindspore_serving.worker.mindir_file import DYNAMIC
 from mindspore_serving.worker.mindspore_model import LoadedModel
 from mindspore_serving.worker.model_call import ModelCall
@@ -30,6 +31,7 @@ def load_servable(directory: Path, name: str, version: int, target: Target, mode
     Raises ServableError in one line that says what to mend.
     """
     folder = find_folder(directory, name)
+    choose_instruction_set(target.device_type)  # before the config, which may import MindSpore
     # On the MindSpore thread from the start: a servable_config.py may call MindSpore itself.
     declarations = models.call(lambda: run_config(folder, name))
     version = choose_version(folder, version) if declarations.models else version or 1

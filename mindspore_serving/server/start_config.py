@@ -1,7 +1,7 @@
 """ServableStartConfig of MindSpore Serving 2.x: which servable, on which devices; and how several of them merge."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class ServableStartConfig:
         self,
         servable_directory: str,
         servable_name: str,
-        device_ids: int | Iterable[int] | None = None,
+        device_ids: int | Sequence[int] | None = None,
         version_number: int = 0,
         device_type: str | None = None,
         num_parallel_workers: int = 0,
@@ -87,44 +87,60 @@ class ServableStartConfig:
         return self._kind
 
 
-def worker_specs(configs: Iterable[ServableStartConfig]) -> list[WorkerSpec]:
-    """The workers that these configs ask for together. Raises SetupError.
+def merge_config(configs: Iterable[ServableStartConfig]) -> list[ServableStartConfig]:
+    """One config for each servable and version, with the version that 0 stands for. Raises SetupError.
 
-    Configs of one servable and one version merge: device ids are united, the larger num_parallel_workers counts.
+    Device ids are united, the larger num_parallel_workers counts.
     """
+    configs = list(configs)
+    _check_directories(configs)
     groups: dict[tuple[str, int], list[ServableStartConfig]] = {}
     for config in configs:
         groups.setdefault((config.servable_name, _resolved_version(config)), []).append(config)
-    _check_directories([config for group in groups.values() for config in group])
+    return [_merge(group, name, version) for (name, version), group in groups.items()]
+
+
+def worker_specs(configs: Iterable[ServableStartConfig]) -> list[WorkerSpec]:
+    """The workers that these configs ask for together. Raises SetupError."""
     specs: list[WorkerSpec] = []
-    for (name, version), group in groups.items():
-        first = group[0]
-        if len({(config.dec_key, config.dec_mode) for config in group}) > 1:
+    for config in merge_config(configs):
+        extras = config.num_parallel_workers - len(config.device_ids)
+        if extras > 0 and config.kind != "CPU":
             raise SetupError(
-                f"The dec key or dec mode of servable name {name} is different in multiple configurations."
+                f"num_parallel_workers of servable name {config.servable_name} is more than its device ids: workers "
+                f"without a device are possible on CPU only, and its device type is {config.kind}"
             )
-        if len({config.kind for config in group}) > 1:
-            raise SetupError(f"The device type of servable name {name} is different in multiple configurations.")
-        devices = sorted({device for config in group for device in config.device_ids})
-        extras = max(config.num_parallel_workers for config in group) - len(devices)
-        if extras > 0 and first.kind != "CPU":
-            raise SetupError(
-                f"num_parallel_workers of servable name {name} is more than its device ids: workers without a device "
-                f"are possible on CPU only, and its device type is {first.kind}"
+        places = [(device, None) for device in config.device_ids] + [(0, extra) for extra in range(extras)]
+        for device, number in places:
+            target = Target(device_type=config.kind, device_id=device, dec_key=config.dec_key, dec_mode=config.dec_mode)
+            specs.append(
+                WorkerSpec(
+                    slot=len(specs),
+                    directory=Path(config.servable_directory),
+                    name=config.servable_name,
+                    version=config.version_number,
+                    target=target,
+                    extra=number,
+                )
             )
-        for device in devices:
-            target = Target(device_type=first.kind, device_id=device, dec_key=first.dec_key, dec_mode=first.dec_mode)
-            specs.append(_spec(len(specs), first, version, target, None))
-        for extra in range(extras):
-            target = Target(dec_key=first.dec_key, dec_mode=first.dec_mode)
-            specs.append(_spec(len(specs), first, version, target, extra))
     return specs
 
 
-def _spec(slot: int, config: ServableStartConfig, version: int, target: Target, extra: int | None) -> WorkerSpec:
-    directory = Path(config.servable_directory)
-    return WorkerSpec(
-        slot=slot, directory=directory, name=config.servable_name, version=version, target=target, extra=extra
+def _merge(group: list[ServableStartConfig], name: str, version: int) -> ServableStartConfig:
+    if len({(config.dec_key, config.dec_mode) for config in group}) > 1:
+        raise SetupError(f"The dec key or dec mode of servable name {name} is different in multiple configurations.")
+    if len({config.kind for config in group}) > 1:
+        raise SetupError(f"The device type of servable name {name} is different in multiple configurations.")
+    first = group[0]
+    return ServableStartConfig(
+        first.servable_directory,
+        name,
+        sorted({device for config in group for device in config.device_ids}),
+        version,
+        first.device_type,
+        max(config.num_parallel_workers for config in group),
+        first.dec_key,
+        first.dec_mode,
     )
 
 
