@@ -8,8 +8,6 @@ that comes late finds no batch to belong to and is ignored.
 import heapq
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from mindspore_serving.cluster.batcher import (
     Batch,
@@ -19,11 +17,25 @@ from mindspore_serving.cluster.batcher import (
     Request,
     Result,
 )
+from mindspore_serving.cluster.dispatch_events import (
+    Action,
+    Answer,
+    Arrival,
+    ConnectionDropped,
+    Event,
+    Limits,
+    MessageReceived,
+    PeerUnreachable,
+    Report,
+    RequestCancelled,
+    RequestsArrived,
+    Send,
+    Tick,
+)
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.leases import Leases
 from mindspore_serving.cluster.messages import (
     BatchDone,
-    FromMaster,
     FromWorker,
     Goodbye,
     Leaving,
@@ -39,7 +51,6 @@ from mindspore_serving.cluster.messages import (
 from mindspore_serving.cluster.registry import Registry, Replica, ReplicaState, Route
 from mindspore_serving.cluster.scheduler import Slots
 from mindspore_serving.cluster.tensors import (
-    Instance,
     column_length,
     from_column,
     to_column,
@@ -48,100 +59,6 @@ from mindspore_serving.cluster.tensors import (
 # Seconds after a dropped connection at which the transport is asked who is gone: it tells of the drop (ZeroMQ's I/O
 # thread) a moment before it refuses to send there (the socket).
 PROBE_SECONDS = (0.0, 0.01, 0.05, 0.25)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the dispatcher allows itself. Seconds are durations."""
-
-    lease_seconds: float = 3.0
-    window: int = 2  # open batches a replica: one runs, one waits
-    max_attempts: int = 3  # workers that may die while an instance runs, before it is given up
-    max_enqueued_requests: int = 10000
-    max_enqueued_bytes: int = 4 << 30
-
-
-# --- events
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A request for `route`, as `Dispatcher.resolve` gave it; each instance holds the method's inputs in order."""
-
-    request_id: int
-    asked_version: int
-    route: Route
-    method: MethodSpec
-    instances: tuple[Instance, ...]
-    nbytes: int
-    deadline: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RequestsArrived:
-    arrivals: Sequence[Arrival]
-
-
-@dataclass(frozen=True, slots=True)
-class RequestCancelled:
-    """Its caller does not wait any more."""
-
-    request_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
-    worker_id: str
-    message: FromWorker
-
-
-@dataclass(frozen=True, slots=True)
-class PeerUnreachable:
-    """The transport has no connection to this worker."""
-
-    worker_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionDropped:
-    """Some worker's connection is gone; the transport cannot say whose."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Nothing but time has passed."""
-
-
-Event: TypeAlias = RequestsArrived | RequestCancelled | MessageReceived | PeerUnreachable | ConnectionDropped | Tick
-
-
-# --- actions
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    worker_id: str
-    message: FromMaster
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The end of a request: a result for each instance (values in the order of `outputs`), or one failure for all."""
-
-    request_id: int
-    outputs: tuple[str, ...]
-    results: Sequence[Result] | Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Something happened that an operator wants in the log."""
-
-    level: str
-    text: str
-
-
-Action: TypeAlias = Send | Answer | Report
 
 
 class _Lane:

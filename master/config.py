@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mindspore_serving.cluster.addresses import Address, Endpoint, parse_address, parse_endpoint
-from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting
 

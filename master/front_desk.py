@@ -6,11 +6,10 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from mindspore_serving.cluster.dispatcher import (
+from mindspore_serving.cluster.dispatch_events import (
     Answer,
     Arrival,
     ConnectionDropped,
-    Dispatcher,
     Event,
     Limits,
     MessageReceived,
@@ -21,6 +20,7 @@ from mindspore_serving.cluster.dispatcher import (
     Send,
     Tick,
 )
+from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, MethodSpec
 from mindspore_serving.cluster.registry import Route
 from mindspore_serving.cluster.tensors import Instance

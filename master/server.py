@@ -7,7 +7,7 @@ import uuid
 import zmq
 
 from mindspore_serving.cluster.addresses import Address, Endpoint
-from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import FromMaster
 from mindspore_serving.master.front_desk import FrontDesk

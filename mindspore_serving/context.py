@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from mindspore_serving.cluster.arguments import check_int
-from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.dispatch_events import Limits
 
 
 class _Master(Protocol):

@@ -10,7 +10,7 @@ import zmq
 
 from mindspore_serving import context, log
 from mindspore_serving.cluster.addresses import Address, Endpoint
-from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.master.tls import Tls

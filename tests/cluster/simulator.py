@@ -11,10 +11,11 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mindspore_serving.cluster import dispatcher as master_side
+from mindspore_serving.cluster import dispatch_events as master_side
 from mindspore_serving.cluster import session as worker_side
 from mindspore_serving.cluster.codec import decode, encode
-from mindspore_serving.cluster.dispatcher import Answer, Arrival, Dispatcher, Limits
+from mindspore_serving.cluster.dispatch_events import Answer, Arrival, Limits
+from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, Message, MethodSpec, RunBatch
 from mindspore_serving.cluster.session import Offer, Session, SessionState

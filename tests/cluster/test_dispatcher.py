@@ -4,13 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from mindspore_serving.cluster.dispatcher import (
-    PROBE_SECONDS,
+from mindspore_serving.cluster.dispatch_events import (
     Action,
     Answer,
     Arrival,
     ConnectionDropped,
-    Dispatcher,
     Limits,
     MessageReceived,
     PeerUnreachable,
@@ -19,6 +17,7 @@ from mindspore_serving.cluster.dispatcher import (
     Send,
     Tick,
 )
+from mindspore_serving.cluster.dispatcher import PROBE_SECONDS, Dispatcher
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.messages import (
     BatchDone,

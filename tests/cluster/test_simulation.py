@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import Failure
 from tests.cluster.invariants import check
 from tests.cluster.simulator import POISON, Plan, World

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.dispatch_events import Limits
 from tests.master.rest_client import RestClient, echoing
 from tests.master.running_master import RunningMaster
 

@@ -9,7 +9,7 @@ import grpc
 import zmq
 
 from mindspore_serving.cluster.addresses import Address
-from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.proto import ms_service_pb2 as pb
 from tests.master.fake_worker import FakeWorker

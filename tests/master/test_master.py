@@ -13,7 +13,7 @@ import zmq
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.codec import PROTOCOL_VERSION, decode
-from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import Code, Failure, SetupError
 from mindspore_serving.cluster.messages import BatchDone, Heartbeat, Refused
 from mindspore_serving.cluster.tensors import Stacked

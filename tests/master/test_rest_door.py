@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mindspore_serving.cluster.addresses import Address
-from mindspore_serving.cluster.dispatcher import Limits
+from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused, SetupError
 from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.tensors import Stacked, Tensor

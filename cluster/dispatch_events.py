@@ -1,0 +1,105 @@
+"""What goes into the dispatcher and what comes out of it: events and actions, and the limits that it keeps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mindspore_serving.cluster.batcher import Result
+from mindspore_serving.cluster.errors import Failure
+from mindspore_serving.cluster.messages import FromMaster, FromWorker, MethodSpec
+from mindspore_serving.cluster.registry import Route
+from mindspore_serving.cluster.tensors import Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the dispatcher allows itself. Seconds are durations."""
+
+    lease_seconds: float = 3.0
+    window: int = 2  # open batches a replica: one runs, one waits
+    max_attempts: int = 3  # workers that may die while an instance runs, before it is given up
+    max_enqueued_requests: int = 10000
+    max_enqueued_bytes: int = 4 << 30
+
+
+# --- events
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request for `route`, as `Dispatcher.resolve` gave it; each instance holds the method's inputs in order."""
+
+    request_id: int
+    asked_version: int
+    route: Route
+    method: MethodSpec
+    instances: tuple[Instance, ...]
+    nbytes: int
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsArrived:
+    arrivals: Sequence[Arrival]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCancelled:
+    """Its caller does not wait any more."""
+
+    request_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    worker_id: str
+    message: FromWorker
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUnreachable:
+    """The transport has no connection to this worker."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionDropped:
+    """Some worker's connection is gone; the transport cannot say whose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing but time has passed."""
+
+
+Event: TypeAlias = RequestsArrived | RequestCancelled | MessageReceived | PeerUnreachable | ConnectionDropped | Tick
+
+
+# --- actions
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    worker_id: str
+    message: FromMaster
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of a request: a result for each instance (values in the order of `outputs`), or one failure for all."""
+
+    request_id: int
+    outputs: tuple[str, ...]
+    results: Sequence[Result] | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something happened that an operator wants in the log."""
+
+    level: str
+    text: str
+
+
+Action: TypeAlias = Send | Answer | Report
