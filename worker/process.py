@@ -15,6 +15,10 @@ from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 
+# A thread that computes in Python holds the others up for so long at a time. Python's own 5 ms cost MindSpore's thread
+# and the link more than the switches do: benchmarks/overlap.py measures it.
+SWITCH_SECONDS = 0.0005
+
 
 def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
     """Serves until a signal comes or the master refuses. Returns the exit code. Raises ServingError.
@@ -23,6 +27,7 @@ def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
     """
     if config.cpu_affinity:
         _keep_to(config.cpu_affinity)
+    sys.setswitchinterval(SWITCH_SECONDS)
     pipe = SignalPipe()
     models = WorkThread("MindSpore")
     try:
