@@ -4,7 +4,7 @@ Order is kept within a method; methods of a servable take turns. An instance who
 comes back to the front and runs alone from then on, so that an instance that kills workers cannot hurt its neighbours.
 """
 
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -32,7 +32,7 @@ class Request:
     nbytes: int
     results: list[Result | None]
     missing: int  # results still to come
-    losses: Counter[int]  # index -> how many workers died while it ran
+    losses: defaultdict[int, set[str]]  # index -> the workers that were lost while it ran
     settled: bool = False
 
     def settle(self) -> None:
@@ -106,7 +106,7 @@ class MethodQueue:
 
 def _is_suspect(entry: Entry) -> bool:
     request, index = entry
-    return request.losses[index] > 0
+    return index in request.losses
 
 
 def _drop_settled(entries: deque[Entry]) -> None:

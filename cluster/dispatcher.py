@@ -6,7 +6,7 @@ that comes late finds no batch to belong to and is ignored.
 """
 
 import heapq
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 
 from mindspore_serving.cluster.batcher import (
@@ -162,7 +162,7 @@ class Dispatcher:
             nbytes=arrival.nbytes,
             results=[None] * count,
             missing=count,
-            losses=Counter(),
+            losses=defaultdict(set),
         )
         self._requests[request.id] = request
         self._enqueued_bytes += request.nbytes
@@ -289,8 +289,12 @@ class Dispatcher:
         self._place_all(replica.route)
         self._actions.append(Report("info", f"replica {replica.id} drains, {len(replica.open)} batches open"))
 
-    def _lose(self, replica: Replica, why: str) -> None:
-        """Takes the replica out; what it had open goes back to the front, or is given up after too many losses."""
+    def _lose(self, replica: Replica, why: str, *, is_alive: bool = False) -> None:
+        """Takes the replica out; what it had open goes back to the front, or is given up after too many losses.
+
+        Worker ids are new for each process start, so one that is lost again has not died in between: it counts once.
+        One that is alive and answers what cannot be counts each time.
+        """
         self._registry.move(replica, "lose")
         self._leases.end(replica.id)
         lane = self._lane(replica.route)
@@ -300,8 +304,8 @@ class Dispatcher:
         back: dict[MethodQueue, list[Entry]] = {}
         for batch in replica.open.values():
             for request, index in batch.entries:
-                request.losses[index] += 1
-                if request.losses[index] < self.limits.max_attempts:
+                request.losses[index].add(f"{replica.id}/{batch.id}" if is_alive else replica.id)
+                if len(request.losses[index]) < self.limits.max_attempts:
                     back.setdefault(lane.batcher.queue(batch.method), []).append((request, index))
                 else:
                     self._settle(
@@ -322,7 +326,7 @@ class Dispatcher:
             column_length(column) == succeeded for column in done.columns
         )
         if (succeeded and not fits) or any(index >= len(batch.entries) for index in done.failures):
-            self._lose(replica, "its answer does not fit the batch it was sent")
+            self._lose(replica, "its answer does not fit the batch it was sent", is_alive=True)
             self._actions.append(Send(replica.id, Unregistered()))
             return
         del replica.open[batch.id]

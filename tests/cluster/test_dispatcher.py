@@ -232,6 +232,21 @@ def test_an_instance_that_outlives_its_attempts_fails_with_a_reason() -> None:
     assert failure.code == Code.SYSTEM_ERROR and "the worker died 3 times" in failure.text
 
 
+def test_a_worker_that_is_lost_again_and_again_without_dying_counts_once() -> None:
+    master = Master()
+    for name in "ab":
+        master.join(name)
+    request = master.ask(5)
+    for registration in range(2, 8):
+        ((holder, _),) = [(to, m) for to, m in master.sent if isinstance(m, RunBatch)]
+        master.sent.clear()
+        master.feed(PeerUnreachable(holder))
+        master.join(holder, number=registration)  # the same process: it only lost its connection
+    ((holder, batch),) = [(to, m) for to, m in master.sent if isinstance(m, RunBatch)]
+    master.done(holder, batch)
+    assert master.answers[request] == [(number(5),)]
+
+
 def test_a_failed_instance_does_not_spoil_its_neighbours(master: Master) -> None:
     request = master.ask(1, 2, 3)
     (batch,) = master.batches("a")
