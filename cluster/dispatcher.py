@@ -48,7 +48,7 @@ from mindspore_serving.cluster.messages import (
     RunBatch,
     Unregistered,
 )
-from mindspore_serving.cluster.registry import Registry, Replica, ReplicaState, Route
+from mindspore_serving.cluster.registry import Registry, Replica, ReplicaState, Route, RouteHealth
 from mindspore_serving.cluster.scheduler import Slots
 from mindspore_serving.cluster.tensors import (
     column_length,
@@ -95,6 +95,15 @@ class Dispatcher:
     def has_ready_replica(self) -> bool:
         """Whether some servable can be called."""
         return any(replica.state is ReplicaState.READY for replica in self._registry)
+
+    def health(self) -> list[RouteHealth]:
+        """How each version of each servable stands."""
+        return self._registry.health()
+
+    @property
+    def health_version(self) -> int:
+        """Another number: health() may say something else now."""
+        return self._registry.health_version
 
     @property
     def open_requests(self) -> int:

@@ -5,6 +5,7 @@ replica: READY --drain--> DRAINING --release--> GONE      READY, DRAINING --lose
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,22 @@ class Replica:
         return f"{self.id} ({self.register.device}, host {self.register.host}, pid {self.register.pid})"
 
 
+@dataclass(frozen=True, slots=True)
+class RouteHealth:
+    """How one version of one servable stands. `reason` says why it is not ready, in a line; empty when it is."""
+
+    servable: str
+    version: int
+    methods: tuple[MethodSpec, ...]
+    ready_replicas: int
+    reason: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests are taken."""
+        return not self.reason
+
+
 class Route:
     """One version of one servable: its methods and replicas. Outlives them, to be told from an unknown one."""
 
@@ -73,6 +90,12 @@ class Route:
         if replica.state is ReplicaState.GONE:
             del self.replicas[replica.id]
 
+    def health(self) -> RouteHealth:
+        """How it stands now."""
+        why_not = "its last worker is leaving" if self.replicas else "it has no live worker"
+        reason = "" if self.ready else why_not
+        return RouteHealth(self.servable, self.version, tuple(self.methods.values()), self._ready, reason)
+
     def __str__(self) -> str:
         return f"servable {self.servable} version {self.version}"
 
@@ -83,9 +106,16 @@ class Registry:
     def __init__(self) -> None:
         self._versions: defaultdict[str, dict[int, Route]] = defaultdict(dict)
         self._replicas: dict[str, Replica] = {}
+        self.health_version = 0  # another number: health() may say something else now
 
     def __iter__(self) -> Iterator[Replica]:
         return iter(tuple(self._replicas.values()))
+
+    def health(self) -> list[RouteHealth]:
+        """Every version that was ever served here, by servable and version."""
+        return [
+            route.health() for _, versions in sorted(self._versions.items()) for _, route in sorted(versions.items())
+        ]
 
     def get(self, worker_id: str) -> Replica | None:
         return self._replicas.get(worker_id)
@@ -103,6 +133,7 @@ class Registry:
 
     def add(self, worker_id: str, register: Register) -> Replica:
         """A new replica. The caller has made sure that there is no conflict and that the id is free."""
+        self.health_version += 1
         versions = self._versions[register.servable]
         route = versions.setdefault(register.version, Route(register.servable, register.version))
         if not route.replicas:
@@ -113,6 +144,7 @@ class Registry:
 
     def move(self, replica: Replica, by: str) -> None:
         """Takes the replica along its state table; a replica that is GONE is forgotten."""
+        self.health_version += 1
         replica.route.move(replica, by)
         if replica.state is ReplicaState.GONE:
             del self._replicas[replica.id]

@@ -22,7 +22,7 @@ from mindspore_serving.cluster.dispatch_events import (
 )
 from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, MethodSpec
-from mindspore_serving.cluster.registry import Route
+from mindspore_serving.cluster.registry import Route, RouteHealth
 from mindspore_serving.cluster.tensors import Instance
 
 logger = logging.getLogger("mindspore_serving.master")
@@ -43,6 +43,8 @@ class FrontDesk:
         self._timer: asyncio.TimerHandle | None = None
         self._all_answered = asyncio.Event()
         self._all_answered.set()
+        self._health_version = 0
+        self._health_change: asyncio.Future[None] = self._loop.create_future()
 
     def resolve(self, servable: str, version: int, method: str) -> tuple[Route, MethodSpec]:
         """Where a request goes, and the names of its inputs. Raises RequestRefused."""
@@ -52,6 +54,14 @@ class FrontDesk:
     def has_ready_replica(self) -> bool:
         """Whether some servable can be called."""
         return self._dispatcher.has_ready_replica
+
+    def health(self) -> list[RouteHealth]:
+        """How each version of each servable stands."""
+        return self._dispatcher.health()
+
+    async def health_change(self) -> None:
+        """Returns when health() may say something else than at the time of this call."""
+        await asyncio.shield(self._health_change)
 
     async def ask(
         self,
@@ -134,6 +144,10 @@ class FrontDesk:
                     case Report(level, text):
                         logger.log(logging.getLevelName(level.upper()), text)
         self._set_timer()
+        if self._health_version != self._dispatcher.health_version:
+            self._health_version = self._dispatcher.health_version
+            self._health_change.set_result(None)
+            self._health_change = self._loop.create_future()
 
     def _set_timer(self) -> None:
         wakeup = self._dispatcher.next_wakeup()

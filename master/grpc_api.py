@@ -1,9 +1,8 @@
 """The gRPC door: a table of service paths to handlers of raw bytes, served by grpcio's asyncio server."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
@@ -11,7 +10,15 @@ import grpc.aio
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.master.free_address import check_free
-from mindspore_serving.master.ms_service import Unparsable
+from mindspore_serving.master.service_table import (
+    OWN_FAULT_TEXT,
+    STOPPING_TEXT,
+    CallInfo,
+    RpcFault,
+    ServiceTable,
+    Streaming,
+    Unary,
+)
 from mindspore_serving.master.tls import Tls
 
 logger = logging.getLogger("mindspore_serving.master")
@@ -19,14 +26,14 @@ logger = logging.getLogger("mindspore_serving.master")
 MEGABYTE = 1 << 20
 LAST_WORDS_SECONDS = 1.0
 
-# A call's body and the seconds its caller still waits (None: for ever) to the reply's body.
-UnaryHandler = Callable[[bytes, float | None], Awaitable[bytes]]
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+_STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class GrpcDoor:
-    """One listening gRPC port. Application errors travel inside replies; the status tells of the transport alone."""
+    """One listening gRPC port, which serves a table of services."""
 
-    def __init__(self, table: Mapping[str, Mapping[str, UnaryHandler]], max_message_mb: int) -> None:
+    def __init__(self, table: ServiceTable, max_message_mb: int) -> None:
         self._draining = False
         self._server = grpc.aio.server(
             options=[
@@ -37,7 +44,12 @@ class GrpcDoor:
         )
         for service, methods in table.items():
             handlers: dict[str, Any] = {
-                name: grpc.unary_unary_rpc_method_handler(self._guarded(handler)) for name, handler in methods.items()
+                name: (
+                    grpc.unary_unary_rpc_method_handler(self._unary(method))
+                    if isinstance(method, Unary)
+                    else grpc.stream_stream_rpc_method_handler(self._streaming(method))
+                )
+                for name, method in methods.items()
             }
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
@@ -68,26 +80,55 @@ class GrpcDoor:
         """Stops listening; calls in progress have a moment to end."""
         await self._server.stop(LAST_WORDS_SECONDS)
 
-    def _guarded(self, handler: UnaryHandler) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        async def call(body: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
-            if self._draining:
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "the master is stopping")
+    def _unary(self, method: Unary) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        async def call(body: bytes, context: Context) -> bytes:
+            await self._check_draining(method, context)
             try:
-                reply = await handler(body, context.time_remaining())
-            except Unparsable as error:
-                await context.abort(grpc.StatusCode.INTERNAL, str(error))
-            except (asyncio.CancelledError, grpc.aio.AbortError):
+                reply = await method.handler(body, _info(context))
+            except Exception as error:
+                await _abort(context, error)
                 raise
-            except Exception:
-                logger.exception("a fault of the master's own")
-                await context.abort(grpc.StatusCode.INTERNAL, "internal error of the master: see its log")
-            remaining = context.time_remaining()
-            if remaining is not None and remaining <= 0:
-                # Both ends watch the deadline; whichever is first, the caller gets the same status.
-                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+            await _check_deadline(context)
             return reply
 
         return call
+
+    def _streaming(self, method: Streaming) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
+        async def call(bodies: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            await self._check_draining(method, context)
+            try:
+                async for reply in method.handler(bodies, _info(context)):
+                    yield reply
+            except Exception as error:
+                await _abort(context, error)
+                raise
+            await _check_deadline(context)
+
+        return call
+
+    async def _check_draining(self, method: Unary | Streaming, context: Context) -> None:
+        if self._draining and not method.serves_while_draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING_TEXT)
+
+
+def _info(context: Context) -> CallInfo:
+    return CallInfo(context.time_remaining(), tuple(context.invocation_metadata() or ()))
+
+
+async def _check_deadline(context: Context) -> None:
+    remaining = context.time_remaining()
+    if remaining is not None and remaining <= 0:
+        # Both ends watch the deadline; whichever is first, the caller gets the same status.
+        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+
+
+async def _abort(context: Context, error: Exception) -> None:
+    """Ends the call with the status of an RpcFault; anything else is a fault of ours."""
+    if isinstance(error, RpcFault):
+        await context.abort(_STATUS[error.status], str(error), tuple(error.trailing_metadata))
+    if not isinstance(error, grpc.aio.AbortError):
+        logger.error("a fault of the master's own", exc_info=error)
+        await context.abort(grpc.StatusCode.INTERNAL, OWN_FAULT_TEXT)
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:

@@ -5,20 +5,26 @@ from google.protobuf.message import DecodeError
 from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.predict import Call, Predictions, error_text, predict
+from mindspore_serving.master.service_table import CallInfo, RpcFault, ServiceTable, Status, Unary
 from mindspore_serving.master.wire_tensors import from_wire, to_wire
 from mindspore_serving.proto import ms_service_pb2 as pb
 
 
-class Unparsable(ValueError):
-    """The bytes are no PredictRequest."""
+def ms_service(desk: FrontDesk) -> ServiceTable:
+    """The service of MindSpore Serving's own clients."""
+
+    async def handle(body: bytes, info: CallInfo) -> bytes:
+        return await ms_predict(desk, body, info.seconds_left)
+
+    return {"mindspore.serving.proto.MSService": {"Predict": Unary(handle)}}
 
 
 async def ms_predict(desk: FrontDesk, body: bytes, seconds_left: float | None) -> bytes:
-    """The serialized PredictReply to a serialized PredictRequest. Raises Unparsable."""
+    """The serialized PredictReply to a serialized PredictRequest. Raises RpcFault for bytes that are none."""
     try:
         request = pb.PredictRequest.FromString(body)
     except DecodeError as error:
-        raise Unparsable("Unable to parse request") from error
+        raise RpcFault(Status.INTERNAL, "Unable to parse request") from error
     spec = request.servable_spec
     # Clients of 1.2 and of later releases put the instances into different fields.
     instances = [instance.items for field in (request.instances, request.instances_of_1_2) for instance in field]

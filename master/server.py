@@ -12,7 +12,7 @@ from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import FromMaster
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.grpc_api import GrpcDoor
-from mindspore_serving.master.ms_service import ms_predict
+from mindspore_serving.master.ms_service import ms_service
 from mindspore_serving.master.rest_api import RestDoor
 from mindspore_serving.master.tls import Tls
 from mindspore_serving.master.worker_socket import WorkerSocket
@@ -45,7 +45,7 @@ class MasterServer:
         """Takes the port, so that a busy one is found early; start_grpc() serves clients. Raises SetupError."""
         if self._grpc_door is not None:
             raise SetupError("Serving Error: Serving gRPC server is already running")
-        door = GrpcDoor({"mindspore.serving.proto.MSService": {"Predict": self._predict}}, max_message_mb)
+        door = GrpcDoor({**ms_service(self._desk)}, max_message_mb)
         real = door.bind(address, tls)
         self._grpc_door = door
         return real
@@ -85,9 +85,6 @@ class MasterServer:
         await asyncio.gather(*(door.stop() for door in doors))  # their replies leave,
         self._desk.close()
         self._workers.close()  # and only then the workers lose us.
-
-    async def _predict(self, body: bytes, seconds_left: float | None) -> bytes:
-        return await ms_predict(self._desk, body, seconds_left)
 
     def _send(self, worker_id: str, message: FromMaster) -> bool:
         return self._workers.send(worker_id, message)
