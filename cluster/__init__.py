@@ -10,7 +10,13 @@ In reading order:
     registry     servables, their versions, and the replicas that serve them
     batcher      instances that wait, cut into batches
     scheduler    which replica gets the next batch
+    costs        what a batch costs, learned
+    quarantine   methods that kill their workers
+    lane         one version of a servable at work: batcher, scheduler, costs, quarantines
+    open_requests  what is admitted and not answered yet
     dispatch_events  what goes into the dispatcher and comes out of it
+    refusals     why a request gets no result
     dispatcher   the master's mind: events in, actions out
     session      the worker's side of the same talk
+    purse        how a worker shares itself between several masters
 """

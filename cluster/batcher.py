@@ -5,7 +5,7 @@ comes back to the front and runs alone from then on, so that an instance that ki
 """
 
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,17 +28,23 @@ class Request:
     route: Route
     method: MethodSpec
     instances: tuple[Instance, ...]
-    deadline: float | None
+    deadline: float
     nbytes: int
     results: list[Result | None]
     missing: int  # results still to come
     losses: defaultdict[int, set[str]]  # index -> the workers that were lost while it ran
     settled: bool = False
+    queue: "MethodQueue | None" = None
+    queued: int = 0  # instances that wait in the queue
+    was_sent: bool = False  # something of it has been sent to a worker
 
     def settle(self) -> None:
         """Nothing of this request will run any more. Its memory goes at once, wherever its entries still stand."""
         self.settled = True
         self.instances = ()
+        if self.queue is not None:
+            self.queue.waiting -= self.queued
+            self.queued = 0
 
 
 Entry: TypeAlias = tuple[Request, int]  # one instance of a request
@@ -52,6 +58,7 @@ class Batch:
     method: MethodSpec
     entries: tuple[Entry, ...]
     alone: bool
+    foretold_seconds: float = 0.0  # what it will take, as far as that is known
 
 
 class MethodQueue:
@@ -59,22 +66,21 @@ class MethodQueue:
 
     def __init__(self, method: MethodSpec) -> None:
         self.method = method
+        self.waiting = 0  # instances
         self._suspects: deque[Entry] = deque()
-        self._waiting: deque[Entry] = deque()
-
-    def __bool__(self) -> bool:
-        _drop_settled(self._suspects)
-        _drop_settled(self._waiting)
-        return bool(self._suspects or self._waiting)
+        self._others: deque[Entry] = deque()
 
     def append(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            (self._suspects if _is_suspect(entry) else self._waiting).append(entry)
+            (self._suspects if _is_suspect(entry) else self._others).append(entry)
+            self._count(entry)
 
     def put_back(self, entries: Sequence[Entry]) -> None:
         """To the front, in their old order."""
         for entry in reversed(entries):
-            (self._suspects if _is_suspect(entry) else self._waiting).appendleft(entry)
+            if not entry[0].settled:
+                (self._suspects if _is_suspect(entry) else self._others).appendleft(entry)
+                self._count(entry)
 
     def next_runs_alone(self) -> bool:
         _drop_settled(self._suspects)
@@ -82,26 +88,45 @@ class MethodQueue:
 
     def take(self) -> tuple[Entry, ...]:
         """The next batch: a suspect alone, else up to the method's batch size and MAX_BATCH_BYTES."""
-        if self.next_runs_alone():
-            return (self._suspects.popleft(),)
         taken: list[Entry] = []
-        room = MAX_BATCH_BYTES
-        while self._waiting and len(taken) < self.method.batch_size:
-            request, index = self._waiting[0]
+        if self.next_runs_alone():
+            taken.append(self._suspects.popleft())
+        room = 0 if taken else MAX_BATCH_BYTES
+        while room > 0 and self._others and len(taken) < self.method.batch_size:
+            request, index = self._others[0]
             if not request.settled:
                 room -= sum(map(value_bytes, request.instances[index]))
                 if taken and room < 0:
                     break
                 taken.append((request, index))
-            self._waiting.popleft()
+            self._others.popleft()
+        for request, _ in taken:
+            request.queued -= 1
+        self.waiting -= len(taken)
         return tuple(taken)
+
+    def newest_unsent(self) -> Request | None:
+        """The request at the end of the queue, unless something of it has been sent to a worker."""
+        while self._others and self._others[-1][0].settled:
+            self._others.pop()
+        request = self._others[-1][0] if self._others else None
+        return request if request is not None and not request.was_sent else None
 
     def drain(self) -> list[Request]:
         """Empties the queue: the requests that had something in it, each once, in order."""
-        entries = [*self._suspects, *self._waiting]
+        entries = [*self._suspects, *self._others]
         self._suspects.clear()
-        self._waiting.clear()
-        return list({request: None for request, _ in entries if not request.settled})
+        self._others.clear()
+        self.waiting = 0
+        requests = {request: None for request, _ in entries if not request.settled}
+        for request in requests:
+            request.queued = 0
+        return list(requests)
+
+    def _count(self, entry: Entry) -> None:
+        entry[0].queue = self
+        entry[0].queued += 1
+        self.waiting += 1
 
 
 def _is_suspect(entry: Entry) -> bool:
@@ -131,10 +156,18 @@ class Batcher:
         """Whose turn it is, among the methods that have something waiting. Empty queues are forgotten."""
         while self._queues:
             queue = next(iter(self._queues.values()))
-            if queue:
+            if queue.waiting:
                 return queue
             del self._queues[queue.method.name]
         return None
+
+    def others(self, than: MethodQueue) -> Iterator[MethodQueue]:
+        """The other queues in which something waits."""
+        return (queue for queue in self._queues.values() if queue.waiting and queue is not than)
+
+    def longest(self) -> MethodQueue | None:
+        """The queue in which most waits."""
+        return max(self._queues.values(), key=lambda queue: queue.waiting, default=None)
 
     def end_turn(self, queue: MethodQueue) -> None:
         self._queues.move_to_end(queue.method.name)

@@ -13,6 +13,9 @@ import msgpack
 from mindspore_serving.cluster.errors import Code, Failure, FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import (
     BatchDone,
+    Condemned,
+    Credit,
+    CreditKept,
     Goodbye,
     Heartbeat,
     Leaving,
@@ -37,7 +40,7 @@ from mindspore_serving.cluster.tensors import (
     nbytes,
 )
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 INLINE_BYTES = 64 * 1024  # measured: below this a copy into the header is cheaper than a frame of its own
 MAX_FRAME_BYTES = 1 << 30  # what either socket accepts in one frame
 MAX_FRAMES = 1024
@@ -46,6 +49,7 @@ MAX_NAME = 1024  # characters in any name or address a peer tells
 MAX_METHODS = 1024
 MAX_ARGUMENTS = 256  # inputs or outputs of a method
 MAX_BATCH = 1 << 20  # instances in one batch
+MAX_CREDIT = 1024  # batches that one master may have open at one worker
 
 Fields: TypeAlias = Sequence[Any]  # as msgpack gives them: unchecked, from a peer
 
@@ -187,16 +191,18 @@ def _unpack_columns(items: Any, count: int, frames: Sequence[Buffer]) -> tuple[C
 
 
 def _pack_register(message: Register, _: list[Buffer]) -> Fields:
-    methods = [(method.name, method.inputs, method.outputs, method.batch_size) for method in message.methods]
+    methods = [
+        (method.name, method.inputs, method.outputs, method.batch_size, method.idempotent) for method in message.methods
+    ]
     fields = (message.registration, message.servable, message.version, methods)
-    return (*fields, message.device, message.host, message.pid)
+    return (*fields, message.device, message.host, message.pid, message.credit)
 
 
 def _unpack_register(fields: Fields, _: Sequence[Buffer]) -> Register:
-    registration, servable, version, methods, device, host, pid = fields
+    registration, servable, version, methods, device, host, pid, credit = fields
     specs = tuple(
-        MethodSpec(_name(name), _names(inputs), _names(outputs), _int(batch_size, 1, MAX_BATCH))
-        for name, inputs, outputs, batch_size in _tuple(methods, MAX_METHODS)
+        MethodSpec(_name(name), _names(inputs), _names(outputs), _int(batch_size, 1, MAX_BATCH), bool(idempotent))
+        for name, inputs, outputs, batch_size, idempotent in _tuple(methods, MAX_METHODS)
     )
     return Register(
         _int(registration),
@@ -206,6 +212,7 @@ def _unpack_register(fields: Fields, _: Sequence[Buffer]) -> Register:
         _name(device),
         _name(host),
         _int(pid),
+        _int(credit, 1, MAX_CREDIT),
     )
 
 
@@ -252,13 +259,29 @@ def _unpack_run(fields: Fields, frames: Sequence[Buffer]) -> RunBatch:
 
 
 def _unpack_registered(fields: Fields, _: Sequence[Buffer]) -> Registered:
-    (lease_seconds,) = fields
-    return Registered(_seconds(lease_seconds))
+    lease_seconds, registration = fields
+    return Registered(_seconds(lease_seconds), _int(registration))
 
 
-def _unpack_refused(fields: Fields, _: Sequence[Buffer]) -> Refused:
-    (reason,) = fields
-    return Refused(_text(reason))
+def _unpack_reason(form: Callable[[str], Message]) -> "_Unpack":
+    def unpack(fields: Fields, _: Sequence[Buffer]) -> Message:
+        (reason,) = fields
+        return form(_text(reason))
+
+    return unpack
+
+
+def _unpack_heartbeat(fields: Fields, _: Sequence[Buffer]) -> Heartbeat:
+    (stuck_seconds,) = fields
+    return Heartbeat(_seconds(stuck_seconds))
+
+
+def _unpack_credit(form: Callable[[int], Message]) -> "_Unpack":
+    def unpack(fields: Fields, _: Sequence[Buffer]) -> Message:
+        (batches,) = fields
+        return form(_int(batches, 0, MAX_CREDIT))
+
+    return unpack
 
 
 def _pack_bare(_message: Message, _: list[Buffer]) -> Fields:
@@ -279,15 +302,18 @@ _Unpack: TypeAlias = Callable[[Fields, Sequence[Buffer]], Message]
 
 _FORMS: dict[type[Message], tuple[int, _Pack, _Unpack]] = {
     Register: (1, _pack_register, _unpack_register),
-    Heartbeat: (2, _pack_bare, _unpack_bare(Heartbeat)),
+    Heartbeat: (2, lambda message, _: (message.stuck_seconds,), _unpack_heartbeat),
     BatchDone: (3, _pack_done, _unpack_done),
     Leaving: (4, _pack_bare, _unpack_bare(Leaving)),
     Goodbye: (5, _pack_bare, _unpack_bare(Goodbye)),
-    Registered: (11, lambda message, _: (message.lease_seconds,), _unpack_registered),
-    Refused: (12, lambda message, _: (message.reason,), _unpack_refused),
+    Credit: (6, lambda message, _: (message.batches,), _unpack_credit(Credit)),
+    Registered: (11, lambda message, _: (message.lease_seconds, message.registration), _unpack_registered),
+    Refused: (12, lambda message, _: (message.reason,), _unpack_reason(Refused)),
     Unregistered: (13, _pack_bare, _unpack_bare(Unregistered)),
     RunBatch: (14, _pack_run, _unpack_run),
     Released: (15, _pack_bare, _unpack_bare(Released)),
     Probe: (16, _pack_bare, _unpack_bare(Probe)),
+    CreditKept: (17, lambda message, _: (message.batches,), _unpack_credit(CreditKept)),
+    Condemned: (18, lambda message, _: (message.reason,), _unpack_reason(Condemned)),
 }
 _UNPACK = {kind: unpack for kind, _, unpack in _FORMS.values()}

@@ -20,6 +20,9 @@ class Limits:
     max_attempts: int = 3  # workers that may die while an instance runs, before it is given up
     max_enqueued_requests: int = 10000
     max_enqueued_bytes: int = 4 << 30
+    default_timeout_seconds: float = 300.0  # for requests that come without a deadline
+    hang_seconds: float = 60.0  # a worker that does not get on for so long hangs; longer where batches take longer
+    quarantine_deaths: int = 5  # workers that a method may lose in a row, with no batch done in between
 
 
 # --- events

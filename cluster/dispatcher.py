@@ -5,18 +5,10 @@ answered or the replica is lost; then its instances go back to the front of thei
 that comes late finds no batch to belong to and is ignored.
 """
 
-import heapq
-from collections import defaultdict
 from collections.abc import Sequence
 
-from mindspore_serving.cluster.batcher import (
-    Batch,
-    Batcher,
-    Entry,
-    MethodQueue,
-    Request,
-    Result,
-)
+from mindspore_serving.cluster import refusals
+from mindspore_serving.cluster.batcher import Batch, Entry, MethodQueue, Request, Result
 from mindspore_serving.cluster.dispatch_events import (
     Action,
     Answer,
@@ -32,12 +24,17 @@ from mindspore_serving.cluster.dispatch_events import (
     Send,
     Tick,
 )
-from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
+from mindspore_serving.cluster.errors import Failure, RequestRefused
+from mindspore_serving.cluster.lane import Lane, Move
 from mindspore_serving.cluster.leases import Leases
 from mindspore_serving.cluster.messages import (
     BatchDone,
+    Condemned,
+    Credit,
+    CreditKept,
     FromWorker,
     Goodbye,
+    Heartbeat,
     Leaving,
     MethodSpec,
     Probe,
@@ -48,25 +45,18 @@ from mindspore_serving.cluster.messages import (
     RunBatch,
     Unregistered,
 )
-from mindspore_serving.cluster.registry import Registry, Replica, ReplicaState, Route, RouteHealth
-from mindspore_serving.cluster.scheduler import Slots
-from mindspore_serving.cluster.tensors import (
-    column_length,
-    from_column,
-    to_column,
-)
+from mindspore_serving.cluster.open_requests import OpenRequests
+from mindspore_serving.cluster.quarantine import Quarantine
+from mindspore_serving.cluster.registry import Registry, Replica, Route, RouteHealth
+from mindspore_serving.cluster.tensors import column_length, from_column, to_column
 
 # Seconds after a dropped connection at which the transport is asked who is gone: it tells of the drop (ZeroMQ's I/O
 # thread) a moment before it refuses to send there (the socket).
 PROBE_SECONDS = (0.0, 0.01, 0.05, 0.25)
-
-
-class _Lane:
-    """What the dispatcher keeps for one route: what waits for it, and which replicas have room."""
-
-    def __init__(self, window: int) -> None:
-        self.batcher = Batcher()
-        self.slots: Slots[Replica] = Slots(window)
+# A device that takes so many times the foretold seconds is in trouble ...
+HANG_FACTOR = 10.0
+# ... but never before this: other programs of the machine may have held it up.
+STALL_SECONDS = 0.8
 
 
 class Dispatcher:
@@ -76,12 +66,12 @@ class Dispatcher:
         self.limits = limits
         self._registry = Registry()
         self._leases = Leases(limits.lease_seconds)
-        self._lanes: dict[Route, _Lane] = {}
-        self._requests: dict[int, Request] = {}
-        self._enqueued_bytes = 0
-        self._deadlines: list[tuple[float, int]] = []  # a heap; entries of answered requests are skipped
+        self._heard = Leases(limits.lease_seconds / 2)  # whoever misses this one is stalled
+        self._lanes: dict[Route, Lane] = {}
+        self._requests = OpenRequests()
         self._probe_at: list[float] = []
         self._last_batch_id = 0
+        self._shut: dict[tuple[Route, str], Quarantine] = {}  # methods in quarantine
         self._actions: list[Action] = []
         self._touched: dict[Route, None] = {}  # routes whose queue or replicas changed during this event
 
@@ -94,7 +84,7 @@ class Dispatcher:
     @property
     def has_ready_replica(self) -> bool:
         """Whether some servable can be called."""
-        return any(replica.state is ReplicaState.READY for replica in self._registry)
+        return any(route.ready for route in self._registry.health())
 
     def health(self) -> list[RouteHealth]:
         """How each version of each servable stands."""
@@ -112,9 +102,13 @@ class Dispatcher:
 
     def next_wakeup(self) -> float | None:
         """When to call `handle(Tick(), now)` if nothing happens before; None: no need."""
-        while self._deadlines and self._deadlines[0][1] not in self._requests:
-            heapq.heappop(self._deadlines)
-        moments = [self._leases.next_expiry(), *self._probe_at[:1], *(deadline for deadline, _ in self._deadlines[:1])]
+        moments = [
+            self._leases.next_expiry(),
+            self._requests.next_deadline(),
+            *self._probe_at[:1],
+            self._heard.next_expiry(),
+            *(quarantine.until for quarantine in self._shut.values()),
+        ]
         return min((moment for moment in moments if moment is not None), default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -123,7 +117,7 @@ class Dispatcher:
         match event:
             case RequestsArrived(arrivals):
                 for arrival in arrivals:
-                    self._admit(arrival)
+                    self._admit(arrival, now)
             case RequestCancelled(request_id):
                 if request := self._requests.get(request_id):
                     self._forget(request)
@@ -131,7 +125,7 @@ class Dispatcher:
                 self._receive(worker_id, message, now)
             case PeerUnreachable(worker_id):
                 if replica := self._registry.get(worker_id):
-                    self._lose(replica, "its connection is gone")
+                    self._lose(replica, "its connection is gone", now)
             case ConnectionDropped():
                 self._probe_at = [now + seconds for seconds in PROBE_SECONDS]
                 self._probe(now)
@@ -144,43 +138,52 @@ class Dispatcher:
 
     # --- requests
 
-    def _admit(self, arrival: Arrival) -> None:
-        limits = self.limits
-        text = None
-        if len(self._requests) >= limits.max_enqueued_requests:
-            text = f"Serving Error: enqueued requests count exceeds the limit {limits.max_enqueued_requests}"
-        elif self._enqueued_bytes + arrival.nbytes > limits.max_enqueued_bytes:
-            text = f"Serving Error: enqueued requests exceed the limit of {limits.max_enqueued_bytes} bytes"
-        if text:
-            self._actions.append(
-                Answer(
-                    arrival.request_id,
-                    arrival.method.outputs,
-                    Failure(Code.FAILED, text),
-                )
-            )
+    def _admit(self, arrival: Arrival, now: float) -> None:
+        deadline = arrival.deadline
+        if deadline is None:
+            deadline = now + self.limits.default_timeout_seconds
+        failure = self._refusal(arrival, deadline, now)
+        if failure is not None:
+            self._actions.append(Answer(arrival.request_id, arrival.method.outputs, failure))
             return
-        count = len(arrival.instances)
-        request = Request(
-            id=arrival.request_id,
-            asked_version=arrival.asked_version,
-            route=arrival.route,
-            method=arrival.method,
-            instances=arrival.instances,
-            deadline=arrival.deadline,
-            nbytes=arrival.nbytes,
-            results=[None] * count,
-            missing=count,
-            losses=defaultdict(set),
-        )
-        self._requests[request.id] = request
-        self._enqueued_bytes += request.nbytes
-        if request.deadline is not None:
-            heapq.heappush(self._deadlines, (request.deadline, request.id))
+        request = self._requests.add(arrival, deadline)
         if request.route.methods.get(request.method.name) == request.method:
             self._enqueue(request)
         else:
             self._reroute(request)  # the replicas have changed since the door looked
+
+    def _refusal(self, arrival: Arrival, deadline: float, now: float) -> Failure | None:
+        """Why this request cannot be taken; None when it can."""
+        limits, lane = self.limits, self._lane(arrival.route)
+        if deadline <= now:
+            return refusals.deadline_passed(arrival)
+        if until := lane.quarantines[arrival.method.name].until:
+            return refusals.quarantined(arrival.route, arrival.method, until - now)
+        while len(self._requests) >= limits.max_enqueued_requests:
+            if not self._make_room(lane.batcher.queue(arrival.method), refusals.too_many(limits)):
+                return refusals.too_many(limits)
+        while self._requests.nbytes + arrival.nbytes > limits.max_enqueued_bytes:
+            if not self._make_room(lane.batcher.queue(arrival.method), refusals.too_large(limits)):
+                return refusals.too_large(limits)
+        if late_by := lane.late_by(arrival.method, len(arrival.instances), deadline, now):
+            return refusals.would_be_late(arrival, late_by)
+        return None
+
+    def _make_room(self, queue: MethodQueue, failure: Failure) -> bool:
+        """A method that waits for more than the one of `queue` gives up its newest request: no method starves another.
+
+        Source: longest queue drop (McKenney, Stochastic Fairness Queueing, 1990). False: there is none.
+        """
+        longest = max(
+            (longest for lane in self._lanes.values() if (longest := lane.batcher.longest()) is not None),
+            key=lambda longest: longest.waiting,
+            default=queue,
+        )
+        request = longest.newest_unsent() if longest.waiting > queue.waiting + 1 else None
+        if request is None:
+            return False
+        self._answer(request, failure)
+        return True
 
     def _enqueue(self, request: Request) -> None:
         queue = self._lane(request.route).batcher.queue(request.method)
@@ -189,13 +192,16 @@ class Dispatcher:
 
     def _reroute(self, request: Request) -> None:
         """Its route has no replica left. Another version serves all of it when the caller left the choice to us."""
+        if request.was_sent and not request.method.idempotent:
+            self._answer(request, refusals.not_repeated(request))
+            return
         try:
             route, method = self._registry.resolve(request.route.servable, request.asked_version, request.method.name)
-            if method.inputs != request.method.inputs:
-                raise RequestRefused(Code.INVALID_INPUTS, _gone(request))
         except RequestRefused:
-            # The code of the original for work that was queued when the last worker died.
-            self._answer(request, Failure(Code.INVALID_INPUTS, _gone(request)))
+            self._answer(request, refusals.gone(request))
+            return
+        if method.inputs != request.method.inputs:
+            self._answer(request, refusals.gone(request))
             return
         # From the start, so that one version answers all of it. Nothing of it runs any more.
         request.route, request.method = route, method
@@ -210,9 +216,7 @@ class Dispatcher:
         self._forget(request)
 
     def _forget(self, request: Request) -> None:
-        del self._requests[request.id]
-        self._enqueued_bytes -= request.nbytes
-        request.settle()
+        self._requests.remove(request)
         self._touched[request.route] = None  # a drained replica may have waited for this
 
     def _settle(self, entry: Entry, result: Result) -> None:
@@ -226,19 +230,21 @@ class Dispatcher:
 
     def _run_out(self, now: float) -> None:
         self._probe(now)
-        while self._deadlines and self._deadlines[0][0] <= now:
-            request = self._requests.get(heapq.heappop(self._deadlines)[1])
-            if request is not None:
-                text = f"Request servable({request.route.servable}) method({request.method.name}) , the deadline passed"
-                self._answer(request, Failure(Code.FAILED, text))
+        if self._shut:
+            self._open_again(now)
+        for request in self._requests.overdue(now):
+            self._answer(request, refusals.deadline_passed(request))
 
     # --- workers
 
     def _end_leases(self, now: float) -> None:
         """Only at a Tick: when other events come late, the heartbeats may stand right behind them."""
+        for worker_id in self._heard.expired(now):
+            if replica := self._registry.get(worker_id):
+                self._stall(replica, f"it was not heard of for {self._heard.seconds:g} s")
         for worker_id in self._leases.expired(now):
             if replica := self._registry.get(worker_id):
-                self._lose(replica, "its lease ran out")
+                self._lose(replica, "its lease ran out", now)
 
     def _probe(self, now: float) -> None:
         """Sending is the question: the transport refuses it for a peer that is gone, and so names it."""
@@ -254,51 +260,81 @@ class Dispatcher:
             return
         if replica is None:
             if not isinstance(message, Goodbye):
-                self._actions.append(
-                    Send(
-                        worker_id,
-                        Released() if isinstance(message, Leaving) else Unregistered(),
-                    )
-                )
+                reply = Released() if isinstance(message, Leaving) else Unregistered()
+                self._actions.append(Send(worker_id, reply))
             return
-        self._leases.renew(worker_id, now)
+        self._renew(worker_id, now)
         match message:
+            case Heartbeat(stuck_seconds):
+                self._watch(replica, stuck_seconds, now)
             case BatchDone():
-                self._finish(replica, message)
+                self._finish(replica, message, now)
+            case Credit(batches):
+                replica.credit = batches
+                replica.credit_is_kept = False
+                self._place(replica)
+                self._keep_credit(replica)
             case Leaving():
                 self._drain(replica)
             case Goodbye():
-                self._lose(replica, "it said goodbye")
+                self._lose(replica, "it said goodbye", now, died=False)
+
+    def _renew(self, worker_id: str, now: float) -> None:
+        self._leases.renew(worker_id, now)
+        self._heard.renew(worker_id, now)
 
     def _register(self, worker_id: str, register: Register, known: Replica | None, now: float) -> None:
         if known and known.register.registration == register.registration:
-            self._leases.renew(worker_id, now)
-            self._actions.append(Send(worker_id, Registered(self.limits.lease_seconds)))
+            self._renew(worker_id, now)
+            self._actions.append(Send(worker_id, Registered(self.limits.lease_seconds, register.registration)))
             return
         if known:
-            self._lose(known, "it registered again")
+            self._lose(known, "it registered again", now, died=False)
         if reason := self._registry.conflict(register):
             self._actions.append(Send(worker_id, Refused(reason)))
             self._actions.append(Report("warning", f"worker {worker_id} refused: {reason}"))
             return
         replica = self._registry.add(worker_id, register)
-        self._leases.renew(worker_id, now)
-        self._place_all(replica.route)
+        self._renew(worker_id, now)
+        self._place(replica)
+        self._place_draining(replica.route)
         methods = ", ".join(method.name for method in register.methods)
-        self._actions.append(Send(worker_id, Registered(self.limits.lease_seconds)))
-        self._actions.append(
-            Report(
-                "info",
-                f"replica {replica} registered: {replica.route}, methods {methods}",
-            )
-        )
+        self._actions.append(Send(worker_id, Registered(self.limits.lease_seconds, register.registration)))
+        self._actions.append(Report("info", f"replica {replica} registered: {replica.route}, methods {methods}"))
+
+    def _keep_credit(self, replica: Replica) -> None:
+        """Tells the worker that its latest word on credit is kept to, as soon as that is so."""
+        if not replica.credit_is_kept and len(replica.open) <= replica.credit:
+            replica.credit_is_kept = True
+            self._actions.append(Send(replica.id, CreditKept(replica.credit)))
 
     def _drain(self, replica: Replica) -> None:
         self._registry.move(replica, "drain")
-        self._place_all(replica.route)
+        self._place_draining(replica.route)
         self._actions.append(Report("info", f"replica {replica.id} drains, {len(replica.open)} batches open"))
 
-    def _lose(self, replica: Replica, why: str, *, is_alive: bool = False) -> None:
+    def _watch(self, replica: Replica, stuck_seconds: float, now: float) -> None:
+        """Looks at how long the worker has not got on with what it has open: its link speaks while its device hangs."""
+        oldest = next(iter(replica.open.values()), None)
+        foretold = oldest.foretold_seconds if oldest else 0.0
+        if oldest and stuck_seconds > max(HANG_FACTOR * foretold, self.limits.hang_seconds):
+            why = f"method {oldest.method.name} has been running for {stuck_seconds:.1f} s"
+            self._actions.append(Send(replica.id, Condemned(f"it hangs: {why}")))
+            self._lose(replica, f"it hangs: {why}", now)
+        elif foretold and stuck_seconds > max(HANG_FACTOR * foretold, STALL_SECONDS):
+            self._stall(replica, f"it has not got on for {stuck_seconds:.1f} s")
+        else:
+            self._stall(replica, "")
+
+    def _stall(self, replica: Replica, why: str) -> None:
+        """A stalled replica gets nothing new until it goes on; `why` is empty when it does."""
+        if bool(why) != bool(replica.stalled):
+            text = f"replica {replica.id} is stalled: {why}" if why else f"replica {replica.id} goes on"
+            self._actions.append(Report("warning" if why else "info", text))
+            self._registry.stall(replica, why)
+            self._place(replica)
+
+    def _lose(self, replica: Replica, why: str, now: float, *, died: bool = True, is_alive: bool = False) -> None:
         """Takes the replica out; what it had open goes back to the front, or is given up after too many losses.
 
         Worker ids are new for each process start, so one that is lost again has not died in between: it counts once.
@@ -306,27 +342,56 @@ class Dispatcher:
         """
         self._registry.move(replica, "lose")
         self._leases.end(replica.id)
+        self._heard.end(replica.id)
         lane = self._lane(replica.route)
-        lane.slots.remove(replica)
+        lane.remove(replica)
         text = f"replica {replica.id} lost ({why}), {len(replica.open)} batches put back"
         self._actions.append(Report("warning" if replica.open else "info", text))
         back: dict[MethodQueue, list[Entry]] = {}
-        for batch in replica.open.values():
-            for request, index in batch.entries:
-                request.losses[index].add(f"{replica.id}/{batch.id}" if is_alive else replica.id)
-                if len(request.losses[index]) < self.limits.max_attempts:
-                    back.setdefault(lane.batcher.queue(batch.method), []).append((request, index))
+        batches = list(replica.open.values())
+        replica.open.clear()
+        for batch in batches:
+            for entry in batch.entries:
+                failure = self._loss(entry, f"{replica.id}/{batch.id}" if is_alive else replica.id)
+                if failure is None:
+                    back.setdefault(lane.batcher.queue(batch.method), []).append(entry)
                 else:
-                    self._settle(
-                        (request, index),
-                        Failure(Code.SYSTEM_ERROR, _deadly(request, self.limits)),
-                    )
+                    self._settle(entry, failure)
         for queue, entries in back.items():
             queue.put_back(entries)
-        replica.open.clear()
-        self._place_all(replica.route)
+        if died and batches:
+            (running, *_) = batches
+            self._quarantine(lane, running, f"{replica.id}/{running.id}" if is_alive else replica.id, now)
+        self._place_draining(replica.route)
 
-    def _finish(self, replica: Replica, done: BatchDone) -> None:
+    def _loss(self, entry: Entry, name: str) -> Failure | None:
+        """The worker was lost while it had this instance. None: it runs again."""
+        request, index = entry
+        if not request.method.idempotent:
+            return refusals.not_repeated(request)
+        request.losses[index].add(name)
+        return refusals.deadly(request, self.limits) if len(request.losses[index]) >= self.limits.max_attempts else None
+
+    def _quarantine(self, lane: Lane, running: Batch, name: str, now: float) -> None:
+        """Counts the death against the method that was running; when it is one too many, the method is shut off."""
+        method, quarantine = running.method, lane.quarantines[running.method.name]
+        if not quarantine.death(name, now) or quarantine.until is None:
+            return
+        self._shut[lane.route, method.name] = quarantine
+        self._registry.shut(lane.route, method.name, True)
+        failure = refusals.quarantined(lane.route, method, quarantine.until - now)
+        self._actions.append(Report("error", failure.text))
+        for request in lane.batcher.queue(method).drain():
+            self._answer(request, failure)
+
+    def _open_again(self, now: float) -> None:
+        for (route, method), quarantine in list(self._shut.items()):
+            if quarantine.until is None or quarantine.try_again(now):
+                del self._shut[route, method]
+                self._registry.shut(route, method, False)
+                self._actions.append(Report("info", f"{route} method {method} is tried again"))
+
+    def _finish(self, replica: Replica, done: BatchDone, now: float) -> None:
         batch = replica.open.get(done.batch_id)
         if batch is None:
             return  # late: the batch was given to somebody else
@@ -335,11 +400,13 @@ class Dispatcher:
             column_length(column) == succeeded for column in done.columns
         )
         if (succeeded and not fits) or any(index >= len(batch.entries) for index in done.failures):
-            self._lose(replica, "its answer does not fit the batch it was sent", is_alive=True)
+            self._lose(replica, "its answer does not fit the batch it was sent", now, is_alive=True)
             self._actions.append(Send(replica.id, Unregistered()))
             return
-        del replica.open[batch.id]
-        self._place(replica)
+        self._lane(replica.route).finish(replica, batch, now)
+        self._touched[replica.route] = None
+        self._stall(replica, "")
+        self._keep_credit(replica)
         values = zip(*map(from_column, done.columns), strict=True) if succeeded else iter(())
         for index, entry in enumerate(batch.entries):
             failure = done.failures.get(index)
@@ -347,23 +414,19 @@ class Dispatcher:
 
     # --- moving work
 
-    def _lane(self, route: Route) -> _Lane:
-        if route not in self._lanes:
-            self._lanes[route] = _Lane(self.limits.window)
-        return self._lanes[route]
+    def _lane(self, route: Route) -> Lane:
+        lane = self._lanes.get(route)
+        if lane is None:
+            lane = self._lanes[route] = Lane(route, self.limits.window, self.limits.quarantine_deaths)
+        return lane
 
     def _place(self, replica: Replica) -> None:
-        """Puts the replica where the next batch can find it. One that drains takes work only when no other is left."""
-        slots = self._lane(replica.route).slots
-        if replica.state is ReplicaState.READY or not replica.route.ready:
-            full = any(batch.alone for batch in replica.open.values())
-            slots.place(replica, slots.window if full else len(replica.open))
-        else:
-            slots.remove(replica)
+        self._lane(replica.route).place(replica)
         self._touched[replica.route] = None
 
-    def _place_all(self, route: Route) -> None:
-        for replica in route.replicas.values():
+    def _place_draining(self, route: Route) -> None:
+        """Those that drain work again when no other is left, and stop when one has come."""
+        for replica in route.draining.values():
             self._place(replica)
         self._touched[route] = None
 
@@ -374,49 +437,31 @@ class Dispatcher:
             for request in lane.batcher.drain():
                 self._reroute(request)
             return
-        while (queue := lane.batcher.next()) is not None:
-            alone = queue.next_runs_alone()
-            replica = lane.slots.idle() if alone else lane.slots.pick()
-            if replica is None:
-                break
-            self._run(replica, queue, alone, now)
-            lane.batcher.end_turn(queue)
+        while (move := lane.next_move(now)) is not None:
+            for request in move.late:
+                self._answer(request, refusals.is_late(request))
+            if move.entries:
+                self._run(lane, move, now)
         if lane.batcher.next() is None or route.ready:
-            for replica in [r for r in route.replicas.values() if r.state is ReplicaState.DRAINING and not r.open]:
+            for replica in [replica for replica in route.draining.values() if not replica.open]:
                 self._registry.move(replica, "release")
                 self._leases.end(replica.id)
-                lane.slots.remove(replica)
+                self._heard.end(replica.id)
+                lane.remove(replica)
                 self._actions.append(Send(replica.id, Released()))
                 self._actions.append(Report("info", f"replica {replica.id} released"))
 
-    def _run(self, replica: Replica, queue: MethodQueue, alone: bool, now: float) -> None:
-        entries = queue.take()
+    def _run(self, lane: Lane, move: Move, now: float) -> None:
         self._last_batch_id += 1
-        batch = Batch(self._last_batch_id, queue.method, entries, alone)
-        replica.open[batch.id] = batch
-        self._place(replica)
-        instances = [request.instances[index] for request, index in entries]
+        count = len(move.entries)
+        foretold = lane.cost(move.method.name).seconds_if_known(count)
+        batch = Batch(self._last_batch_id, move.method, tuple(move.entries), move.alone, foretold)
+        lane.start(move.replica, batch, now)
+        instances = []
+        for request, index in move.entries:
+            request.was_sent = True
+            instances.append(request.instances[index])
         columns = tuple(to_column(values) for values in zip(*instances, strict=True))
-        deadlines = [request.deadline for request, _ in entries]
-        latest = max((deadline for deadline in deadlines if deadline is not None), default=now)
-        seconds_left = None if None in deadlines else latest - now
-        self._actions.append(
-            Send(
-                replica.id,
-                RunBatch(batch.id, queue.method.name, len(entries), columns, seconds_left),
-            )
-        )
-
-
-def _gone(request: Request) -> str:
-    version = f" version({request.asked_version}) " if request.asked_version else ""
-    return (
-        f"Request servable({request.route.servable}) method({request.method.name}) {version}, servable is not available"
-    )
-
-
-def _deadly(request: Request, limits: Limits) -> str:
-    return (
-        f"Request servable({request.route.servable}) method({request.method.name}) , the worker died "
-        f"{limits.max_attempts} times while it ran this instance: it is given up"
-    )
+        seconds_left = max(request.deadline for request, _ in move.entries) - now
+        run = RunBatch(batch.id, move.method.name, count, columns, seconds_left)
+        self._actions.append(Send(move.replica.id, run))

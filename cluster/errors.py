@@ -16,7 +16,10 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """Error codes on the wire (ErrorMsg.error_code of ms_service.proto; the numbers of MindSpore Serving 2.0.2)."""
+    """What kind of failure it is. Up to 99: ErrorMsg.error_code of ms_service.proto, as in MindSpore Serving 2.0.2.
+
+    Those from 100 on are ours, for doors that can tell more; `on_the_wire` is what an old client reads.
+    """
 
     SUCCESS = 0
     FAILED = 1
@@ -24,6 +27,25 @@ class Code(IntEnum):
     SYSTEM_ERROR = 3
     WORKER_UNAVAILABLE = 4
     SERVABLE_UNAVAILABLE = 5
+    TOO_MANY_REQUESTS = 100  # a later moment may help
+    WOULD_BE_LATE = 101  # there is too much to do before: its deadline cannot be kept
+    DEADLINE_PASSED = 102
+    DEADLY = 103  # its workers died while they ran it
+    QUARANTINED = 104  # the method's workers died one after the other
+
+    @property
+    def on_the_wire(self) -> int:
+        """The number in ErrorMsg.error_code."""
+        return _ON_THE_WIRE.get(self, self)
+
+
+_ON_THE_WIRE = {
+    Code.TOO_MANY_REQUESTS: Code.FAILED,
+    Code.WOULD_BE_LATE: Code.FAILED,
+    Code.DEADLINE_PASSED: Code.FAILED,
+    Code.DEADLY: Code.SYSTEM_ERROR,
+    Code.QUARANTINED: Code.SERVABLE_UNAVAILABLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +54,7 @@ class Failure:
 
     code: Code
     text: str
+    retry_seconds: float | None = None  # how long to wait before trying again, where that is known
 
 
 class ServingError(RuntimeError):

@@ -1,7 +1,7 @@
 """What master and worker say to each other, as frozen data. codec.py puts it into frames.
 
-worker -> master: Register, Heartbeat, BatchDone, Leaving, Goodbye
-master -> worker: Registered, Refused, Unregistered, RunBatch, Released, Probe
+worker -> master: Register, Heartbeat, BatchDone, Credit, Leaving, Goodbye
+master -> worker: Registered, Refused, Unregistered, RunBatch, CreditKept, Released, Probe, Condemned
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ class MethodSpec:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     batch_size: int
+    idempotent: bool = True  # may run again when it is not known whether it has run
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,14 @@ class Register:
     device: str  # such as "CPU:0"
     host: str
     pid: int
+    credit: int = 2  # batches that this master may have open here
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """I am alive and had nothing else to say."""
+    """I am alive and had nothing else to say. A device that hangs is seen by what it did not do."""
+
+    stuck_seconds: float = 0.0  # since this master's work last got on, while some of it is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,13 @@ class BatchDone:
     batch_id: int
     columns: tuple[Column, ...]
     failures: Mapping[int, Failure] = field(default_factory=dict)  # index in the batch -> why
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """From now on you may have so many batches open here. Fewer count from your CreditKept on."""
+
+    batches: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +76,13 @@ class Goodbye:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The master will send work, and takes the worker for lost when it hears nothing for `lease_seconds`."""
+    """The master will send work, and takes the worker for lost when it hears nothing for `lease_seconds`.
+
+    Answer to the Register of this number. What comes before it on the connection belongs to earlier registrations.
+    """
 
     lease_seconds: float
+    registration: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +109,13 @@ class RunBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditKept:
+    """Answer to Credit: not more than so many of my batches are open there, and will not be."""
+
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """Answer to Leaving: nothing of yours is open any more."""
 
@@ -103,6 +125,13 @@ class Probe:
     """Are you there? Sent when some connection dropped; ZeroMQ refuses it for a peer that is gone."""
 
 
-FromWorker: TypeAlias = Register | Heartbeat | BatchDone | Leaving | Goodbye
-FromMaster: TypeAlias = Registered | Refused | Unregistered | RunBatch | Released | Probe
+@dataclass(frozen=True, slots=True)
+class Condemned:
+    """The master has given this worker up, for this reason: exit at once and be started again."""
+
+    reason: str
+
+
+FromWorker: TypeAlias = Register | Heartbeat | BatchDone | Credit | Leaving | Goodbye
+FromMaster: TypeAlias = Registered | Refused | Unregistered | RunBatch | CreditKept | Released | Probe | Condemned
 Message: TypeAlias = FromWorker | FromMaster

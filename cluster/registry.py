@@ -39,7 +39,11 @@ class Replica:
         self.register = register
         self.route = route
         self.state = ReplicaState.READY
+        self.credit = register.credit  # batches that it may have open
+        self.credit_is_kept = True  # and the worker knows that
         self.open: dict[int, Batch] = {}
+        self.running_since = 0.0  # when the oldest of them came to be that
+        self.stalled = ""  # why it gets nothing new, when it does not get on
 
     def move(self, by: str) -> None:
         self.state = _MOVES[self.state, by]
@@ -57,6 +61,7 @@ class RouteHealth:
     methods: tuple[MethodSpec, ...]
     ready_replicas: int
     reason: str
+    quarantined: tuple[str, ...] = ()  # methods that are shut off for a while, since their workers died
 
     @property
     def ready(self) -> bool:
@@ -72,6 +77,8 @@ class Route:
         self.version = version
         self.methods: Mapping[str, MethodSpec] = {}
         self.replicas: dict[str, Replica] = {}
+        self.draining: dict[str, Replica] = {}  # those of them that want to leave
+        self.shut: set[str] = set()  # methods that are in quarantine
         self._ready = 0
 
     @property
@@ -87,14 +94,24 @@ class Route:
         was_ready = replica.state is ReplicaState.READY
         replica.move(by)
         self._ready += (replica.state is ReplicaState.READY) - was_ready
-        if replica.state is ReplicaState.GONE:
+        if replica.state is ReplicaState.DRAINING:
+            self.draining[replica.id] = replica
+        elif replica.state is ReplicaState.GONE:
             del self.replicas[replica.id]
+            self.draining.pop(replica.id, None)
 
     def health(self) -> RouteHealth:
         """How it stands now."""
-        why_not = "its last worker is leaving" if self.replicas else "it has no live worker"
-        reason = "" if self.ready else why_not
-        return RouteHealth(self.servable, self.version, tuple(self.methods.values()), self._ready, reason)
+        reason = ""
+        if not self.ready:
+            reason = "its last worker is leaving" if self.replicas else "it has no live worker"
+        elif all(replica.stalled for replica in self.replicas.values()):
+            reason = "all its workers are stalled"
+        elif self.shut and self.shut >= set(self.methods):
+            reason = "the workers of its methods died one after the other"
+        return RouteHealth(
+            self.servable, self.version, tuple(self.methods.values()), self._ready, reason, tuple(self.shut)
+        )
 
     def __str__(self) -> str:
         return f"servable {self.servable} version {self.version}"
@@ -148,6 +165,16 @@ class Registry:
         replica.route.move(replica, by)
         if replica.state is ReplicaState.GONE:
             del self._replicas[replica.id]
+
+    def stall(self, replica: Replica, why: str) -> None:
+        """The replica does not get on; or does again, when `why` is empty."""
+        self.health_version += 1
+        replica.stalled = why
+
+    def shut(self, route: Route, method: str, is_shut: bool) -> None:
+        """A method is shut off for a while, or opened again."""
+        self.health_version += 1
+        (route.shut.add if is_shut else route.shut.discard)(method)
 
     def resolve(self, servable: str, version: int, method: str) -> tuple[Route, MethodSpec]:
         """Where a request goes. Version 0 asks for the newest version that has a ready replica.

@@ -8,20 +8,19 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Slots(Generic[T]):
-    """Replicas sorted by how many batches they have open; each may have `window` of them.
+    """Replicas sorted by how many batches they have open; each may have `window` of them, or fewer.
 
     A window of two lets the next batch travel while one runs. Every operation costs the same for any number of
     replicas (it looks at `window` ordered sets).
     """
 
     def __init__(self, window: int) -> None:
-        self.window = window
         self._with_open: list[OrderedDict[T, None]] = [OrderedDict() for _ in range(window)]
 
-    def place(self, replica: T, open_batches: int) -> None:
+    def place(self, replica: T, open_batches: int, window: int) -> None:
         """Says how many batches the replica has open now; with `window` or more it waits until it has fewer."""
         self.remove(replica)
-        if open_batches < self.window:
+        if open_batches < min(window, len(self._with_open)):
             self._with_open[open_batches][replica] = None
 
     def remove(self, replica: T) -> None:

@@ -1,7 +1,7 @@
 """The worker's side of the talk with one master: `handle(event, now)` gives the actions to carry out.
 
 REGISTERING --registered--> SERVING --drain--> DRAINING --released--> CLOSED
-SERVING --unregistered, link lost--> REGISTERING
+SERVING --unregistered, link lost--> REGISTERING     any --refused, condemned--> CLOSED
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from typing import TypeAlias
 
 from mindspore_serving.cluster.messages import (
     BatchDone,
+    Condemned,
+    Credit,
+    CreditKept,
     FromMaster,
     FromWorker,
     Goodbye,
@@ -92,6 +95,13 @@ class LinkLost:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditChanged:
+    """So many batches may the master have open from now on."""
+
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
 class DrainRequested:
     """Finish what is open, then close; give up at `deadline`."""
 
@@ -103,7 +113,7 @@ class Tick:
     """Nothing but time has passed."""
 
 
-Event: TypeAlias = MessageArrived | BatchFinished | LinkMade | LinkLost | DrainRequested | Tick
+Event: TypeAlias = MessageArrived | BatchFinished | LinkMade | LinkLost | CreditChanged | DrainRequested | Tick
 
 
 # --- actions
@@ -121,10 +131,21 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """The master has not more than so many batches open here, and will not have."""
+
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
-    """The session is over; `refusal` is the master's reason when it would not have this worker."""
+    """The session is over; `refusal` is the master's reason when it would not have this worker.
+
+    `at_once`: what is open is given up, the device will never answer.
+    """
 
     refusal: str | None = None
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +156,19 @@ class Report:
     text: str
 
 
-Action: TypeAlias = Send | Run | Close | Report
+Action: TypeAlias = Send | Run | Kept | Close | Report
 
 
 class Session:
     """Registers, renews the lease, takes batches, leaves in order. `now` is monotonic seconds."""
 
-    def __init__(self, offer: Offer, now: float) -> None:
+    def __init__(self, offer: Offer, now: float, credit: int = 2) -> None:
         self.state = SessionState.REGISTERING
         self._offer = offer
         self._registration = 1
+        self._first_credit = self._credit = credit  # batches that the master may have open here
         self._open: set[int] = set()  # batches of this registration that are not answered yet
+        self._got_on_at = now  # when one of them was done, or the first of them came
         self._speak_at = now  # when to say something again, if nothing else is said before
         self._silence_seconds = REGISTER_AGAIN_SECONDS
         self._give_up_at: float | None = None
@@ -168,6 +191,7 @@ class Session:
                 # A result of an earlier registration has nobody who waits for it.
                 if registration == self._registration and done.batch_id in self._open:
                     self._open.discard(done.batch_id)
+                    self._got_on_at = now
                     self._say(done, now)
             case LinkMade():
                 if self.state is SessionState.REGISTERING:
@@ -177,6 +201,10 @@ class Session:
                     self._report("warning", "connection to the master lost")
                 # Also while registering: the master may have taken us already, and sent work that got lost.
                 self._start_again(now)
+            case CreditChanged(batches):
+                if self.state is not SessionState.REGISTERING:
+                    self._credit = batches
+                    self._say(Credit(batches), now)
             case DrainRequested(deadline):
                 self._drain(deadline, now)
             case Tick():
@@ -187,7 +215,9 @@ class Session:
 
     def _receive(self, message: FromMaster, now: float) -> None:
         match message:
-            case Registered(lease_seconds):
+            case Registered(lease_seconds, registration):
+                if registration != self._registration:
+                    return  # to a Register that we have taken back since
                 if self.state is SessionState.REGISTERING:
                     self._report("info", f"registered at the master, lease {lease_seconds} s")
                     self._silence_seconds = lease_seconds / HEARTBEATS_PER_LEASE
@@ -196,13 +226,22 @@ class Session:
             case Refused(reason):
                 self._move("refused")
                 self._actions.append(Close(reason))
+            case Condemned(reason):
+                self.state = SessionState.CLOSED
+                self._actions.append(Close(reason, at_once=True))
+            case CreditKept(batches):
+                self._actions.append(Kept(batches))
             case Unregistered():
+                if self.state is SessionState.REGISTERING:
+                    return  # our Register is on its way already
                 if self.state is SessionState.SERVING:
                     self._report("warning", "the master does not know this worker any more: registering again")
                 self._start_again(now)
             case RunBatch(batch_id=batch_id):
                 # While registering, a batch can only be of a registration that is over.
                 if self.state is not SessionState.REGISTERING:
+                    if not self._open:
+                        self._got_on_at = now
                     self._open.add(batch_id)
                     self._actions.append(Run(message, self._registration))
             case Released():
@@ -210,7 +249,7 @@ class Session:
                     self._move("released")
                     self._actions.append(Close())
             case Probe():
-                self._say(Heartbeat(), now)
+                self._say(self._heartbeat(now), now)
 
     def _start_again(self, now: float) -> None:
         self._move("unregistered")
@@ -218,6 +257,7 @@ class Session:
             self._actions.append(Close())
             return
         self._registration += 1
+        self._credit = self._first_credit
         self._open.clear()
         self._silence_seconds = REGISTER_AGAIN_SECONDS
         self._speak_at = now
@@ -241,13 +281,24 @@ class Session:
             self.state = SessionState.CLOSED
             self._actions.append(Close())
         elif now >= self._speak_at:
-            self._say(self._register() if self.state is SessionState.REGISTERING else Heartbeat(), now)
+            registering = self.state is SessionState.REGISTERING
+            self._say(self._register() if registering else self._heartbeat(now), now)
 
     def _register(self) -> Register:
         offer = self._offer
         return Register(
-            self._registration, offer.servable, offer.version, offer.methods, offer.device, offer.host, offer.pid
+            self._registration,
+            offer.servable,
+            offer.version,
+            offer.methods,
+            offer.device,
+            offer.host,
+            offer.pid,
+            self._credit,
         )
+
+    def _heartbeat(self, now: float) -> Heartbeat:
+        return Heartbeat(max(0.0, now - self._got_on_at) if self._open else 0.0)
 
     def _say(self, message: FromWorker, now: float) -> None:
         self._actions.append(Send(message))

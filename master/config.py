@@ -76,6 +76,25 @@ class MasterConfig:
         seconds("--lease-seconds"),
         Limits().lease_seconds,
     )
+    default_timeout_seconds: float = setting(
+        "S",
+        "how long a request without a deadline of its own may wait and run",
+        seconds("--default-timeout-seconds"),
+        Limits().default_timeout_seconds,
+    )
+    hang_seconds: float = setting(
+        "S",
+        "a worker whose device does not get on with its work for so long is given up, and ends itself; "
+        "later where batches are known to take longer",
+        seconds("--hang-seconds"),
+        Limits().hang_seconds,
+    )
+    lame_duck_seconds: float = setting(
+        "S",
+        "when told to stop, say so in health checks so long before new calls are refused; not while nobody calls",
+        seconds("--lame-duck-seconds"),
+        0.5,
+    )
     drain_seconds: float = setting(
         "S", "when told to stop, finish what was accepted for at most so long", seconds("--drain-seconds"), 30.0
     )
@@ -84,10 +103,16 @@ class MasterConfig:
     def __post_init__(self) -> None:
         if self.ctrl is None and not self.servable:
             raise SetupError("give --ctrl [HOST:]PORT for workers to register at, or --servable PATH to run one here")
-        if not self.lease_seconds > 0:
-            raise SetupError("--lease-seconds should be more than 0")
+        for name in ("lease_seconds", "default_timeout_seconds", "hang_seconds"):
+            if not getattr(self, name) > 0:
+                raise SetupError(f"--{name.replace('_', '-')} should be more than 0")
 
     @property
     def limits(self) -> Limits:
         """What the dispatcher is allowed."""
-        return Limits(lease_seconds=self.lease_seconds, max_enqueued_requests=self.max_enqueued_requests)
+        return Limits(
+            lease_seconds=self.lease_seconds,
+            max_enqueued_requests=self.max_enqueued_requests,
+            default_timeout_seconds=self.default_timeout_seconds,
+            hang_seconds=self.hang_seconds,
+        )

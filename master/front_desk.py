@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -43,6 +44,8 @@ class FrontDesk:
         self._timer: asyncio.TimerHandle | None = None
         self._all_answered = asyncio.Event()
         self._all_answered.set()
+        self.is_leaving = False
+        self._last_call_at = -math.inf
         self._health_version = 0
         self._health_change: asyncio.Future[None] = self._loop.create_future()
 
@@ -55,9 +58,22 @@ class FrontDesk:
         """Whether some servable can be called."""
         return self._dispatcher.has_ready_replica
 
+    def leave(self) -> None:
+        """From now on health() says that the master is stopping. Calls are still served."""
+        self.is_leaving = True
+        self._announce_health()
+
+    @property
+    def seconds_since_last_call(self) -> float:
+        """How long nobody has called; infinite before the first call."""
+        return self._loop.time() - self._last_call_at
+
     def health(self) -> list[RouteHealth]:
         """How each version of each servable stands."""
-        return self._dispatcher.health()
+        health = self._dispatcher.health()
+        if self.is_leaving:
+            return [dataclasses.replace(route, reason="the master is stopping") for route in health]
+        return health
 
     async def health_change(self) -> None:
         """Returns when health() may say something else than at the time of this call."""
@@ -75,7 +91,8 @@ class FrontDesk:
         """The answer to a request. Cancelling the caller takes the request's instances out of the queue."""
         self._last_request_id += 1
         request_id = self._last_request_id
-        deadline = None if seconds_left is None else self._loop.time() + seconds_left
+        self._last_call_at = self._loop.time()
+        deadline = None if seconds_left is None else self._last_call_at + seconds_left
         if not self._arrivals:
             self._loop.call_soon(self._hand_in)
         self._arrivals.append(Arrival(request_id, asked_version, route, method, instances, nbytes, deadline))
@@ -146,8 +163,11 @@ class FrontDesk:
         self._set_timer()
         if self._health_version != self._dispatcher.health_version:
             self._health_version = self._dispatcher.health_version
-            self._health_change.set_result(None)
-            self._health_change = self._loop.create_future()
+            self._announce_health()
+
+    def _announce_health(self) -> None:
+        self._health_change.set_result(None)
+        self._health_change = self._loop.create_future()
 
     def _set_timer(self) -> None:
         wakeup = self._dispatcher.next_wakeup()

@@ -51,4 +51,4 @@ def _reply(spec: pb.ServableSpec, predicted: Predictions | Failure) -> bytes:
 
 
 def _add_error(reply: pb.PredictReply, failure: Failure) -> None:
-    reply.error_msg.add(error_code=int(failure.code), error_msg=error_text(failure).encode())
+    reply.error_msg.add(error_code=failure.code.on_the_wire, error_msg=error_text(failure).encode())

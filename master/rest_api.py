@@ -102,7 +102,7 @@ class RestDoor:
         return PlainTextResponse("ok\n")
 
     async def _readyz(self, _: Request) -> Response:
-        if self._draining:
+        if self._desk.is_leaving:
             return PlainTextResponse(f"{_STOPPING}\n", 503)
         if not self._desk.has_ready_replica:
             return PlainTextResponse("no servable has a live replica: start a worker, or wait for one to load\n", 503)

@@ -19,6 +19,8 @@ from mindspore_serving.master.worker_socket import WorkerSocket
 
 logger = logging.getLogger("mindspore_serving.master")
 
+_NOBODY_CALLS_SECONDS = 5.0  # after so long without a call there is nobody to warn
+
 
 class MasterServer:
     """Made and used inside a running event loop. The doors are opened one by one, in any order."""
@@ -75,11 +77,14 @@ class MasterServer:
         """From now on, so many requests may wait or run."""
         self._desk.set_max_enqueued_requests(count)
 
-    async def stop(self, drain_seconds: float) -> None:
+    async def stop(self, drain_seconds: float, lame_duck_seconds: float = 0.0) -> None:
         """Answers what was asked, then closes. In this order, so that no accepted request is dropped."""
+        self._desk.leave()  # health checks say so,
+        if self._desk.seconds_since_last_call < _NOBODY_CALLS_SECONDS:
+            await asyncio.sleep(lame_duck_seconds)  # and whoever reads them turns to another master, before
         doors = [door for door in (self._grpc_door, self._rest_door) if door is not None]
         for door in doors:
-            door.refuse_new_calls()  # new calls go elsewhere ...
+            door.refuse_new_calls()  # new calls are sent elsewhere ...
         if not await self._desk.wait_until_answered(drain_seconds):  # ... while the accepted ones are finished,
             logger.warning("requests were still open after %s s: they are dropped", drain_seconds)
         await asyncio.gather(*(door.stop() for door in doors))  # their replies leave,

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from mindspore_serving.cluster.errors import ServingError, SetupError
 from mindspore_serving.cluster.settings import Setting
-from mindspore_serving.systemd import notify
+from mindspore_serving.systemd import ServiceManager
 
 Config = TypeVar("Config")
 
@@ -34,6 +34,7 @@ def run(
     """
     settings = parse(config, prog, description, arguments)
     set_up_logging(settings.log_level)
+    notify = ServiceManager()
     try:
         return int(_import(process, prog, extra).run(settings, notify))
     except ServingError as error:

@@ -27,7 +27,7 @@ class InProcessWorkers:
         path = path.resolve()
         worker = Worker(path.parent, path.name, self._models, version=version, target=target)
         settled = threading.Event()
-        worker.connect(self._context, self._endpoint, settled.set, settled.set)
+        worker.connect(self._context, [self._endpoint], lambda _: settled.set(), settled.set)
         self._workers.append(worker)
         settled.wait()
         if worker.refusal is not None:

@@ -3,17 +3,17 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 
 import zmq
 
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.config import MasterConfig
 from mindspore_serving.master.server import MasterServer
+from mindspore_serving.systemd import ServiceManager
 from mindspore_serving.worker.target import Target
 
 
-def run(config: MasterConfig, notify: Callable[[str], None]) -> int:
+def run(config: MasterConfig, notify: ServiceManager) -> int:
     """Serves until a signal comes. Returns the exit code. Raises ServingError.
 
     `notify` tells a service manager how far we are (sd_notify's words).
@@ -21,7 +21,7 @@ def run(config: MasterConfig, notify: Callable[[str], None]) -> int:
     return asyncio.run(_serve(config, notify))
 
 
-async def _serve(config: MasterConfig, notify: Callable[[str], None]) -> int:
+async def _serve(config: MasterConfig, notify: ServiceManager) -> int:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -29,6 +29,7 @@ async def _serve(config: MasterConfig, notify: Callable[[str], None]) -> int:
     context = zmq.Context[zmq.Socket[bytes]]()
     server = MasterServer(config.limits, context)
     workers = InProcessWorkers(context, server.inproc_endpoint)
+    watchdog = asyncio.create_task(_feed_watchdog(notify))
     try:
         grpc_address = server.bind_grpc(config.grpc, config.max_message_mb)
         rest_address = server.bind_rest(config.rest, config.max_message_mb) if config.rest is not None else None
@@ -42,10 +43,19 @@ async def _serve(config: MasterConfig, notify: Callable[[str], None]) -> int:
         await told_to_stop.wait()
         notify("STOPPING=1")
     finally:
-        await server.stop(config.drain_seconds)
+        await server.stop(config.drain_seconds, config.lame_duck_seconds)
         await asyncio.to_thread(workers.close)
         context.term()
+        watchdog.cancel()
     return 0
+
+
+async def _feed_watchdog(notify: ServiceManager) -> None:
+    """Tells the service manager that the loop turns, also while servables load and requests drain."""
+    seconds = notify.watchdog_seconds
+    while seconds is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(seconds / 2)
 
 
 async def _load(config: MasterConfig, workers: InProcessWorkers, told_to_stop: asyncio.Event) -> None:

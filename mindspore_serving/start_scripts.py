@@ -32,14 +32,14 @@ class _ScriptWorker:
         self._context = zmq.Context[zmq.Socket[bytes]]()
 
     def connect(self, master: Address) -> None:
-        def registered() -> None:
+        def registered(_: str) -> None:
             print(f"Serving: Worker registered at {master}, {self._worker}", flush=True)
 
         def closed() -> None:
             if self._worker.refusal is not None:
                 logger.error("the master at %s refused this worker: %s", master, self._worker.refusal)
 
-        self._worker.connect(self._context, f"tcp://{master}", registered, closed)
+        self._worker.connect(self._context, [f"tcp://{master}"], registered, closed)
 
     def stop(self) -> None:
         self._worker.drain(DRAIN_SECONDS)

@@ -4,7 +4,8 @@ In reading order:
     config            every setting, with its default
     process           the life of a worker process
     worker            one loaded servable and its link to a master
-    link              the DEALER socket's thread
+    link              the thread that talks to the masters
+    line              its DEALER socket to one of them
     signal_pipe       SIGTERM and SIGINT, for a main thread that waits
     register          what a servable_config.py says: the authoring API
     stages, old_calls, device_context, method_source: parts of it

@@ -41,6 +41,14 @@ def read_key(path: Path) -> bytes:
     return key
 
 
+def read_masters(text: str) -> tuple[Endpoint, ...]:
+    """Reads the control ports of one or more masters. Raises SetupError."""
+    masters = tuple(parse_endpoint(part, "--master", default_host=None) for part in text.split(","))
+    if len(set(masters)) < len(masters):
+        raise SetupError(f"--master '{text}' names a master twice")
+    return masters
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkerConfig:
     """What a worker is told."""
@@ -52,10 +60,10 @@ class WorkerConfig:
     device: int = setting("N", "the device id", integer("--device", 0, 65535), 0)
     device_type: str = setting("TYPE", "CPU, GPU or Ascend", choice("--device-type", "CPU", "GPU", "Ascend"), "CPU")
     version: int = setting("N", "the version to load; 0 is the newest", integer("--version", 0, 2**31 - 1), 0)
-    master: Endpoint = setting(
-        "HOST:PORT",
-        "the control port of the master, or unix:PATH",
-        lambda text: parse_endpoint(text, "--master", default_host=None),
+    master: tuple[Endpoint, ...] = setting(
+        "HOST:PORT[,HOST:PORT]",
+        "the control port of the master, or unix:PATH; with commas between them: of several masters, which share it",
+        read_masters,
     )
     dec_key_file: Path | None = setting(
         "FILE",

@@ -94,6 +94,7 @@ class Method:
     outputs: tuple[str, ...]
     stages: tuple[Stage, ...]
     returned: tuple[int, ...]
+    idempotent: bool = True  # an instance may run again when it is not known whether it has run
 
 
 @dataclass(frozen=True)

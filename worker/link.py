@@ -1,4 +1,4 @@
-"""The worker's connection to one master: a thread that owns a DEALER socket and drives a Session with real time."""
+"""The worker's connections to its masters: one thread, which owns a DEALER socket and a Session for each of them."""
 
 import contextlib
 import logging
@@ -6,23 +6,21 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
-from mindspore_serving.cluster.codec import INLINE_BYTES, MAX_FRAME_BYTES, decode, encode
-from mindspore_serving.cluster.errors import FrameError, VersionMismatch
-from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, RunBatch
+from mindspore_serving.cluster.messages import BatchDone, RunBatch
+from mindspore_serving.cluster.purse import Purse
 from mindspore_serving.cluster.session import (
     Action,
     BatchFinished,
     Close,
+    CreditChanged,
     DrainRequested,
     Event,
-    LinkLost,
-    LinkMade,
-    MessageArrived,
+    Kept,
     Offer,
     Report,
     Run,
@@ -31,154 +29,150 @@ from mindspore_serving.cluster.session import (
     SessionState,
     Tick,
 )
+from mindspore_serving.worker.line import Line
 
 logger = logging.getLogger("mindspore_serving.worker")
 
 Submit = Callable[[RunBatch, Callable[[BatchDone], None]], None]
 
 
-class Link(threading.Thread):
-    """Talks to the master from start() until it is drained or refused.
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the worker's talk with its masters ended; `refusal` is the reason of a master that would not have it.
 
-    `on_registered` and `on_closed(refusal)` are called from this thread, the first one at every registration.
+    `is_hung`: a master gave the worker up because its device does not get on. What runs there may never end.
+    """
+
+    master: str
+    refusal: str | None = None
+    is_hung: bool = False
+
+
+class Link(threading.Thread):
+    """Talks to the masters from start() until it is drained or refused.
+
+    `masters`: their ZeroMQ endpoints. `on_registered(master)` and `on_closed(end)` are called from this thread, the
+    first one at every registration.
     """
 
     def __init__(
         self,
         context: "zmq.Context[zmq.Socket[bytes]]",
-        endpoint: str,
+        masters: Sequence[str],
         worker_id: str,
         offer: Offer,
         submit: Submit,
-        on_registered: Callable[[], None],
-        on_closed: Callable[[str | None], None],
+        on_registered: Callable[[str], None],
+        on_closed: Callable[[End], None],
     ) -> None:
-        super().__init__(name=f"link to {endpoint}")
+        super().__init__(name="link to " + ", ".join(masters))
         self._context = context
-        self._endpoint = endpoint
         self._worker_id = worker_id
-        self._session = Session(offer, time.monotonic())
         self._submit = submit
         self._on_registered = on_registered
         self._on_closed = on_closed
-        # Other threads put events here and wake this one, which alone touches the ZeroMQ socket.
-        self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._purse = Purse(masters)
+        now = time.monotonic()
+        self._sessions = {master: Session(offer, now, self._purse.credit(master)) for master in masters}
+        self._lines: dict[str, Line] = {}
+        self._end = End(masters[0])
+        # Other threads put events here and wake this one, which alone touches the ZeroMQ sockets.
+        self._inbox: queue.SimpleQueue[tuple[str, Event]] = queue.SimpleQueue()
         self._alarm, self._waker = socket.socketpair()
         self._alarm.setblocking(False)
         self._waker.setblocking(False)
-        self._blamed = False
 
     def drain(self, seconds: float) -> None:
         """Finish what is open, at most this long, then close. From any thread."""
-        self._post(DrainRequested(time.monotonic() + seconds))
+        request = DrainRequested(time.monotonic() + seconds)
+        for master in self._sessions:
+            self._post(master, request)
 
     def run(self) -> None:
-        dealer = self._context.socket(zmq.DEALER)
-        for option, value in (
-            (zmq.ROUTING_ID, self._worker_id.encode("ascii")),
-            (zmq.IMMEDIATE, 1),  # nothing is queued for a master that is not there
-            (zmq.LINGER, 1000),  # the last answers still leave
-            (zmq.MAXMSGSIZE, MAX_FRAME_BYTES),
-            (zmq.RECONNECT_IVL, 100),
-            (zmq.RECONNECT_IVL_MAX, 2000),
-            (zmq.HEARTBEAT_IVL, 1000),
-            (zmq.HEARTBEAT_TIMEOUT, 3000),
-            (zmq.HEARTBEAT_TTL, 3000),
-            (zmq.TCP_KEEPALIVE, 1),
-            (zmq.TCP_KEEPALIVE_IDLE, 30),
-            (zmq.TCP_KEEPALIVE_INTVL, 5),
-            (zmq.TCP_KEEPALIVE_CNT, 3),
-        ):
-            dealer.setsockopt(option, value)
-        if "[" in self._endpoint:
-            dealer.setsockopt(zmq.IPV6, 1)
-        monitor = dealer.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
         poller = zmq.Poller()
-        for source in (dealer, monitor, self._alarm):
-            poller.register(source, zmq.POLLIN)
+        poller.register(self._alarm, zmq.POLLIN)
         try:
-            dealer.connect(self._endpoint)
-            self._handle(dealer, Tick())
-            while self._session.state is not SessionState.CLOSED:
+            for master in self._sessions:
+                line = self._lines[master] = Line(self._context, master, self._worker_id)
+                for source in line.sources:
+                    poller.register(source, zmq.POLLIN)
+                self._handle(master, Tick())
+            while self._open_masters():
                 ready = dict(poller.poll(self._milliseconds()))
-                if monitor in ready:
-                    self._read_monitor(dealer, monitor)
-                if dealer in ready:
-                    self._read(dealer)
+                for master, line in self._lines.items():
+                    if any(source in ready for source in line.sources):
+                        for event in line.events():
+                            self._handle(master, event)
                 if self._alarm.fileno() in ready:
-                    self._read_inbox(dealer)
-                self._handle(dealer, Tick())
+                    self._read_inbox()
+                for master in self._open_masters():
+                    self._handle(master, Tick())
         finally:
-            dealer.disable_monitor()
-            monitor.close(0)
-            dealer.close()  # with its linger: see above
+            for line in self._lines.values():
+                line.close()
             self._alarm.close()
             self._waker.close()
+            self._on_closed(self._end)
+
+    def _open_masters(self) -> list[str]:
+        return [master for master, session in self._sessions.items() if session.state is not SessionState.CLOSED]
 
     def _milliseconds(self) -> int | None:
-        wakeup = self._session.next_wakeup()
+        wakeups = [session.next_wakeup() for session in self._sessions.values()]
+        wakeup = min((moment for moment in wakeups if moment is not None), default=None)
         return None if wakeup is None else max(0, int((wakeup - time.monotonic()) * 1000) + 1)
 
-    def _read(self, dealer: "zmq.Socket[bytes]") -> None:
-        while True:
-            try:
-                frames = [frame.buffer for frame in dealer.recv_multipart(zmq.NOBLOCK, copy=False)]
-            except zmq.Again:
-                return
-            try:
-                message = decode(frames)
-                if not isinstance(message, FromMaster):
-                    raise FrameError(f"a master does not say {type(message).__name__}")
-            except FrameError as error:
-                self._blame(error)
-            else:
-                self._handle(dealer, MessageArrived(message))
-
-    def _read_monitor(self, dealer: "zmq.Socket[bytes]", monitor: "zmq.Socket[bytes]") -> None:
-        while monitor.poll(0):
-            event = recv_monitor_message(monitor)["event"]
-            self._handle(dealer, LinkLost() if event == zmq.Event.DISCONNECTED else LinkMade())
-
-    def _read_inbox(self, dealer: "zmq.Socket[bytes]") -> None:
+    def _read_inbox(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._alarm.recv(4096)
         while not self._inbox.empty():
-            self._handle(dealer, self._inbox.get())
+            master, event = self._inbox.get()
+            if isinstance(event, BatchFinished):
+                self._purse.finished(master)
+            self._handle(master, event)
 
-    def _handle(self, dealer: "zmq.Socket[bytes]", event: Event) -> None:
-        was_serving = self._session.state is SessionState.SERVING
-        for action in self._session.handle(event, time.monotonic()):
-            self._carry_out(dealer, action)
-        if self._session.state is SessionState.SERVING and not was_serving:
-            self._on_registered()
+    def _handle(self, master: str, event: Event) -> None:
+        session = self._sessions[master]
+        before = session.state
+        for action in session.handle(event, time.monotonic()):
+            self._carry_out(master, action)
+        if session.state is before:
+            return
+        if session.state is SessionState.SERVING:
+            self._on_registered(master)
+        elif session.state is SessionState.REGISTERING:
+            self._share(self._purse.lost(master))
 
-    def _carry_out(self, dealer: "zmq.Socket[bytes]", action: Action) -> None:
+    def _carry_out(self, master: str, action: Action) -> None:
         match action:
             case Send(message):
-                self._send(dealer, message)
+                self._lines[master].send(message)
             case Run(batch, registration):
-                self._submit(batch, lambda done: self._post(BatchFinished(registration, done)))
+                self._share(self._purse.started(master))
+                self._submit(batch, lambda done: self._post(master, BatchFinished(registration, done)))
+            case Kept(batches):
+                self._share(self._purse.kept(master, batches))
             case Report(level, text):
-                logger.log(logging.getLevelName(level.upper()), text)
-            case Close(refusal):
-                self._on_closed(refusal)
+                logger.log(logging.getLevelName(level.upper()), "%s: %s", master, text)
+            case Close(refusal, at_once):
+                self._close(master, refusal, at_once)
 
-    def _send(self, dealer: "zmq.Socket[bytes]", message: FromWorker) -> None:
-        frames = encode(message)
-        try:
-            for index, frame in enumerate(frames):
-                more = zmq.SNDMORE if index < len(frames) - 1 else 0
-                dealer.send(frame, zmq.NOBLOCK | more, copy=len(frame) < INLINE_BYTES)
-        except zmq.Again:
-            # No connection: whoever waited at that master is gone, and we register again when there is one.
-            logger.debug("%s not sent: no connection to the master", type(message).__name__)
+    def _share(self, changes: list[tuple[str, int]]) -> None:
+        for master, batches in changes:
+            self._handle(master, CreditChanged(batches))
 
-    def _post(self, event: Event) -> None:
-        self._inbox.put(event)
+    def _close(self, master: str, refusal: str | None, at_once: bool) -> None:
+        if refusal is None:
+            return
+        # One master that would not have us ends the worker: whoever started it has something to mend.
+        self._end = End(master, refusal, at_once)
+        for other in self._open_masters():
+            self._post(other, DrainRequested(time.monotonic() + (0.0 if at_once else _FAREWELL_SECONDS)))
+
+    def _post(self, master: str, event: Event) -> None:
+        self._inbox.put((master, event))
         with contextlib.suppress(OSError):  # full: it is being woken already; closed: nobody is left to tell
             self._waker.send(b"\0")
 
-    def _blame(self, error: FrameError) -> None:
-        if not self._blamed or isinstance(error, VersionMismatch):
-            self._blamed = True
-            logger.warning("message of the master at %s dropped: %s", self._endpoint, error)
+
+_FAREWELL_SECONDS = 30.0  # for what other masters have open when one of them has refused the worker

@@ -111,7 +111,7 @@ def _spec(method: Method, loaded: Mapping[Model, LoadedModel]) -> MethodSpec:
     else:
         seconds = sum(model.seconds_per_call for model in models)
         size = min(_MOST_UNBATCHED, max(1, int(_WORTH_SECONDS / seconds)))
-    return MethodSpec(method.name, method.inputs, method.outputs, size)
+    return MethodSpec(method.name, method.inputs, method.outputs, size, method.idempotent)
 
 
 def _most(model: LoadedModel) -> int:

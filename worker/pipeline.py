@@ -1,6 +1,7 @@
 """A batch on its way through a method's stages, from thread to thread: Python stages on one, models on MindSpore's."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -18,10 +19,11 @@ logger = logging.getLogger("mindspore_serving.worker")
 class Job:
     """One batch: the values so far, and the failures. Only one thread has it at a time."""
 
-    def __init__(self, servable: str, method: Method, batch: RunBatch) -> None:
+    def __init__(self, servable: str, method: Method, batch: RunBatch, deadline: float) -> None:
         self._servable = servable
         self._method = method
         self._batch = batch
+        self._deadline = deadline
         self._values: dict[int, Values] = {}
         self._failures: dict[int, Failure] = {}
 
@@ -40,6 +42,11 @@ class Job:
             runner = FunctionStage(stage, stage.work, self._servable, self._method.name)
             instances = [tuple(self._for_function(value, index) for value in stage.inputs) for index in live]
             self._keep(stage, dict(zip(live, runner.run(instances), strict=True)))
+
+    @property
+    def is_late(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return time.monotonic() >= self._deadline
 
     def done(self) -> BatchDone:
         """The answer: one column an output, over the instances that succeeded."""
@@ -115,6 +122,9 @@ def run_job(
         return run
 
     def step(number: int) -> None:
+        if number < len(method.stages) and job.is_late:
+            done(job.give_up(Failure(Code.DEADLINE_PASSED, f"the deadline passed before method {method.name} ran")))
+            return
         if number == 0:
             job.unpack()
         if number == len(method.stages):

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import zmq
 
@@ -18,9 +19,21 @@ from mindspore_serving.worker.worker import Worker
 # A thread that computes in Python holds the others up for so long at a time. Python's own 5 ms cost MindSpore's thread
 # and the link more than the switches do: benchmarks/overlap.py measures it.
 SWITCH_SECONDS = 0.0005
+HUNG_EXIT_CODE = 75  # EX_TEMPFAIL of sysexits(3): start it again
 
 
-def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
+class ServiceManager(Protocol):
+    """Whoever started this process and wants to know how far it is."""
+
+    def __call__(self, state: str) -> None:
+        """Hears one state, in sd_notify's words."""
+
+    @property
+    def watchdog_seconds(self) -> float | None:
+        """Within which it wants to hear WATCHDOG=1, again and again; None: it does not."""
+
+
+def run(config: WorkerConfig, notify: ServiceManager) -> int:
     """Serves until a signal comes or the master refuses. Returns the exit code. Raises ServingError.
 
     `notify` tells a service manager how far we are (sd_notify's words).
@@ -59,26 +72,42 @@ def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
         return loading.result()
 
 
-def _serve(config: WorkerConfig, worker: Worker, pipe: SignalPipe, notify: Callable[[str], None]) -> int:
+def _serve(config: WorkerConfig, worker: Worker, pipe: SignalPipe, notify: ServiceManager) -> int:
     def answered() -> None:
         notify("X_ANSWERED=1")  # a word of ours: the process that started this one may care
 
-    def registered() -> None:
-        print(f"Serving: Worker registered at {config.master}, {worker}", flush=True)
+    names = {for_zeromq(master): str(master) for master in config.master}
+
+    def registered(master: str) -> None:
+        print(f"Serving: Worker registered at {names[master]}, {worker}", flush=True)
         notify("READY=1")
 
     with zmq.Context[zmq.Socket[bytes]]() as context:
-        worker.connect(context, for_zeromq(config.master), registered, pipe.post, answered)
+        worker.connect(context, tuple(names), registered, pipe.post, answered)
         if config.stop_when_stdin_closes:
             threading.Thread(target=_watch_stdin, name="stdin", daemon=True).start()
-        while pipe.wait() != NEWS:
-            notify("STOPPING=1")
-            worker.drain(config.drain_seconds)
+        _wait(pipe, notify, lambda: worker.drain(config.drain_seconds))
+        end = worker.end
+        if end is not None and end.is_hung:
+            print(f"the master at {names[end.master]} gave this worker up: {end.refusal}", file=sys.stderr, flush=True)
+            notify(f"STATUS={end.refusal}")
+            os._exit(HUNG_EXIT_CODE)  # a thread that hangs in a device call cannot be ended, only its process
         worker.close()
-    if worker.refusal is not None:
-        print(f"the master at {config.master} refused this worker: {worker.refusal}", file=sys.stderr, flush=True)
+    if end is not None and end.refusal is not None:
+        print(f"the master at {names[end.master]} refused this worker: {end.refusal}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def _wait(pipe: SignalPipe, notify: ServiceManager, drain: Callable[[], None]) -> None:
+    """Returns when the worker has come to its end. A signal makes it drain; the watchdog hears that Python runs."""
+    seconds = notify.watchdog_seconds
+    while (news := pipe.wait(None if seconds is None else seconds / 2)) != NEWS:
+        if news is None:
+            notify("WATCHDOG=1")
+        else:
+            notify("STOPPING=1")
+            drain()
 
 
 def _keep_to(cores: frozenset[int]) -> None:

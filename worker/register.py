@@ -136,8 +136,11 @@ def declare_servable(
 
 
 @forgiving(lambda *_, **__: lambda function: function)
-def register_method(output_names: str | Sequence[str]) -> Callable[[Function], Function]:
+def register_method(output_names: str | Sequence[str], *, idempotent: bool = True) -> Callable[[Function], Function]:
     """Decorates a function that defines a method: its parameters are the inputs' names, `output_names` the results'.
+
+    idempotent: False for a method that may run at most once for an instance, since it changes something elsewhere. When
+    its worker is lost meanwhile, the caller gets an error that says so, instead of a second try.
 
     Raises RuntimeError for a method that cannot be.
     """
@@ -152,8 +155,10 @@ def register_method(output_names: str | Sequence[str]) -> Callable[[Function], F
     if len(set(outputs)) != len(outputs):
         raise ServableError(f"Parameter 'output_names' {list(outputs)} should not be repeated")
 
+    check_bool("idempotent", idempotent)
+
     def register(function: Function) -> Function:
-        _define(collector, function, tuple(outputs))
+        _define(collector, function, tuple(outputs), idempotent)
         return function
 
     return register
@@ -190,7 +195,7 @@ def add_stage(
 
 
 @forgiving(lambda *_, **__: None)
-def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[str, ...]) -> None:
+def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[str, ...], idempotent: bool) -> None:
     name = function.__name__
     inputs = []
     for parameter in inspect.signature(function).parameters.values():
@@ -214,7 +219,7 @@ def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[s
     if len(returned) != len(outputs):
         raise ServableError(f"Method return output size {len(returned)} not match registered {len(outputs)}")
     collector.methods[name] = Method(
-        name, tuple(inputs), outputs, tuple(draft.stages), tuple(value.index for value in returned)
+        name, tuple(inputs), outputs, tuple(draft.stages), tuple(value.index for value in returned), idempotent
     )
 
 

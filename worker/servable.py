@@ -1,5 +1,7 @@
 """A loaded servable: takes batches, gives answers. Its Python stages and the process's models run side by side."""
 
+import math
+import time
 from collections.abc import Callable, Mapping
 
 from mindspore_serving.cluster.errors import Code, Failure
@@ -43,7 +45,8 @@ class Servable:
             failure = Failure(Code.SYSTEM_ERROR, f"servable {self.name} was sent {given}, which it did not register")
             done(BatchDone(batch.batch_id, (), dict.fromkeys(range(batch.count), failure)))
             return
-        run_job(Job(self.name, method, batch), method, self._loaded, self._post, done)
+        deadline = math.inf if batch.seconds_left is None else time.monotonic() + batch.seconds_left
+        run_job(Job(self.name, method, batch, deadline), method, self._loaded, self._post, done)
 
     def close(self) -> None:
         """Ends the servable's own thread."""

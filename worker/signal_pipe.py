@@ -28,9 +28,13 @@ class SignalPipe:
         with contextlib.suppress(OSError):  # full: it is being woken; closed: nobody waits any more
             self._writer.send(bytes([NEWS]))
 
-    def wait(self) -> int:
-        """Blocks until something comes: NEWS, or the number of a signal."""
-        return self._reader.recv(1)[0]
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Blocks until something comes: NEWS, or the number of a signal. None: nothing came for so long."""
+        self._reader.settimeout(seconds)
+        try:
+            return self._reader.recv(1)[0]
+        except TimeoutError:
+            return None
 
     def close(self) -> None:
         """Puts everything back as it was."""

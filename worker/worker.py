@@ -3,14 +3,14 @@
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import zmq
 
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.session import Offer
-from mindspore_serving.worker.link import Link
+from mindspore_serving.worker.link import End, Link
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.work_thread import WorkThread
@@ -33,7 +33,7 @@ class Worker:
     ) -> None:
         self.servable = load_servable(directory, name, version, target, models)
         self.device = str(target)
-        self.refusal: str | None = None
+        self.end: End | None = None
         self._link: Link | None = None
         self._has_answered = False
         print(
@@ -48,18 +48,19 @@ class Worker:
     def connect(
         self,
         context: "zmq.Context[zmq.Socket[bytes]]",
-        endpoint: str,
-        on_registered: Callable[[], None],
+        masters: Sequence[str],
+        on_registered: Callable[[str], None],
         on_closed: Callable[[], None],
         on_first_answer: Callable[[], None] = lambda: None,
     ) -> None:
-        """Registers at the master at this endpoint, trying until it is there. The callbacks come from other threads.
+        """Registers at the masters at these ZeroMQ endpoints, trying until they are there.
 
-        After on_closed, `refusal` is the master's reason if it would not have this worker.
+        The callbacks come from other threads; on_registered gets the master's endpoint. After on_closed, `end` says how
+        it ended.
         """
 
-        def closed(refusal: str | None) -> None:
-            self.refusal = refusal
+        def closed(end: End) -> None:
+            self.end = end
             on_closed()
 
         offer = Offer(
@@ -86,8 +87,13 @@ class Worker:
 
         # New for each start, so that no answer of an earlier life can be taken for one of this.
         worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._link = Link(context, endpoint, worker_id, offer, submit, on_registered, closed)
+        self._link = Link(context, masters, worker_id, offer, submit, on_registered, closed)
         self._link.start()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why a master would not have this worker; None when it left as it was told to."""
+        return None if self.end is None else self.end.refusal
 
     def drain(self, seconds: float) -> None:
         """Finish what is open, at most this long, then leave. Returns at once; on_closed tells the end."""

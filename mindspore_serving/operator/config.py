@@ -88,6 +88,9 @@ class UpConfig:
     max_message_mb: int = same_as(MasterConfig, "max_message_mb")
     max_enqueued_requests: int = same_as(MasterConfig, "max_enqueued_requests")
     lease_seconds: float = same_as(MasterConfig, "lease_seconds")
+    default_timeout_seconds: float = same_as(MasterConfig, "default_timeout_seconds")
+    hang_seconds: float = same_as(MasterConfig, "hang_seconds")
+    lame_duck_seconds: float = same_as(MasterConfig, "lame_duck_seconds")
     drain_seconds: float = same_as(MasterConfig, "drain_seconds")
     logs: Path | None = setting("DIR", "write each worker's output to a file there (default: show it here)", Path, None)
     log_level: str = same_as(MasterConfig, "log_level")
@@ -107,6 +110,9 @@ class UpConfig:
             max_message_mb=self.max_message_mb,
             max_enqueued_requests=self.max_enqueued_requests,
             lease_seconds=self.lease_seconds,
+            default_timeout_seconds=self.default_timeout_seconds,
+            hang_seconds=self.hang_seconds,
+            lame_duck_seconds=self.lame_duck_seconds,
             drain_seconds=self.drain_seconds,
             log_level=self.log_level,
         )

@@ -14,6 +14,9 @@ from mindspore_serving.cluster.codec import INLINE_BYTES, PROTOCOL_VERSION, deco
 from mindspore_serving.cluster.errors import Code, Failure, FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import (
     BatchDone,
+    Condemned,
+    Credit,
+    CreditKept,
     Goodbye,
     Heartbeat,
     Leaving,
@@ -32,11 +35,15 @@ from mindspore_serving.cluster.tensors import ITEM_BYTES, Stacked, Tensor, nbyte
 MESSAGES: list[Message] = [
     Register(3, "add", 2, (MethodSpec("add_common", ("x1", "x2"), ("y",), 8),), "CPU:0", "here", 17),
     Heartbeat(),
+    Heartbeat(1.5),
+    Credit(2),
+    CreditKept(1),
+    Condemned("it hangs"),
     BatchDone(7, (Stacked("<f4", (2, 1), b"\0" * 8),), {1: Failure(Code.SYSTEM_ERROR, "no")}),
     BatchDone(7, (), {0: Failure(Code.INVALID_INPUTS, "")}),
     Leaving(),
     Goodbye(),
-    Registered(3.5),
+    Registered(3.5, 1),
     Refused("why"),
     Unregistered(),
     RunBatch(9, "m", 2, (("a", b"b"), (Tensor("|u1", (1,), b"x"), Tensor("|b1", (), b"\1"))), 1.5),

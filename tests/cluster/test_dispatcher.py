@@ -21,6 +21,9 @@ from mindspore_serving.cluster.dispatcher import PROBE_SECONDS, Dispatcher
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.messages import (
     BatchDone,
+    Condemned,
+    Credit,
+    CreditKept,
     FromMaster,
     FromWorker,
     Goodbye,
@@ -36,7 +39,7 @@ from mindspore_serving.cluster.messages import (
     Unregistered,
 )
 from mindspore_serving.cluster.tensors import Stacked, from_column
-from tests.cluster.simulator import number
+from tests.cluster.sim_worker import number
 
 ECHO = MethodSpec("echo", ("x",), ("y",), 4)
 OTHER = MethodSpec("other", ("x",), ("y",), 4)
@@ -165,8 +168,11 @@ def test_heartbeats_that_are_heard_late_but_before_a_tick_renew_their_leases(mas
 
 def test_a_silent_replica_is_lost_when_its_lease_runs_out(master: Master) -> None:
     request = master.ask(1)
-    assert master.dispatcher.next_wakeup() == master.now + 3.0
-    master.now += 2.0
+    assert master.dispatcher.next_wakeup() == master.now + 1.5
+    master.now += 1.5
+    master.feed(Tick())
+    assert master.dispatcher.next_wakeup() == master.now + 1.5
+    master.now += 0.5
     master.say("a", Heartbeat())
     master.now += 2.9
     master.feed(Tick())
@@ -192,7 +198,7 @@ def test_a_dropped_connection_makes_the_master_probe_those_with_open_batches(mas
         master.now = wakeup
         master.feed(Tick())
         assert (master.take("a"), master.take("b")) == ([Probe()], [])
-    assert master.dispatcher.next_wakeup() == 103.0
+    assert master.dispatcher.next_wakeup() == 101.5
 
 
 def test_an_instance_whose_worker_died_runs_alone_from_then_on(master: Master) -> None:
@@ -229,7 +235,7 @@ def test_an_instance_that_outlives_its_attempts_fails_with_a_reason() -> None:
     results = master.answers[request]
     assert isinstance(results, list)
     (failure,) = results
-    assert failure.code == Code.SYSTEM_ERROR and "the worker died 3 times" in failure.text
+    assert failure.code is Code.DEADLY and "the worker died 3 times" in failure.text
 
 
 def test_a_worker_that_is_lost_again_and_again_without_dying_counts_once() -> None:
@@ -349,7 +355,7 @@ def test_too_many_requests_are_refused_at_once() -> None:
     for value in range(3):
         master.ask(value)
     text = "Serving Error: enqueued requests count exceeds the limit 2"
-    assert master.answers == {3: Failure(Code.FAILED, text)}
+    assert master.answers == {3: Failure(Code.TOO_MANY_REQUESTS, text)}
 
 
 def test_too_many_bytes_are_refused_at_once() -> None:
@@ -386,14 +392,14 @@ def test_an_expired_request_never_reaches_a_device(master: Master) -> None:
 def test_a_batch_says_how_long_its_last_caller_waits(master: Master) -> None:
     master.ask(1, deadline=master.now + 2.0)
     master.ask(2)
-    assert [batch.seconds_left for batch in master.batches("a")] == [2.0, None]
+    assert [batch.seconds_left for batch in master.batches("a")] == [2.0, Limits().default_timeout_seconds]
 
 
 def test_a_repeated_register_changes_nothing_and_a_new_one_starts_afresh(master: Master) -> None:
     master.ask(1)
     master.take("a")
     master.join("a", number=1)
-    assert master.take("a") == [Registered(3.0)]
+    assert master.take("a") == [Registered(3.0, 1)]
     master.join("a", number=2)
     assert counts(master.batches("a")) == [1]  # what was open had been lost with the connection
 
@@ -404,7 +410,7 @@ def test_the_same_version_with_other_methods_is_refused_with_what_to_do(master: 
     assert isinstance(refused, Refused) and "give the changed servable a new version number" in refused.reason
     master.say("a", Goodbye())
     master.join("b", methods=[ECHO])
-    assert master.take("b") == [Registered(3.0)]
+    assert master.take("b") == [Registered(3.0, 1)]
 
 
 def test_a_stranger_is_told_to_register(master: Master) -> None:
@@ -412,3 +418,124 @@ def test_a_stranger_is_told_to_register(master: Master) -> None:
     assert master.take("stranger") == [Unregistered()]
     master.say("stranger", Leaving())
     assert master.take("stranger") == [Released()]
+
+
+def busy(master: Master, seconds: float, times: int = 5) -> None:
+    """Batches of one instance that each took so long: the dispatcher knows what they cost."""
+    for _ in range(times):
+        master.ask(0)
+        (batch,) = master.batches("a")
+        master.now += seconds
+        master.done("a", batch)
+
+
+def test_a_worker_whose_device_hangs_is_given_up_and_its_work_runs_elsewhere(master: Master) -> None:
+    master.join("b")
+    request = master.ask(1)
+    assert counts(master.batches("a")) == [1]
+    master.say("a", Heartbeat(59.0))
+    assert master.take("a") == []
+    master.say("a", Heartbeat(61.0))
+    assert master.take("a") == [Condemned("it hangs: method echo has been running for 61.0 s")]
+    (batch,) = master.batches("b")
+    master.done("b", batch)
+    assert master.answers[request] == [(number(1),)]
+
+
+def test_a_method_that_is_known_to_take_long_is_given_longer() -> None:
+    master = Master(hang_seconds=1.0)
+    master.join("a")
+    busy(master, 0.9)
+    master.ask(1)
+    master.take("a")
+    master.say("a", Heartbeat(5.0))
+    assert master.take("a") == []
+    master.say("a", Heartbeat(9.5))
+    assert isinstance(master.take("a")[0], Condemned)
+
+
+def test_a_replica_that_does_not_get_on_is_stalled_until_it_does(master: Master) -> None:
+    busy(master, 0.01)
+    master.ask(1)
+    (stuck,) = master.batches("a")
+    master.say("a", Heartbeat(1.0))
+    (health,) = master.dispatcher.health()
+    assert not health.ready and health.reason == "all its workers are stalled"
+    master.join("b")
+    assert master.dispatcher.health()[0].ready
+    for value in range(3):
+        master.ask(value)
+    assert master.batches("a") == []
+    master.done("a", stuck)
+    assert counts(master.batches("a")) == [1]
+
+
+def test_a_replica_that_is_silent_for_half_its_lease_gets_nothing_new(master: Master) -> None:
+    master.now += 1.6
+    master.feed(Tick())
+    assert not master.dispatcher.health()[0].ready
+    request = master.ask(1)
+    assert master.batches("a") == [] and request not in master.answers
+    master.say("a", Heartbeat())
+    assert counts(master.batches("a")) == [1] and master.dispatcher.health()[0].ready
+
+
+def test_a_worker_is_never_given_more_than_its_credit(master: Master) -> None:
+    for value in range(4):
+        master.ask(value)
+    first, second = master.batches("a")
+    master.say("a", Credit(1))
+    assert master.take("a") == [], "two are open: it is not kept yet"
+    master.done("a", first)
+    assert master.take("a") == [CreditKept(1)]
+    master.done("a", second)
+    assert counts(master.batches("a")) == [2]
+    master.say("a", Credit(2))
+    assert master.take("a") == [CreditKept(2)]
+
+
+ONCE = MethodSpec("once", ("x",), ("y",), 4, idempotent=False)
+
+
+def test_a_method_that_may_run_once_is_not_tried_again() -> None:
+    master = Master()
+    for name in "ab":
+        master.join(name, methods=(ONCE,))
+    request = master.ask(1, 2, method="once")
+    waiting = [master.ask(3, method="once") for _ in range(9)]
+    master.feed(PeerUnreachable("a"))
+    (results,) = [master.answers[request]]
+    assert isinstance(results, list)
+    for failure in results:
+        assert failure.code is Code.WORKER_UNAVAILABLE and "idempotent=False" in failure.text
+    master.batches("b")
+    assert waiting[-1] not in master.answers, "what waited runs elsewhere"
+
+
+def test_a_request_that_has_run_in_part_does_not_start_again_at_another_version() -> None:
+    master = Master()
+    master.join("old", version=1, methods=(ONCE,))
+    master.join("new", version=2, methods=(ONCE,))
+    request = master.ask(*range(9), method="once")
+    (first, *_) = master.batches("new")
+    master.done("new", first)
+    master.say("new", Goodbye())
+    failure = master.answers[request]
+    assert isinstance(failure, Failure | list) and master.batches("old") == []
+
+
+def test_a_request_whose_time_is_over_is_not_admitted(master: Master) -> None:
+    request = master.ask(1, deadline=master.now)
+    failure = master.answers[request]
+    assert isinstance(failure, Failure) and failure.code is Code.DEADLINE_PASSED
+    assert master.batches("a") == []
+
+
+def test_a_request_without_a_deadline_gets_the_default_one() -> None:
+    master = Master(default_timeout_seconds=5.0)
+    master.join("a")
+    request = master.ask(1)
+    master.now += 5.0
+    master.feed(Tick())
+    failure = master.answers[request]
+    assert isinstance(failure, Failure) and failure.code is Code.DEADLINE_PASSED

@@ -55,7 +55,7 @@ def register(number: int) -> Send:
 def serving() -> Session:
     session = Session(OFFER, 0.0)
     session.handle(Tick(), 0.0)
-    told(session, Registered(3.0))
+    told(session, Registered(3.0, 1))
     return session
 
 
@@ -83,7 +83,7 @@ def test_it_answers_a_probe(serving: Session) -> None:
 def test_a_master_that_forgot_us_is_registered_at_again_and_old_results_are_kept_from_it(serving: Session) -> None:
     assert told(serving, BATCH) == [Run(BATCH, 1)]
     assert told(serving, Unregistered(), 0.1) == [register(2)]
-    told(serving, Registered(3.0), 0.2)
+    told(serving, Registered(3.0, 2), 0.2)
     assert serving.handle(BatchFinished(1, DONE), 0.3) == []
     # The new master's batch of the same number is another batch.
     assert told(serving, BATCH, 0.4) == [Run(BATCH, 2)]

@@ -93,13 +93,13 @@ def test_leases_run_out_in_the_order_of_renewal() -> None:
 def test_slots_prefer_the_idle_and_take_turns() -> None:
     slots: Slots[str] = Slots(2)
     assert slots.pick() is None and slots.idle() is None
-    slots.place("a", 1)
-    slots.place("b", 0)
-    slots.place("c", 0)
+    slots.place("a", 1, 2)
+    slots.place("b", 0, 2)
+    slots.place("c", 0, 2)
     assert slots.idle() == slots.pick() == "b"
-    slots.place("b", 1)
+    slots.place("b", 1, 2)
     assert slots.pick() == "c"
-    slots.place("c", 2)
+    slots.place("c", 2, 2)
     assert slots.idle() is None
     assert slots.pick() == "a"
     slots.remove("a")

@@ -100,9 +100,9 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
 
 def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    systemd.notify("READY=1")
+    systemd.ServiceManager()("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
-    systemd.notify("READY=1")
+    systemd.ServiceManager()("READY=1")
 
 
 def test_an_abstract_socket_is_notified(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,5 +110,33 @@ def test_an_abstract_socket_is_notified(monkeypatch: pytest.MonkeyPatch) -> None
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind("\0" + name)
         monkeypatch.setenv("NOTIFY_SOCKET", "@" + name)
-        systemd.notify("READY=1")
+        systemd.ServiceManager()("READY=1")
         assert listener.recv(100) == b"READY=1"
+
+
+def test_the_watchdog_hears_from_both_processes(run: Processes, servables: Path, tmp_path: Path) -> None:
+    notified = NotifySocket(tmp_path / "watchdog.notify")
+    environment = {"NOTIFY_SOCKET": notified.path, "WATCHDOG_USEC": "200000"}
+    ctrl = str(free_port())
+    master = run.start("-m", "master", "--grpc", str(free_port()), "--ctrl", ctrl, environment=environment)
+    while notified.next() != "WATCHDOG=1":
+        pass
+    master.stop()
+    worker = run.start(
+        *("-m", "worker", "--servable", str(servables / "add"), "--master", f"127.0.0.1:{free_port()}"),
+        environment=environment,
+    )
+    while notified.next() != "WATCHDOG=1":
+        pass
+    worker.stop()
+    notified.close()
+
+
+@pytest.mark.parametrize("pid, seconds", [("", 2.0), (str(os.getpid()), 2.0), ("1", None)])
+def test_the_watchdog_is_for_the_process_that_it_names(
+    pid: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert systemd.ServiceManager().watchdog_seconds is None
+    monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+    monkeypatch.setenv("WATCHDOG_PID", pid)
+    assert systemd.ServiceManager().watchdog_seconds == seconds

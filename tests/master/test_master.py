@@ -230,9 +230,10 @@ def answered(worker: FakeWorker, call: Any) -> bool:
     return bool(pb.PredictReply.FromString(call.result()).instances)
 
 
-def test_a_call_without_deadline_waits_for_ever(master: RunningMaster) -> None:
+def test_a_call_without_a_deadline_gets_one_of_the_master(master: RunningMaster) -> None:
     call = master._predict.future(request("echo", int8(1)).SerializeToString())
-    assert master.workers[0].next_batch().seconds_left is None
+    seconds_left = master.workers[0].next_batch().seconds_left
+    assert seconds_left == pytest.approx(Limits().default_timeout_seconds, abs=WAIT_SECONDS)
     call.cancel()
 
 

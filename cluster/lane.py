@@ -1,0 +1,164 @@
+"""One version of a servable at work: what waits, which replicas have room, what batches cost, and the next move.
+
+Foretelling: a device call of n instances costs a + b * n seconds (costs.py). What cannot be in time is told so when it
+arrives, and looked at again before it is sent, where more is known. A share of those seconds is kept as a margin, by
+how much single batches were off. All of it costs the same for any number of replicas.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from mindspore_serving.cluster.batcher import Batch, Batcher, Entry, MethodQueue, Request
+from mindspore_serving.cluster.costs import Cost
+from mindspore_serving.cluster.messages import MethodSpec
+from mindspore_serving.cluster.quarantine import Quarantine
+from mindspore_serving.cluster.registry import Replica, ReplicaState, Route
+from mindspore_serving.cluster.scheduler import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """These instances run now, on this replica; `late` are requests that cannot be in time any more."""
+
+    replica: Replica
+    method: MethodSpec
+    entries: Sequence[Entry]
+    alone: bool
+    late: Sequence[Request]
+
+
+class Lane:
+    """What the dispatcher keeps for one route."""
+
+    def __init__(self, route: Route, window: int, quarantine_deaths: int) -> None:
+        self.route = route
+        self.batcher = Batcher()
+        self.quarantines: defaultdict[str, Quarantine] = defaultdict(partial(Quarantine, quarantine_deaths))
+        self._slots: Slots[Replica] = Slots(window)
+        self._costs: defaultdict[str, Cost] = defaultdict(Cost)
+        self._free_at: dict[Replica, float] = {}  # when what a replica has open will be done, as far as foretold
+        self._sum_free_at = 0.0
+
+    def cost(self, method: str) -> Cost:
+        """What is known about the batches of a method."""
+        return self._costs[method]
+
+    # --- replicas
+
+    def place(self, replica: Replica) -> None:
+        """Puts the replica where the next batch can find it. One that drains takes work only when no other is left."""
+        if replica.state is ReplicaState.READY or not self.route.ready:
+            full = any(batch.alone for batch in replica.open.values())
+            self._slots.place(replica, len(replica.open), 0 if full or replica.stalled else replica.credit)
+            self._set_free_at(replica, self._free_at.get(replica, 0.0))
+        else:
+            self.remove(replica)
+
+    def remove(self, replica: Replica) -> None:
+        """The replica gets nothing more."""
+        self._slots.remove(replica)
+        self._sum_free_at -= self._free_at.pop(replica, 0.0)
+
+    def start(self, replica: Replica, batch: Batch, now: float) -> None:
+        """The batch is sent to the replica."""
+        if not replica.open:
+            replica.running_since = now
+        replica.open[batch.id] = batch
+        self._set_free_at(replica, max(self._free_at.get(replica, 0.0), now) + batch.foretold_seconds)
+        self.place(replica)
+
+    def finish(self, replica: Replica, batch: Batch, now: float) -> None:
+        """The batch was answered: what it cost is learned, and its method has shown that it runs."""
+        self._costs[batch.method.name].observe(len(batch.entries), max(0.0, now - replica.running_since))
+        if quarantine := self.quarantines.get(batch.method.name):
+            quarantine.success()
+        replica.running_since = now
+        del replica.open[batch.id]
+        self._set_free_at(replica, now + sum(rest.foretold_seconds for rest in replica.open.values()))
+        self.place(replica)
+
+    def _set_free_at(self, replica: Replica, moment: float) -> None:
+        self._sum_free_at += moment - self._free_at.get(replica, 0.0)
+        self._free_at[replica] = moment
+
+    # --- what will be
+
+    def late_by(self, method: MethodSpec, count: int, deadline: float, now: float) -> float:
+        """By how many seconds a new request of `count` instances would miss its deadline; 0 when it can be in time.
+
+        What finds an idle replica is always tried: so an estimate that is too high is mended.
+        """
+        cost = self._costs[method.name]
+        own = self.batcher.queue(method)
+        if not cost.is_known or (self._slots.idle() is not None and not own.waiting):
+            return 0.0
+        batches = math.ceil((own.waiting + count) / method.batch_size)
+        last = own.waiting + count - (batches - 1) * method.batch_size
+        before = (batches - 1) * cost.seconds(method.batch_size)
+        for queue in self.batcher.others(own):
+            size = queue.method.batch_size
+            turns = min(batches, math.ceil(queue.waiting / size))  # methods take turns
+            before += turns * self._costs[queue.method.name].seconds_if_known(min(size, queue.waiting))
+        replicas = max(1, len(self._free_at))
+        start = max(now, self._sum_free_at / replicas) + before / replicas
+        return max(0.0, start + cost.seconds_with_margin(last) - deadline)
+
+    def next_move(self, now: float) -> Move | None:
+        """What to send next, and where; None while nothing waits or no replica has room."""
+        queue = self.batcher.next()
+        if queue is None:
+            return None
+        alone = queue.next_runs_alone()
+        replica = self._slots.idle() if alone else self._slots.pick()
+        if replica is None:
+            return None
+        late: list[Request] = []
+        entries = queue.take() if alone else self._take_in_time(queue, replica, late, now)
+        if not entries and not late:
+            return None
+        self.batcher.end_turn(queue)
+        return Move(replica, queue.method, entries, alone, late)
+
+    def _take_in_time(self, queue: MethodQueue, replica: Replica, late: list[Request], now: float) -> Sequence[Entry]:
+        """The next batch. Requests that cannot be in time are put into `late` instead."""
+        cost = self._costs[queue.method.name]
+        while entries := queue.take():
+            if not cost.is_known:
+                break
+            start = max(now, self._free_at[replica])
+            deadlines = [request.deadline for request, _ in entries]
+            if start + cost.seconds_with_margin(len(entries)) <= min(deadlines):
+                break
+            if replica.open:
+                # Behind what runs there it is late. When that is done more will be known, and more be waiting.
+                queue.put_back(entries)
+                return ()
+            if len(entries) == 1 and not queue.waiting:
+                break  # nobody else wants the device: try it
+            missed = {entries[0][0]: None}
+            if queue.waiting:
+                # More than a batch waits. A smaller one for the sake of the first would make all the others late.
+                finish = start + cost.seconds_with_margin(len(entries))
+                missed = {request: None for (request, _), end in zip(entries, deadlines, strict=True) if end < finish}
+            elif fit := _longest_in_time(cost, start, deadlines):
+                queue.put_back(entries[fit:])
+                return entries[:fit]
+            for request in missed:
+                request.settle()
+            late += missed
+            queue.put_back(entries)  # but for what has been settled
+        return entries
+
+
+def _longest_in_time(cost: Cost, start: float, deadlines: Sequence[float]) -> int:
+    """How many instances from the front can run together so that each of them is in time."""
+    fit, earliest = 0, math.inf
+    for count, deadline in enumerate(deadlines, 1):
+        earliest = min(earliest, deadline)
+        if start + cost.seconds_with_margin(count) > earliest:
+            break
+        fit = count
+    return fit

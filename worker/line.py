@@ -1,0 +1,89 @@
+"""One DEALER socket to one master: frames in and out, and what becomes of the connection. It decides nothing."""
+
+import logging
+from collections.abc import Iterator
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from mindspore_serving.cluster.codec import INLINE_BYTES, MAX_FRAME_BYTES, decode, encode
+from mindspore_serving.cluster.errors import FrameError, VersionMismatch
+from mindspore_serving.cluster.messages import FromMaster, FromWorker
+from mindspore_serving.cluster.session import LinkLost, LinkMade, MessageArrived
+
+logger = logging.getLogger("mindspore_serving.worker")
+
+
+class Line:
+    """Made, used and closed in one thread, which waits for `sources` and then takes the events()."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, worker_id: str) -> None:
+        self._endpoint = endpoint
+        self._blamed = False
+        self._dealer = context.socket(zmq.DEALER)
+        for option, value in (
+            (zmq.ROUTING_ID, worker_id.encode("ascii")),
+            (zmq.IMMEDIATE, 1),  # nothing is queued for a master that is not there
+            (zmq.LINGER, 1000),  # the last answers still leave
+            (zmq.MAXMSGSIZE, MAX_FRAME_BYTES),
+            (zmq.RECONNECT_IVL, 100),
+            (zmq.RECONNECT_IVL_MAX, 1000),  # a master that was started again has its workers within two seconds
+            (zmq.HEARTBEAT_IVL, 1000),
+            (zmq.HEARTBEAT_TIMEOUT, 3000),
+            (zmq.HEARTBEAT_TTL, 3000),
+            (zmq.TCP_KEEPALIVE, 1),
+            (zmq.TCP_KEEPALIVE_IDLE, 30),
+            (zmq.TCP_KEEPALIVE_INTVL, 5),
+            (zmq.TCP_KEEPALIVE_CNT, 3),
+        ):
+            self._dealer.setsockopt(option, value)
+        if "[" in endpoint:
+            self._dealer.setsockopt(zmq.IPV6, 1)
+        self._monitor = self._dealer.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
+        self._dealer.connect(endpoint)
+
+    @property
+    def sources(self) -> "tuple[zmq.Socket[bytes], zmq.Socket[bytes]]":
+        """What to poll."""
+        return self._monitor, self._dealer
+
+    def events(self) -> Iterator[LinkLost | LinkMade | MessageArrived]:
+        """All that has come since, the fate of the connection first."""
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            yield LinkLost() if event == zmq.Event.DISCONNECTED else LinkMade()
+        while True:
+            try:
+                frames = [frame.buffer for frame in self._dealer.recv_multipart(zmq.NOBLOCK, copy=False)]
+            except zmq.Again:
+                return
+            try:
+                message = decode(frames)
+                if not isinstance(message, FromMaster):
+                    raise FrameError(f"a master does not say {type(message).__name__}")
+            except FrameError as error:
+                self._blame(error)
+            else:
+                yield MessageArrived(message)
+
+    def send(self, message: FromWorker) -> None:
+        """Puts a message on its way, if there is a connection."""
+        frames = encode(message)
+        try:
+            for index, frame in enumerate(frames):
+                more = zmq.SNDMORE if index < len(frames) - 1 else 0
+                self._dealer.send(frame, zmq.NOBLOCK | more, copy=len(frame) < INLINE_BYTES)
+        except zmq.Again:
+            # No connection: whoever waited at that master is gone, and we register again when there is one.
+            logger.debug("%s not sent: no connection to the master", type(message).__name__)
+
+    def close(self) -> None:
+        """With its linger: see above."""
+        self._dealer.disable_monitor()
+        self._monitor.close(0)
+        self._dealer.close()
+
+    def _blame(self, error: FrameError) -> None:
+        if not self._blamed or isinstance(error, VersionMismatch):
+            self._blamed = True
+            logger.warning("message of the master at %s dropped: %s", self._endpoint, error)
