@@ -1,4 +1,4 @@
-"""A worker in a thread: it answers every batch with its first input, and registers again whenever its master forgot it."""
+"""A worker in a thread: it answers batches with their first input, and registers again when its master forgot it."""
 
 import threading
 from collections.abc import Iterator
