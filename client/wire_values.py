@@ -28,8 +28,17 @@ _NUMBERS = {
 _DTYPES: dict[int, "np.dtype[Any]"] = {number: np.dtype(name).newbyteorder("<") for name, number in _NUMBERS.items()}
 
 
-def fill_request(request: pb.PredictRequest, instances: Any) -> None:
-    """Puts one instance (a dict) or several (a list or tuple of dicts) into a request. Raises RuntimeError."""
+def request_bytes(servable: str, method: str, version: int, instances: Any) -> bytes:
+    """A PredictRequest with one instance (a dict) or several (a list or tuple of dicts). Raises RuntimeError."""
+    request = pb.PredictRequest()
+    request.servable_spec.name = servable
+    request.servable_spec.method_name = method
+    request.servable_spec.version_number = version
+    _fill_request(request, instances)
+    return request.SerializeToString()
+
+
+def _fill_request(request: pb.PredictRequest, instances: Any) -> None:
     for instance in instances if isinstance(instances, list | tuple) else (instances,):
         if not isinstance(instance, Mapping):
             raise RuntimeError("instance should be a map")

@@ -40,6 +40,9 @@ class GrpcDoor:
                 ("grpc.max_receive_message_length", max_message_mb * MEGABYTE),
                 ("grpc.max_send_message_length", -1),  # a result the worker could compute is never thrown away here
                 ("grpc.so_reuseport", 0),  # a second server on this port must fail, not share it
+                # Our client pings during a long silent call; by default the third ping within 5 minutes is an attack.
+                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+                ("grpc.keepalive_permit_without_calls", 1),
             ]
         )
         for service, methods in table.items():

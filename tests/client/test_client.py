@@ -177,7 +177,7 @@ def test_a_corrupt_reply_is_named(running: FakeMaster, client: Client, reply: pb
 
 
 def test_an_absent_server_is_an_error_dict_the_same_way_for_both_calls() -> None:
-    with Client(f"127.0.0.1:{free_port()}", "s", "m") as client:
+    with Client(f"127.0.0.1:{free_port()}", "s", "m", retry=False) as client:
         for result in (client.infer({"x": 1}), client.infer_async({"x": 1}).result()):
             assert isinstance(result, dict)
             assert result["error"].startswith("Grpc Error, (14, 'unavailable'), ")

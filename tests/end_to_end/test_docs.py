@@ -111,6 +111,28 @@ def test_the_guides_servable_and_start_script_work(run: Processes, servables: Pa
     assert started.stop() == 0
 
 
+def test_the_client_guides_programs_work(run: Processes, servables: Path) -> None:
+    ports = {"5500": str(free_port()), "5501": str(free_port())}  # the second of two masters is down
+    served = run.start("-m", "master", "--grpc", ports["5500"], "--servable", str(servables / "add"))
+    served.wait_for("Serving gRPC start success")
+    programs = [run.start("-c", change_ports(code, ports)) for code in blocks(ROOT / "docs" / "client.md", "python")]
+    codes = [program.wait() for program in programs]
+    outputs = [program.output for program in programs]
+    assert codes == [0] * 4, outputs
+    blocking, asynchronous, two_masters, plain = outputs
+    assert blocking.count("array([[") == 2 and "\n100.0\n" in blocking
+    assert asynchronous.count("array([[") == 3
+    assert two_masters.count("array([[2., 2.]") == 10
+    assert "Instances count of request cannot be 0" in plain
+    assert served.stop() == 0
+
+
+def change_ports(code: str, ports: dict[str, str]) -> str:
+    for old, new in ports.items():
+        code = code.replace(old, new)
+    return code
+
+
 def test_the_readmes_make_targets_exist() -> None:
     for line in "".join(blocks(ROOT / "README.md", "bash")).splitlines():
         if line.startswith("make "):
@@ -129,7 +151,7 @@ def test_every_setting_is_explained_by_help() -> None:
             assert word in text
 
 
-READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md", "docs/servables.md"]
+READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md", "docs/servables.md", "docs/client.md"]
 READMES += [f"examples/{example}/README.md" for example in ("add_sub", "lenet")]
 
 
