@@ -33,7 +33,6 @@ lint: setup ## format and lint checks
 
 types: setup ## type checks
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy benchmarks/*.py
 
 proto: ## regenerates mindspore_serving/proto from proto/*.proto
 	@# In an environment of its own: the output of grpcio-tools 1.80 runs on protobuf 6.31.1 and newer, MindSpore wants 7.34.

@@ -169,7 +169,8 @@ LOG = ["1795579015358607\t200\t2000", "1795579015358607\t200\t4000"]
 
 def test_h2loads_log_becomes_latencies() -> None:
     tally = read_findings(SUMMARY.format(failed=0, data=200), LOG, 100, callers=1)
-    assert (tally.calls, tally.failed, tally.latency.mean_seconds) == (2, 0, pytest.approx(0.003))
+    assert (tally.calls, tally.failed) == (2, 0)
+    assert tally.latency.mean_seconds == pytest.approx(0.003)
 
 
 def test_h2load_calls_with_another_status_or_none_are_errors() -> None:
