@@ -66,7 +66,8 @@ def run_h2load(
         ]
         grace = timeout_seconds + _GRACE_SECONDS
         # In a run of its own: h2load's own warm-up counts its bytes into the sum that is checked here.
-        _run([*command, f"--duration={_milliseconds(warm_up_seconds)}"], warm_up_seconds + grace)
+        if warm_up_seconds:
+            _run([*command, f"--duration={_milliseconds(warm_up_seconds)}"], warm_up_seconds + grace)
         before = _children_cpu_seconds()
         output = _run([*command, f"--duration={_milliseconds(seconds)}", f"--log-file={log_file}"], seconds + grace)
         tally = read_findings(output, log_file.read_text().splitlines(), _FRAME_HEAD + reply_bytes, callers)
