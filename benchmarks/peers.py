@@ -55,15 +55,16 @@ class Peer:
     is_echo: bool = False
 
 
-def available(servables: Path, original: Path | None) -> list[Peer]:
-    """Every peer that can be started here. `servables` gets the exported models."""
-    ours = servables / "ours"
-    _export(Path(sys.executable), ours, 0)
-    engines = _engines()
-    peers = [Peer(f"ours {engine}".rstrip(), _ours(ours, engine)) for engine in engines or ("",)]
-    if original is not None:
-        theirs = servables / "original"
-        _export(original / "venv" / "bin" / "python", theirs, ORIGINAL_BATCH)
+def available(servables: Path, original: Path | None, workloads: Sequence[str]) -> list[Peer]:
+    """Every peer that can be started here. `servables` gets these workloads' exported models. Raises PeerError."""
+    python = original / "venv" / "bin" / "python" if original is not None else None
+    if python is not None and not python.is_file():
+        raise PeerError(f"the original is not installed in {original}: run benchmarks/original/setup.sh {original}")
+    ours, theirs = servables / "ours", servables / "original"
+    _export(Path(sys.executable), ours, 0, workloads)
+    peers = [Peer(f"ours {engine}".rstrip(), _ours(ours, engine)) for engine in _engines() or ("",)]
+    if original is not None and python is not None:
+        _export(python, theirs, ORIGINAL_BATCH, workloads)
         peers.append(Peer("original", _original(original, theirs)))
     return peers + [Peer(f"echo {engine}", _echo(engine), is_echo=True) for engine in ENGINES]
 
@@ -76,10 +77,8 @@ def _engines() -> list[str]:
     return [engine for engine in ("lean", "grpcio") if engine in text] if "--grpc-engine" in text else []
 
 
-def _export(python: Path, folder: Path, batch: int) -> None:
-    if folder.exists():
-        return
-    command = [str(python), str(ROOT / "benchmarks" / "export_models.py"), str(folder), str(batch)]
+def _export(python: Path, folder: Path, batch: int, workloads: Sequence[str]) -> None:
+    command = [str(python), str(ROOT / "benchmarks" / "export_models.py"), str(folder), str(batch), *workloads]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise PeerError(f"the models cannot be exported by {python}: {done.stderr.strip()[-300:]}")

@@ -20,7 +20,7 @@ def draw(findings: Findings) -> str:
     groups = {panel: [load for load in findings.loads() if load[:2] == panel] for panel in panels}
     group_width = _BAR * len(findings.peers) + _GAP
     most = max((len(loads) for loads in groups.values()), default=0)
-    width = max(2 * _LEFT + most * group_width, 2 * _LEFT + 110 * len(findings.peers))
+    width = max(2 * _LEFT + most * group_width, 2 * _LEFT + 110 * len(findings.peers), 440)
     panel_height = _HEAD + _HEIGHT + _FOOT
     height = 40 + panel_height * len(panels)
     lines = [

@@ -33,7 +33,6 @@ from mindspore_serving.bench.run import measure
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import SetupError
 
-SETTLE_SECONDS = 1.0  # of load, before a server's first round
 SEED = 1
 T = TypeVar("T")
 
@@ -81,7 +80,7 @@ def read_arguments() -> argparse.Namespace:
 def run(arguments: argparse.Namespace, folder: Path) -> Findings:
     """Measures everything that was asked for. Raises PeerError when a server cannot be started."""
     words = arguments.peers.split(",") if arguments.peers else [""]
-    everyone = available(folder, arguments.original)
+    everyone = available(folder, arguments.original and arguments.original.resolve(), arguments.workloads)
     peers = [peer for peer in everyone if any(word in peer.name for word in words)]
     if not peers:
         raise PeerError(f"no server is called so, only {', '.join(peer.name for peer in everyone)}")
@@ -97,7 +96,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> Findings:
             _compare_replies(workload, peers, running)
             for peer in peers:
                 for instances in arguments.instances:
-                    measure(_config(arguments, running[peer.name], Load(workload, instances, 8), SETTLE_SECONDS))
+                    measure(_config(arguments, running[peer.name], Load(workload, instances, 8), 2 * arguments.seconds))
             _rounds(arguments, workload, peers, running, findings)
     return findings
 
@@ -177,11 +176,11 @@ def _predict(channel: grpc.Channel) -> "grpc.UnaryUnaryMultiCallable[bytes, byte
 
 
 def machine() -> str:
-    """What this ran on, in a line."""
+    """What this ran on, in a line; the load average is that of the last five minutes, this run included."""
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     name = cpu[0].partition(": ")[2] if cpu else platform.machine()
     system = f"Linux {platform.release()}, Python {platform.python_version()}, grpcio {grpc.__version__}"
-    return f"{os.cpu_count()} cores of {name}, {system}"
+    return f"{os.cpu_count()} cores of {name}, load average {os.getloadavg()[1]:.1f}, {system}"
 
 
 def _workload(text: str) -> str:
