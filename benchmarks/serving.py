@@ -34,6 +34,9 @@ from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import SetupError
 
 SEED = 1
+WARM_UP_CALLERS = 8
+TURNS = 4
+LONGEST_SECONDS = 15.0
 T = TypeVar("T")
 
 
@@ -61,16 +64,16 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a minute: add and mlp, 1 and 8 callers, short rounds")
     parser.add_argument("--workloads", type=_list(_workload), help=f"of {','.join(WORKLOADS)} (default: all)")
     parser.add_argument("--callers", type=_list(int), help="default: 1,8,64")
-    parser.add_argument("--instances", type=_list(int), help="instances a request (default: 1,16)")
+    parser.add_argument("--instances", type=_list(int), help="instances a request (default: 1,16; image: 1)")
     parser.add_argument("--rounds", type=int, help="default: 5")
-    parser.add_argument("--seconds", type=float, help="of each measurement (default: 1)")
+    parser.add_argument("--seconds", type=float, help="of each measurement, at least (default: 1)")
     parser.add_argument("--peers", help="only servers whose names contain one of these words")
     parser.add_argument("--original", type=Path, help="where benchmarks/original/setup.sh has installed the original")
     parser.add_argument("--engine", choices=("auto", "h2load", "grpcio"), default="auto", help="what sends the load")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="for serving.json and serving.svg")
     arguments = parser.parse_args()
-    usual, quick = ([*WORKLOADS], [1, 8, 64], [1, 16], 5, 1.0), (["add", "mlp"], [1, 8], [1, 16], 2, 0.5)
-    names = ("workloads", "callers", "instances", "rounds", "seconds")
+    usual, quick = ([*WORKLOADS], [1, 8, 64], 5, 1.0), (["add", "mlp"], [1, 8], 2, 0.5)
+    names = ("workloads", "callers", "rounds", "seconds")
     for name, default in zip(names, quick if arguments.quick else usual, strict=True):
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
@@ -94,31 +97,38 @@ def run(arguments: argparse.Namespace, folder: Path) -> Findings:
                 running[peer.name] = peer.start(workload, logs)
                 stack.callback(running[peer.name].stop)
             _compare_replies(workload, peers, running)
-            for peer in peers:
-                for instances in arguments.instances:
-                    measure(_config(arguments, running[peer.name], Load(workload, instances, 8), 2 * arguments.seconds))
-            _rounds(arguments, workload, peers, running, findings)
+            for instances in arguments.instances or WORKLOADS[workload].instances:
+                _rounds(arguments, Load(workload, instances, 0), peers, running, findings)
     return findings
 
 
 def _rounds(
-    arguments: argparse.Namespace, workload: str, peers: list[Peer], running: dict[str, Running], findings: Findings
+    arguments: argparse.Namespace, work: Load, peers: list[Peer], running: dict[str, Running], findings: Findings
 ) -> None:
-    for instances in arguments.instances:
-        for callers in arguments.callers:
-            load = Load(workload, instances, callers)
-            for number in range(arguments.rounds):
-                for peer in peers if number % 2 == 0 else reversed(peers):
-                    findings.add(load, peer.name, _round(arguments, running[peer.name], load))
-            rates = "  ".join(f"{peer.name} {findings.rate(load, peer.name) or 0:.0f}" for peer in peers)
-            print(f"{workload}, {instances} instances, {callers} callers: requests/s  {rates}", flush=True)
+    """All numbers of callers for one workload and number of instances."""
+    warm = [
+        measure(_config(arguments, running[peer.name], work._replace(callers=WARM_UP_CALLERS), 2 * arguments.seconds))
+        for peer in peers
+    ]
+    slowest = min(found.calls_per_second for found in warm)
+    for callers in arguments.callers:
+        load = work._replace(callers=callers)
+        # So long that each caller calls several times, however slow the slowest server is.
+        turns = TURNS * callers / slowest if slowest else LONGEST_SECONDS
+        seconds = max(arguments.seconds, min(turns, LONGEST_SECONDS))
+        for number in range(arguments.rounds):
+            for peer in peers if number % 2 == 0 else reversed(peers):
+                findings.add(load, peer.name, _round(arguments, running[peer.name], load, seconds))
+        rates = "  ".join(f"{peer.name} {findings.rate(load, peer.name) or 0:.0f}" for peer in peers)
+        print(f"{load.workload}, {load.instances} instances, {callers} callers: requests/s  {rates}", flush=True)
 
 
-def _round(arguments: argparse.Namespace, running: Running, load: Load) -> Round:
+def _round(arguments: argparse.Namespace, running: Running, load: Load, seconds: float) -> Round:
     before = cpu_seconds(running.master), cpu_seconds(running.workers)
-    found = measure(_config(arguments, running, load, arguments.seconds))
+    found = measure(_config(arguments, running, load, seconds))
     spent = cpu_seconds(running.master) - before[0], cpu_seconds(running.workers) - before[1]
-    calls = found.tally.calls + 2  # the one that is checked before, and the one after
+    # The one that is checked before, the one after, and those that the end of the time has cut short, half done.
+    calls = found.tally.calls + 2 + load.callers / 2
     milliseconds = found.milliseconds()
     for text, count in found.tally.errors.items():
         print(f"{load}: {count} x {text}", file=sys.stderr, flush=True)
