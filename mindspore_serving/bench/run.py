@@ -20,7 +20,10 @@ from mindspore_serving.cluster.errors import SetupError
 def run(config: BenchConfig, notify: Callable[[str], None]) -> int:
     """Prints the findings. Returns 1 when a call failed or a reply was wrong. Raises SetupError before any load."""
     del notify  # this is no service
-    findings = measure(config)
+    try:
+        findings = measure(config)
+    except KeyboardInterrupt:
+        raise SetupError("bench: interrupted before the end") from None
     print(findings.as_text(), flush=True)
     if config.json is not None:
         write_json(findings, config.json)
@@ -35,10 +38,7 @@ def measure(config: BenchConfig) -> Findings:
             _first_reply(channel, config, body, values) for body, values in zip(bodies, wanted, strict=True)
         )
         engine = _engine(config, bodies)
-        try:
-            tally = _by_h2load(config, bodies, expected) if engine == "h2load" else _by_grpcio(config, bodies, expected)
-        except KeyboardInterrupt:
-            raise SetupError("bench: interrupted before the end") from None
+        tally = _by_h2load(config, bodies, expected) if engine == "h2load" else _by_grpcio(config, bodies, expected)
         _check_again(channel, config, bodies[0], expected[0], tally)
     callers = config.closed_callers
     loop = (

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.tensors import Stacked
 from tests.master.rest_client import echoing
 from tests.master.running_master import RunningMaster
+from tests.processes import Processes, until
 
 SHORT = ("--seconds", "0.3", "--warm-up-seconds", "0.1", "--processes", "1")
 X = ("--input", "x=float32[2]")
@@ -163,6 +165,19 @@ def test_a_server_that_does_not_answer_is_named_after_the_timeout(capsys: pytest
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (f"the server at 127.0.0.1:{master.grpc.port} did not answer within 0.2 s (--timeout-seconds)")
     master.close()
+
+
+@pytest.mark.parametrize("engine", ["grpcio", "h2load"])
+def test_ctrl_c_ends_it_with_one_line_and_leaves_no_process(run: Processes, port: int, engine: str) -> None:
+    if engine == "h2load" and shutil.which("h2load") is None:
+        pytest.skip("h2load is not installed")
+    words = ["bench", str(port), "add", "echo", *X, "--engine", engine, "--seconds", "60", "--processes", "1"]
+    bench = run.start("-m", "mindspore_serving", *words)
+    until(bench.children, "the load's process")
+    children = bench.children()
+    assert bench.stop(signal.SIGINT) == 1
+    assert bench.output == "bench: interrupted before the end\n"
+    until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "the load's process has ended")
 
 
 def test_a_missing_h2load_is_said(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
