@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed-from-this-setup
 
-.PHONY: help setup demo test lint types proto clean
+.PHONY: help setup demo test bench lint types proto clean
 
 help: ## lists these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -27,13 +27,15 @@ demo: setup ## exports the add model, starts a master and two workers, calls the
 test: lint types ## lint, types and all tests
 	$(VENV)/bin/python -m pytest
 
+bench: setup ## servers side by side: QUICK=1 for a minute's run, ORIGINAL=DIR with the original, ARGS='--callers 1,8 ...'
+	$(VENV)/bin/python -m benchmarks.serving $(if $(QUICK),--quick) $(if $(ORIGINAL),--original $(ORIGINAL)) $(ARGS)
+
 lint: setup ## format and lint checks
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 
 types: setup ## type checks
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy benchmarks/*.py
 
 proto: ## regenerates mindspore_serving/proto from proto/*.proto
 	@# In an environment of its own: the output of grpcio-tools 1.80 runs on protobuf 6.31.1 and newer, MindSpore wants 7.34.

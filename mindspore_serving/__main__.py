@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mindspore_serving.bench.config import BenchConfig
 from mindspore_serving.command_line import run
 from mindspore_serving.operator.config import CheckConfig, NewConfig, UpConfig
 
@@ -13,13 +14,19 @@ PROG = "mindspore-serving"
 class Command(NamedTuple):
     """A config, what it does, the module that does it, and the extra that the module needs."""
 
-    config: type[CheckConfig] | type[NewConfig] | type[UpConfig]
+    config: type[BenchConfig] | type[CheckConfig] | type[NewConfig] | type[UpConfig]
     description: str
     module: str
     extra: str
 
 
 COMMANDS = {
+    "bench": Command(
+        BenchConfig,
+        "Loads a running server, checks its replies, and prints how long callers waited.",
+        "mindspore_serving.bench.run",
+        "master",
+    ),
     "check": Command(
         CheckConfig,
         "Loads servables as a worker would and prints their methods, models and versions, and every mistake.",

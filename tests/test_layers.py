@@ -25,7 +25,7 @@ IMPURE = {
 MINDSPORE_FILES = ("mindir_file.py", "mindspore_model.py")
 FILES = sorted(
     file
-    for folder in (*FOLDERS, "mindspore_serving", "examples", "tests")
+    for folder in (*FOLDERS, "mindspore_serving", "examples", "tests", "benchmarks")
     for file in (ROOT / folder).rglob("*.py")
     if "_pb2" not in file.name and not any(parent.is_symlink() for parent in file.parents)
 )
@@ -44,7 +44,8 @@ def imports(file: Path) -> list[str]:
 
 
 def test_the_files_were_found() -> None:
-    assert {file.relative_to(ROOT).parts[0] for file in FILES} == {*FOLDERS, "mindspore_serving", "examples", "tests"}
+    found = {file.relative_to(ROOT).parts[0] for file in FILES}
+    assert found == {*FOLDERS, "mindspore_serving", "examples", "tests", "benchmarks"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mindspore_serving.cluster.dispatch_events import Limits
+from tests.master.rest_client import echoing
+from tests.master.running_master import RunningMaster
 from tests.processes import ROOT, Processes, free_port
 
 
@@ -133,8 +136,35 @@ def change_ports(code: str, ports: dict[str, str]) -> str:
     return code
 
 
-def test_the_readmes_make_targets_exist() -> None:
-    for line in "".join(blocks(ROOT / "README.md", "bash")).splitlines():
+def test_the_benchmark_guides_loads_work(run: Processes) -> None:
+    master = RunningMaster(Limits(lease_seconds=600.0))
+    short = {"bench 5500": f"bench {master.grpc.port}", "--seconds 5": "--seconds 0.3"}
+    with echoing(master):
+        closed, in_the_open = operator_commands("docs/benchmarks.md", short)
+        assert "closed loop, 8 callers" in ended_well(run, closed)
+        assert "open loop, 300 calls/s (poisson)" in ended_well(run, in_the_open)
+    master.close()
+
+
+def ended_well(run: Processes, command: list[str]) -> str:
+    process = run.start(*command)
+    assert process.wait() == 0, process.output
+    return process.output
+
+
+def test_the_benchmark_guides_modules_exist() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    modules = re.findall(r"python -m (benchmarks\.\w+)", text)
+    assert len(modules) >= 4
+    for module in modules:
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+    for path in re.findall(r"`(benchmarks/[\w./]+)", text):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/benchmarks.md"])
+def test_the_make_targets_exist(file: str) -> None:
+    for line in "".join(blocks(ROOT / file, "bash")).splitlines():
         if line.startswith("make "):
             subprocess.run(["make", "-n", *line.split()[1:]], cwd=ROOT, check=True, capture_output=True)
 
@@ -151,7 +181,8 @@ def test_every_setting_is_explained_by_help() -> None:
             assert word in text
 
 
-READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md", "docs/servables.md", "docs/client.md"]
+READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md"]
+READMES += [f"docs/{guide.name}" for guide in sorted((ROOT / "docs").glob("*.md"))]
 READMES += [f"examples/{example}/README.md" for example in ("add_sub", "lenet")]
 
 

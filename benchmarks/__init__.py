@@ -1,0 +1,16 @@
+"""What the benchmarks measure; each compares its sides in one run, in turn, several times over. See docs/benchmarks.md.
+
+In reading order:
+    serving           `make bench`: whole servers under load, and their echoes as ceilings
+      workloads       what is called, and the right answer
+      export_models   the models of the workloads, for either MindSpore
+      peers           the servers: started, measured, stopped
+      echo            a server that answers without a master: what a door alone can do
+      processor       the CPU time and memory of a process
+      findings        cells, medians, ratios; the table and the JSON
+      picture         the findings as SVG
+    hot_path          the master's path without sockets, against a yardstick; tests/benchmarks guards it
+    scale             cost per request against workers and servables; a storm of registrations
+    startup           how soon master and worker are ready, and what they weigh
+    instruction_set, overlap, parallel_workers    a choice each, measured
+"""

@@ -1,0 +1,39 @@
+"""The master's path cannot become half as slow again unnoticed: its CPU per request, against a yardstick in one run."""
+
+import asyncio
+import sys
+
+from benchmarks.hot_path import CALLERS, CALLS, REQUEST, measure
+from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.ms_service import ms_predict
+
+# What benchmarks/hot_path.py prints. When the path becomes faster, the second test fails until this is lowered:
+# a limit that is too wide guards nothing.
+RECORDED = {(3, 10): 1.44, (3, 11): 1.43, (3, 12): 1.23}[sys.version_info[:2]]
+NOISE = 1.25  # 20 runs on a busy machine of two cores are within 5 % of their median
+TRIES = 3
+
+
+async def half_more(desk: FrontDesk) -> None:
+    """The same calls, and every second one twice: a path that costs 1.5 times as much."""
+
+    async def caller() -> None:
+        for number in range(CALLS):
+            for _ in range(1 + number % 2):
+                await ms_predict(desk, REQUEST, None)
+
+    await asyncio.gather(*(caller() for _ in range(CALLERS)))
+
+
+def test_a_request_costs_the_master_no_more_than_recorded() -> None:
+    ratio = min(asyncio.run(measure()).ratio for _ in range(TRIES))
+    assert ratio < RECORDED * NOISE, (
+        f"the master's path costs {ratio:.2f} yardsticks a request, {RECORDED} was recorded: see benchmarks/hot_path.py"
+    )
+
+
+def test_a_path_that_costs_half_more_would_be_noticed() -> None:
+    ratio = min(asyncio.run(measure(work=half_more)).ratio for _ in range(TRIES))
+    assert ratio > RECORDED * NOISE, (
+        f"the path has become faster (1.5 times its cost is {ratio:.2f} yardsticks a request): lower RECORDED"
+    )
