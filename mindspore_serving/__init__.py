@@ -8,6 +8,7 @@ In reading order:
     server         the names of MindSpore Serving 2.x
     start_scripts  the start calls of MindSpore Serving 1.2
     operator       the commands of `mindspore-serving`: check, new, up
+    serving_error  how the start calls word what went wrong
     supervisor     keeps worker processes; with worker_process and restarts
     master_process the life of a master process; master_thread: of a master inside a script
     log            what users' scripts log with

@@ -162,7 +162,10 @@ def test_a_key_is_on_no_command_line(directory: Path) -> None:
         ("unix:", "Serving Error: Empty grpc server unix domain socket address"),
         ("unix:/nowhere/x", "Serving Error: Serving gRPC server start failed, create server failed, address unix:"),
         ("127.0.256.1:5500", "Serving Error: Serving gRPC server start failed, create server failed, address 127."),
-        ("127.0.0.1:5000:5000", "Serving Error: Serving gRPC server start failed, create server failed, address"),
+        (
+            "127.0.0.1:5000:5000",
+            "Serving Error: Serving gRPC server start failed, create server failed, address 127.0.0.1:5000:5000: ",
+        ),
     ],
 )
 def test_an_address_that_cannot_be_is_refused(address: Any, text: str) -> None:
