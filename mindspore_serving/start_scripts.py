@@ -51,6 +51,7 @@ class _ScriptWorker:
 
     def wait_registered(self, master: Address) -> None:
         """Returns when clients can call the servable, or the process was told to stop. Raises SetupError."""
+        print(f"Serving: Worker connects to the master at {master}", flush=True)
         if not self._settled.wait(REGISTER_SECONDS):
             raise SetupError(f"Register TimeOut: no master answered at {master} in {REGISTER_SECONDS:.0f} seconds")
         if self._worker.refusal is not None:

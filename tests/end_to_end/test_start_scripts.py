@@ -143,13 +143,20 @@ def test_the_lightweight_deployment(run: Processes, folder: Path, number: int) -
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_cluster_deployment(run: Processes, folder: Path, number: int) -> None:
     hand = start(run, folder, "worker.py")
-    hand.wait_for("Start servable success")
+    hand.wait_for("Worker connects to the master")
     desk = start(run, folder, "master.py")
     hand.wait_for("script done")
     assert "registered at" in hand.output
     check_client(run, folder)
     assert hand.stop(number) == 0
     assert desk.stop(number) == 0
+
+
+def test_a_worker_that_waits_for_its_master_can_be_ended(run: Processes, folder: Path) -> None:
+    hand = start(run, folder, "worker.py")
+    hand.wait_for("Worker connects to the master at 127.0.0.1:")
+    assert hand.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in hand.output
 
 
 def test_a_process_can_start_again_after_stop_and_second_starts_are_refused(run: Processes, folder: Path) -> None:
