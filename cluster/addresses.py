@@ -14,7 +14,8 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        # Every IPv6 address has two colons at least; a host with one is none, and is told as it was written.
+        return f"[{self.host}]:{self.port}" if self.host.count(":") > 1 else f"{self.host}:{self.port}"
 
 
 class UnixPath(NamedTuple):

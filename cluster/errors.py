@@ -6,6 +6,7 @@ RuntimeError
 └── ServingError            every error of ours (the original raised RuntimeError for all it refused)
     ├── RequestRefused      a client's request is answered with one failure, as a whole
     ├── ServableError       a servable cannot be loaded: its author's mistake, with file and line where there is one
+    │   └── NoSuchVersion   it has not the version that was asked for, or none at all
     ├── SetupError          a command or a start call was given something it cannot use
     └── FrameError          a peer on the control port broke the protocol
         └── VersionMismatch it speaks another version of the protocol
@@ -71,6 +72,10 @@ class RequestRefused(ServingError):
 
 class ServableError(ServingError):
     """The servable cannot be loaded."""
+
+
+class NoSuchVersion(ServableError):
+    """The servable has not the version that was asked for, or none at all."""
 
 
 class SetupError(ServingError):

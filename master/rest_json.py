@@ -133,12 +133,14 @@ def _elements(elements: list[Any], shape: tuple[int, ...]) -> Value:
         if isinstance(text, Tensor):
             _refuse("json array, item is object type, object only support string or bytes type")
         return _only_text(text, len(elements), shape)
+    if isinstance(first, str):
+        return _only_text(first, len(elements), shape)
     types = set(map(type, elements))
     if types - _SCALARS:
         _refuse("json array, data should be number, bool, string or bytes")
     if len(types) > 1:
         _refuse("json array, elements type is not equal")
-    return _only_text(first, len(elements), shape) if isinstance(first, str) else _numbers(elements, shape)
+    return _numbers(elements, shape)
 
 
 def _only_text(text: str | bytes, count: int, shape: Sequence[int]) -> Value:
@@ -187,10 +189,10 @@ def _encoded(item: dict[str, Any]) -> Value:
         return raw if dtype == "bytes" else to_text(raw)
     typestr = _DTYPES[dtype]
     if len(raw) != nbytes(typestr, shape):
-        size = ITEM_BYTES[typestr]
+        size, full_name = ITEM_BYTES[typestr], dtype.replace("fp", "float")
         _refuse(
             f"size is not matched, decode base64 size:{len(raw)}; "
-            f"Given info: type:{dtype}; type size:{size}; element nums:{nbytes(typestr, shape) // size}"
+            f"Given info: type:{full_name}; type size:{size}; element nums:{nbytes(typestr, shape) // size}"
         )
     return Tensor(typestr, shape, raw)
 

@@ -62,7 +62,10 @@ class WorkerSocket:
                 check_free(address)
             self._socket.bind(for_zeromq(address))
         except (OSError, zmq.ZMQError) as error:
-            raise SetupError(f"Master server start failed, cannot listen on {address}: {error.strerror}") from error
+            # What ZeroMQ says of itself names the address once more.
+            reason = zmq.strerror(error.errno) if isinstance(error, zmq.ZMQError) and error.errno else error.strerror
+            text = f"Master server start failed, create server failed, address {address}: {reason}"
+            raise SetupError(text) from error
         if isinstance(address, UnixPath):
             return address
         endpoint = cast(bytes, self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()

@@ -9,6 +9,7 @@ In reading order:
     start_scripts  the start calls of MindSpore Serving 1.2
     operator       the commands of `mindspore-serving`: check, new, up
     bench          the command `mindspore-serving bench`: load for a running server
+    serving_error  how the start calls word what went wrong
     supervisor     keeps worker processes; with worker_process and restarts
     master_process the life of a master process; master_thread: of a master inside a script
     log            what users' scripts log with

@@ -1,4 +1,4 @@
-"""The start calls of MindSpore Serving 1.2: each returns at once, and the process lives until it is signalled.
+"""The start calls of MindSpore Serving 1.2: each returns when it is done, and the process lives until it is signalled.
 
 `mindspore_serving.master` and `mindspore_serving.worker` offer these names. They are calls without an object, so the
 process's one deployment is kept here; nothing else in the project has such a state.
@@ -6,6 +6,8 @@ process's one deployment is kept here; nothing else in the project has such a st
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,17 @@ import zmq
 
 from mindspore_serving.cluster.addresses import LOOPBACK, Address
 from mindspore_serving.cluster.arguments import check_int, check_str
-from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.cluster.errors import NoSuchVersion, SetupError
 from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
+from mindspore_serving.serving_error import as_serving_error
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.target import Target, read_device_type
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 
 logger = logging.getLogger("mindspore_serving")
+
+REGISTER_SECONDS = 120.0  # how long start_servable looks for its master, as in 1.2: 60 times two seconds
 
 
 class _ScriptWorker:
@@ -30,16 +35,27 @@ class _ScriptWorker:
         self._models = WorkThread("MindSpore")
         self._worker = Worker(directory, name, self._models, version=version, target=target)
         self._context = zmq.Context[zmq.Socket[bytes]]()
+        self._settled = threading.Event()
 
     def connect(self, master: Address) -> None:
         def registered(_: str) -> None:
             print(f"Serving: Worker registered at {master}, {self._worker}", flush=True)
+            self._settled.set()
 
         def closed() -> None:
             if self._worker.refusal is not None:
                 logger.error("the master at %s refused this worker: %s", master, self._worker.refusal)
+            self._settled.set()
 
         self._worker.connect(self._context, [f"tcp://{master}"], registered, closed)
+
+    def wait_registered(self, master: Address) -> None:
+        """Returns when clients can call the servable, or the process was told to stop. Raises SetupError."""
+        print(f"Serving: Worker connects to the master at {master}", flush=True)
+        if not self._settled.wait(REGISTER_SECONDS):
+            raise SetupError(f"Register TimeOut: no master answered at {master} in {REGISTER_SECONDS:.0f} seconds")
+        if self._worker.refusal is not None:
+            raise SetupError(f"the master at {master} refused this worker: {self._worker.refusal}")
 
     def stop(self) -> None:
         self._worker.drain(DRAIN_SECONDS)
@@ -124,7 +140,8 @@ def start_grpc_server(ip: str = "0.0.0.0", grpc_port: int = 5500, max_msg_mb_siz
     check_str("ip", ip)
     check_int("grpc_port", grpc_port, 1, 65535)
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
-    _deployment.master().open_grpc(Address(ip, grpc_port), max_msg_mb_size)
+    with as_serving_error():
+        _deployment.master().open_grpc(Address(ip, grpc_port), max_msg_mb_size)
 
 
 def start_restful_server(ip: str = "0.0.0.0", restful_port: int = 5900, max_msg_mb_size: int = 100) -> None:
@@ -132,21 +149,23 @@ def start_restful_server(ip: str = "0.0.0.0", restful_port: int = 5900, max_msg_
     check_str("ip", ip)
     check_int("restful_port", restful_port, 1, 65535)
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
-    try:
-        _deployment.master().open_rest(Address(ip, restful_port), max_msg_mb_size)
-    except SetupError as error:
-        if isinstance(error.__cause__, OSError):
-            reason = error.__cause__.strerror or error.__cause__
-            text = f"RESTful server start failed, create http listener failed, port {restful_port}: {reason}"
-            raise SetupError(text) from error
-        raise
+    with as_serving_error():
+        try:
+            _deployment.master().open_rest(Address(ip, restful_port), max_msg_mb_size)
+        except SetupError as error:
+            if isinstance(error.__cause__, OSError):
+                reason = error.__cause__.strerror or error.__cause__
+                text = f"RESTful server start failed, create http listener failed, port {restful_port}: {reason}"
+                raise SetupError(text) from error
+            raise
 
 
 def start_master_server(ip: str = "127.0.0.1", master_port: int = 6100) -> None:
     """Lets workers register at ip:master_port. Raises RuntimeError."""
     check_str("ip", ip)
     check_int("master_port", master_port, 1, 65535)
-    _deployment.master().open_control(Address(ip, master_port))
+    with as_serving_error():
+        _deployment.master().open_control(Address(ip, master_port))
 
 
 def stop_master() -> None:
@@ -165,7 +184,7 @@ def start_servable(
     worker_ip: str = "0.0.0.0",
     worker_port: int = 6200,
 ) -> None:
-    """Loads a servable in this process and registers it at the master, trying until the master is there.
+    """Loads a servable in this process and registers it at the master, trying for two minutes until that is there.
 
     worker_ip and worker_port are checked and not used: a worker connects to its master, and listens nowhere.
     Raises RuntimeError.
@@ -177,13 +196,20 @@ def start_servable(
     check_int("worker_port", worker_port, 1, 65535)
     _deployment.claim_servable()
     try:
-        worker = _ScriptWorker(Path(servable_directory), servable_name, version_number, target)
+        with _version_told(version_number):
+            worker = _ScriptWorker(Path(servable_directory), servable_name, version_number, target)
     except BaseException:
         _deployment.release_servable()
         raise
     # "Any address", the old default, is for listening; what listens there is reached at the loopback address.
     host = LOOPBACK if master_ip == "0.0.0.0" else master_ip
-    _deployment.start_worker(worker, Address(host, master_port))
+    master = Address(host, master_port)
+    _deployment.start_worker(worker, master)
+    try:
+        worker.wait_registered(master)
+    except BaseException:
+        _deployment.stop_worker()
+        raise
 
 
 def start_servable_in_master(
@@ -198,7 +224,8 @@ def start_servable_in_master(
     _deployment.claim_servable()
     try:
         master = _deployment.master()
-        master.add_servable(Path(servable_directory) / servable_name, version_number, target)
+        with _version_told(version_number):
+            master.add_servable(Path(servable_directory) / servable_name, version_number, target)
     except BaseException:
         _deployment.release_servable()
         _deployment.stop_master()
@@ -208,6 +235,16 @@ def start_servable_in_master(
 def stop_worker() -> None:
     """Finishes what is open, then leaves the master. May be called again."""
     _deployment.stop_worker()
+
+
+@contextmanager
+def _version_told(version: int) -> Iterator[None]:
+    """A version that is not there is told as 1.2 told it."""
+    try:
+        yield
+    except NoSuchVersion as error:
+        what = "Start servable failed, there is no servable of the specified version number"
+        raise NoSuchVersion(f"{what}, specified version number: {version}. {error}") from error
 
 
 def _check_servable(directory: Any, name: Any, version: Any, device_type: Any, device_id: Any) -> Target:

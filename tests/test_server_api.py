@@ -162,7 +162,10 @@ def test_a_key_is_on_no_command_line(directory: Path) -> None:
         ("unix:", "Serving Error: Empty grpc server unix domain socket address"),
         ("unix:/nowhere/x", "Serving Error: Serving gRPC server start failed, create server failed, address unix:"),
         ("127.0.256.1:5500", "Serving Error: Serving gRPC server start failed, create server failed, address 127."),
-        ("127.0.0.1:5000:5000", "Serving Error: Serving gRPC server start failed, create server failed, address"),
+        (
+            "127.0.0.1:5000:5000",
+            "Serving Error: Serving gRPC server start failed, create server failed, address 127.0.0.1:5000:5000: ",
+        ),
     ],
 )
 def test_an_address_that_cannot_be_is_refused(address: Any, text: str) -> None:
@@ -344,3 +347,9 @@ def test_each_soon_end_doubles_the_wait_and_a_healthy_life_resets_it() -> None:
     waits = [restarts.wait_seconds(Ended(1, False, False, 0.5)) for _ in range(8)]
     assert waits == [1, 2, 4, 8, 16, LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS]
     assert restarts.wait_seconds(Ended(-9, True, True, HEALTHY_SECONDS)) == 1.0
+
+
+@pytest.mark.parametrize("home", ["server", "worker"])
+def test_distributed_servables_are_refused_where_they_are_imported(home: str) -> None:
+    with pytest.raises(ImportError, match="distributed servables are not supported, see docs/"):
+        exec(f"from mindspore_serving.{home} import distributed")  # noqa: S102 - as a servable_config.py writes it

@@ -24,6 +24,7 @@ In reading order:
     instruction_set   which CPU instructions MindSpore may use, before it is imported
     mindir_file       what a model file says of its inputs
     mindspore_model   MindSpore itself
+    distributed       says that there are no distributed servables
 
 The names of MindSpore Serving 1.2 (start_servable, ...) are here too; see mindspore_serving/start_scripts.py.
 """

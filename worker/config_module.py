@@ -7,6 +7,7 @@ from types import ModuleType
 
 from mindspore_serving.cluster.errors import ServableError, ServingError
 from mindspore_serving.worker.declarations import Collector, Declarations, collecting, place_in
+from mindspore_serving.worker.stages import misfit_batch_functions
 
 CONFIG_FILE = "servable_config.py"
 
@@ -17,9 +18,12 @@ def run_config(folder: Path, name: str) -> Declarations:
     try:
         with collecting(collector):
             _import(folder, name)
-        return collector.declarations()
+        declarations = collector.declarations()
     except BaseException as error:  # also SystemExit: the user's code must not end the process without a reason
         raise ServableError(f"import {name}.servable_config failed, {describe(error, folder)}") from error
+    for place, fault in misfit_batch_functions(declarations):
+        raise ServableError(f"import {name}.servable_config failed, {place}: {fault}")
+    return declarations
 
 
 def examine_config(folder: Path, name: str) -> tuple[Declarations, list[str]]:
@@ -33,7 +37,9 @@ def examine_config(folder: Path, name: str) -> tuple[Declarations, list[str]]:
         mistakes.append(f"{describe(error, folder)} (the rest of the file was not read)")
     if not collector.methods and not mistakes:
         mistakes.append(f"{folder / CONFIG_FILE}:1: There is no method registered for servable {name}")
-    return Declarations(tuple(collector.models), dict(collector.methods)), mistakes
+    declarations = Declarations(tuple(collector.models), dict(collector.methods))
+    mistakes += [f"{place}: {fault}" for place, fault in misfit_batch_functions(declarations)]
+    return declarations, mistakes
 
 
 def describe(error: BaseException, folder: Path) -> str:

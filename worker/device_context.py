@@ -39,6 +39,11 @@ class CPUDeviceInfo:
         self.options = _checked("cpu device info", options, ("precision_mode",))
         _check_choice("Cpu device info", self.options, "precision_mode", _PRECISIONS)
 
+    @property
+    def context_map(self) -> dict[str, str]:
+        """The device's type and the options, as the original tells them."""
+        return _context_map(self)
+
 
 class GPUDeviceInfo:
     """precision_mode: "origin" or "fp16"."""
@@ -49,6 +54,11 @@ class GPUDeviceInfo:
         self.options = _checked("gpu device info", options, ("precision_mode",))
         _check_choice("Gpu device info", self.options, "precision_mode", _PRECISIONS)
 
+    @property
+    def context_map(self) -> dict[str, str]:
+        """The device's type and the options, as the original tells them."""
+        return _context_map(self)
+
 
 class AscendDeviceInfo:
     """precision_mode, and the options of ATC: insert_op_cfg_path, input_format, input_shape, output_type, ..."""
@@ -58,6 +68,11 @@ class AscendDeviceInfo:
     def __init__(self, **options: Any) -> None:
         self.options = _checked("ascend device info", options, _ASCEND_OPTIONS)
         _check_choice("Ascend device info", self.options, "precision_mode", _ASCEND_PRECISIONS)
+
+    @property
+    def context_map(self) -> dict[str, str]:
+        """The device's type and the options, as the original tells them."""
+        return _context_map(self)
 
 
 DeviceInfo = CPUDeviceInfo | GPUDeviceInfo | AscendDeviceInfo
@@ -91,7 +106,23 @@ class Context:
             check_bool("enable_parallel", enable_parallel)
         self.thread_num = thread_num
         self.cores = frozenset(cores or ())
+        self.enable_parallel = enable_parallel
         self.device_infos: dict[str, DeviceInfo] = {}
+
+    @property
+    def model_context(self) -> "Context":
+        """The original kept what was set in a second object of this name."""
+        return self
+
+    @property
+    def thread_affinity_core_list(self) -> list[int]:
+        """The cores, in order."""
+        return sorted(self.cores)
+
+    @property
+    def device_list(self) -> list[dict[str, str]]:
+        """The device infos' context maps, in the order in which they were appended."""
+        return [info.context_map for info in self.device_infos.values()]
 
     def append_device_info(self, device_info: DeviceInfo) -> None:
         """Adds the info of one more type of device. Raises RuntimeError when there is one already."""
@@ -110,7 +141,8 @@ class AclOptions:
     """The old spelling of AscendDeviceInfo, for the `options` of declare_servable."""
 
     def __init__(self, **options: Any) -> None:
-        self.device_info = AscendDeviceInfo(**options)
+        self.context = Context()
+        self.context.append_device_info(AscendDeviceInfo(**options))
 
 
 class GpuOptions:
@@ -118,7 +150,8 @@ class GpuOptions:
 
     def __init__(self, *, enable_trt_infer: bool = False, **options: Any) -> None:
         check_bool("enable_trt_infer", enable_trt_infer)
-        self.device_info = GPUDeviceInfo(**options)
+        self.context = Context()
+        self.context.append_device_info(GPUDeviceInfo(**options))
 
 
 def context_of(options: Any, context: Any) -> Context | None:
@@ -140,9 +173,11 @@ def context_of(options: Any, context: Any) -> Context | None:
         raise ServableError(
             f"Parameter 'options' should be AclOptions, GpuOptions or dict of str, but actually {type(options)}"
         )
-    made = Context()
-    made.append_device_info(options.device_info)
-    return made
+    return options.context
+
+
+def _context_map(info: DeviceInfo) -> dict[str, str]:
+    return {"device_type": info.device_type.lower(), **info.options}
 
 
 def _checked(what: str, options: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:

@@ -40,7 +40,10 @@ def call_servable(*args: Any) -> Any:
     """1.2: the servable's one model."""
     collector = current_collector("call_servable")
     if not collector.models:
-        raise ServableError("There is no model declared, you can use declare_model to declare models")
+        raise ServableError(
+            f"RegisterInputOutputInfo failed, cannot find servable {collector.servable}: "
+            "There is no model declared, you can use declare_model to declare models"
+        )
     if len(collector.models) > 1:
         raise ServableError(
             "There are more than one servable declared when the interface 'call_servable' is used, "

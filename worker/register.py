@@ -202,8 +202,6 @@ def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[s
         if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
             raise ServableError(f"'{name}' input {parameter.name} cannot be {parameter.kind.name} !")
         inputs.append(parameter.name)
-    if name in collector.methods:
-        raise ServableError(f"Method {name} has been registered more than once.")
     draft = MethodDraft(name, outputs, count_results(function, OLD_CALLS, len(outputs)))
     placeholders = draft.new_values(len(inputs))
     collector.draft = draft
@@ -218,6 +216,8 @@ def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[s
         check_placeholder(draft, value, "Each value returned")
     if len(returned) != len(outputs):
         raise ServableError(f"Method return output size {len(returned)} not match registered {len(outputs)}")
+    if name in collector.methods:
+        raise ServableError(f"Method {name} has been registered more than once.")
     collector.methods[name] = Method(
         name, tuple(inputs), outputs, tuple(draft.stages), tuple(value.index for value in returned), idempotent
     )

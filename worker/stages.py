@@ -1,11 +1,11 @@
 """Adds a stage to the method that is being defined, after checking what it is given."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mindspore_serving.cluster.errors import ServableError
-from mindspore_serving.worker.declarations import Collector, MethodDraft, Model, Placeholder, Stage
+from mindspore_serving.worker.declarations import Collector, Declarations, MethodDraft, Model, Placeholder, Stage
 
 
 def append_stage(
@@ -23,7 +23,7 @@ def append_stage(
     if isinstance(work, Model):
         _check_model(collector, work, len(args), outputs_count)
     else:
-        _check_function(collector, work, len(args), outputs_count, batch_size is not None)
+        _check_function(collector, work, len(args), outputs_count, batch_size is not None, tag or "Stage function")
     results = draft.new_values(outputs_count)
     function = "" if isinstance(work, Model) else f"{collector.servable}.{_name(work)}"
     stage = Stage(
@@ -51,8 +51,8 @@ def placeholders_instead(collector: Collector, *_: Any, outputs_count: Any = 1, 
 def check_placeholder(draft: MethodDraft, value: Any, what: str) -> None:
     if not isinstance(value, Placeholder) or value.method != draft.name:
         raise ServableError(
-            f"{what} is a placeholder for data and must come from the inputs of method {draft.name} "
-            f"or the results of its stages, but actually {type(value)}"
+            f"{what} is a placeholder for data and must come from the method inputs or the results of its stages, "
+            f"method {draft.name}, but actually {type(value)}"
         )
 
 
@@ -69,22 +69,11 @@ def _check_model(collector: Collector, model: Model, inputs: int, outputs: int) 
 
 
 def _check_function(
-    collector: Collector, function: Callable[..., Any], inputs: int, outputs: int, batched: bool
+    collector: Collector, function: Callable[..., Any], inputs: int, outputs: int, batched: bool, label: str
 ) -> None:
     name = f"{collector.servable}.{_name(function)}"
-    wanted = (object(),) if batched else (object(),) * inputs
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        signature = None  # some functions of C extensions do not tell
-    if signature is not None:
-        try:
-            signature.bind(*wanted)
-        except TypeError:
-            raise ServableError(
-                f"function {name} input args count {len(signature.parameters)} not match the count "
-                f"{len(wanted)} registered in method"
-            ) from None
+    if not batched and (fault := _signature_fault(function, inputs)):
+        raise ServableError(fault)
     known = collector.functions.setdefault(function, (inputs, outputs, batched))
     if known[2] != batched:
         raise ServableError(
@@ -93,7 +82,35 @@ def _check_function(
         )
     for what, given, last in (("inputs", inputs, known[0]), ("outputs", outputs, known[1])):
         if given != last:
-            raise ServableError(f"Stage function '{name}' {what} count {given} not match last registered count {last}")
+            raise ServableError(f"{label} '{name}' {what} count {given} not match last registered count {last}")
+
+
+def misfit_batch_functions(declarations: Declarations) -> Iterator[tuple[str, str]]:
+    """Where, and why, functions that should take a tuple of instances cannot be called with one argument.
+
+    To be asked once the file has been read: the original tells every other mistake first.
+    """
+    for method in declarations.methods.values():
+        for stage in method.stages:
+            if isinstance(stage.work, Model) or stage.batch_size is None:
+                continue
+            if fault := _signature_fault(stage.work, 1):
+                yield stage.place, fault
+
+
+def _signature_fault(function: Callable[..., Any], arguments: int) -> str | None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return None  # some functions of C extensions do not tell
+    try:
+        signature.bind(*(object(),) * arguments)
+    except TypeError:
+        return (
+            f"function {_name(function)} input args count {len(signature.parameters)} not match the count {arguments} "
+            "registered in method"
+        )
+    return None
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.cluster.errors import NoSuchVersion
 
 _VERSION = re.compile("[1-9][0-9]{0,8}")  # ASCII digits; nine of them are more versions than anybody has
 
@@ -30,17 +30,17 @@ def misnamed_versions(folder: Path) -> list[tuple[str, str]]:
 
 
 def choose_version(folder: Path, version: int) -> int:
-    """The version to load: the one asked for, or the newest for 0. Raises ServableError when it is not there."""
+    """The version to load: the one asked for, or the newest for 0. Raises NoSuchVersion when it is not there."""
     found = find_versions(folder)
     listed = ", ".join(map(str, found)) or "none"
     place = f"servable directory: '{folder.parent}', servable name: '{folder.name}'"
     if version and version not in found:
-        raise ServableError(
+        raise NoSuchVersion(
             f"There is no specified version directory of models, specified version number: {version}, {place}, "
             f"found versions: {listed}"
         )
     if not found:
-        raise ServableError(
+        raise NoSuchVersion(
             "There is no valid version directory of models while there are models declared in servable_config.py, "
             f"{place}: put the model files into '{folder / '1'}'"
         )

@@ -7,6 +7,7 @@ In reading order:
     ssl_config     SSLConfig
     master         the same calls under their other name, and master.context
     register       what a servable_config.py says
+    distributed    says that there are no distributed servables
 """
 
 import importlib

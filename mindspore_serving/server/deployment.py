@@ -20,6 +20,7 @@ from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
 from mindspore_serving.server.door_address import read_grpc_address, read_rest_address
 from mindspore_serving.server.ssl_config import SSLConfig, check_ssl_config, read_ssl_config
 from mindspore_serving.server.start_config import ServableStartConfig, worker_specs
+from mindspore_serving.serving_error import as_serving_error
 from mindspore_serving.supervisor import Supervisor
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker_process import WorkerSpec
@@ -171,9 +172,9 @@ def start_grpc_server(address: str, max_msg_mb_size: int = 100, ssl_config: SSLC
     endpoint = read_grpc_address(address)
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
     check_ssl_config(ssl_config, "type")
-    with _as_serving_error(f"Serving gRPC server start failed, create server failed, address {address}: "):
+    with _told(f"Serving gRPC server start failed, create server failed, address {address}: "):
         tls = read_ssl_config(ssl_config)
-    with _as_serving_error():
+    with _told():
         _deployment.open_grpc(endpoint, max_msg_mb_size, tls)
 
 
@@ -185,7 +186,7 @@ def start_restful_server(address: str, max_msg_mb_size: int = 100, ssl_config: S
     endpoint = read_rest_address(address)
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
     check_ssl_config(ssl_config, "class")
-    with _as_serving_error():
+    with _told():
         _deployment.open_rest(endpoint, max_msg_mb_size, read_ssl_config(ssl_config))
 
 
@@ -195,11 +196,11 @@ def stop() -> None:
 
 
 @contextmanager
-def _as_serving_error(what: str = "") -> Iterator[None]:
-    """An error's text begins as it did in the original, with `what` failed, and is logged."""
+def _told(what: str = "") -> Iterator[None]:
+    """What went wrong is logged and raised."""
     try:
-        yield
+        with as_serving_error(what):
+            yield
     except SetupError as error:
-        text = f"Serving Error: {what}{str(error).removeprefix('Serving Error: ')}"
-        logger.error("%s", text)
-        raise SetupError(text) from error
+        logger.error("%s", error)
+        raise

@@ -207,7 +207,9 @@ def test_the_control_port_may_be_a_unix_socket(run: Processes, servables: Path, 
     assert client.wait() == 0, client.output
     second = run.start("-m", "master", "--grpc", str(free_port()), "--ctrl", ctrl)
     assert second.wait() == 1
-    assert second.last_line == f"Master server start failed, cannot listen on {ctrl}: Address already in use"
+    assert (
+        second.last_line == f"Master server start failed, create server failed, address {ctrl}: Address already in use"
+    )
     assert (hand.stop(), desk.stop()) == (0, 0)
 
 

@@ -62,6 +62,24 @@ ones = np.ones((2, 2), np.float32)
 print(Client("localhost", GRPC, "add", "add_common").infer([{"x1": ones, "x2": ones}, {"x1": ones * 2, "x2": ones}]))
 print(Client("localhost", GRPC, "add", "add_cast").infer({"x1": np.ones((2, 2), np.int32), "x2": ones * 3}))
 """,
+    "mistakes.py": """
+import os, socket
+from mindspore_serving import master, start_scripts, worker
+start_scripts.REGISTER_SECONDS = 0.3
+here = os.path.abspath(".")
+busy = socket.create_server(("127.0.0.1", GRPC))
+for start in (lambda: worker.start_servable_in_master(here, "add", 9),
+              lambda: worker.start_servable(here, "add", 9),
+              lambda: worker.start_servable(here, "add", master_port=CTRL),
+              lambda: master.start_master_server("127.0.0.1", GRPC),
+              lambda: [master.start_master_server("127.0.0.1", CTRL) for _ in range(2)]):
+    try:
+        start()
+    except RuntimeError as error:
+        print(error)
+master.stop()
+print("ended", flush=True)
+""",
     "again.py": """
 import os
 from mindspore_serving import master, worker
@@ -125,12 +143,20 @@ def test_the_lightweight_deployment(run: Processes, folder: Path, number: int) -
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_cluster_deployment(run: Processes, folder: Path, number: int) -> None:
     hand = start(run, folder, "worker.py")
-    hand.wait_for("script done")
+    hand.wait_for("Worker connects to the master")
     desk = start(run, folder, "master.py")
-    hand.wait_for("registered at")
+    hand.wait_for("script done")
+    assert "registered at" in hand.output
     check_client(run, folder)
     assert hand.stop(number) == 0
     assert desk.stop(number) == 0
+
+
+def test_a_worker_that_waits_for_its_master_can_be_ended(run: Processes, folder: Path) -> None:
+    hand = start(run, folder, "worker.py")
+    hand.wait_for("Worker connects to the master at 127.0.0.1:")
+    assert hand.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in hand.output
 
 
 def test_a_process_can_start_again_after_stop_and_second_starts_are_refused(run: Processes, folder: Path) -> None:
@@ -141,8 +167,26 @@ def test_a_process_can_start_again_after_stop_and_second_starts_are_refused(run:
     assert process.output.count("Unsupported device type 'TPU'") == 2
     assert process.output.count("Parameter 'master_port' should be in range [1,65535]") == 2
     assert process.output.count("Parameter 'ip' should be str, but actually <class 'int'>") == 2
-    busy = "RESTful server start failed, create http listener failed, port "
+    busy = "Serving Error: RESTful server start failed, create http listener failed, port "
     assert len(re.findall(rf"{busy}\d+: Address already in use", process.output)) == 2
+    assert "Traceback" not in process.output
+    assert process.last_line == "ended"
+
+
+def test_the_start_calls_word_mistakes_as_1_2_did(run: Processes, folder: Path) -> None:
+    process = start(run, folder, "mistakes.py")
+    assert process.wait() == 0, process.output
+    version = (
+        "Start servable failed, there is no servable of the specified version number, specified version number: 9. "
+        "There is no specified version directory of models, specified version number: 9"
+    )
+    assert process.output.count(version) == 2
+    assert re.search(r"^Register TimeOut: no master answered at 127.0.0.1:\d+ in 0 seconds", process.output, re.M)
+    assert "Serving Error: Master server is already running" in process.output
+    busy = (
+        r"^Serving Error: Master server start failed, create server failed, address 127.0.0.1:\d+: Address already in"
+    )
+    assert re.search(busy, process.output, re.M)
     assert "Traceback" not in process.output
     assert process.last_line == "ended"
 

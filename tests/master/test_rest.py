@@ -128,7 +128,7 @@ OUT_OF_RANGE = "is out of the range of int32 [-2147483648,2147483647]: send it a
         ([1, 1.1], "json array, elements type is not equal"),
         ([1.5, 2**64], "json array, elements type is not equal"),
         ([1, True], "json array, elements type is not equal"),
-        (["a", 1], "json array, elements type is not equal"),
+        ([1, "a"], "json array, elements type is not equal"),
         ([[1, 2], [3]], "invalid json array: json size is 1, the dim 1 expected to be 2"),
         ([[1], []], "invalid json array: json size is 0, the dim 1 expected to be 1"),
         ([[1], 2], "invalid json array: json type is not array"),
@@ -140,6 +140,8 @@ OUT_OF_RANGE = "is out of the range of int32 [-2147483648,2147483647]: send it a
         ([[], [1]], "json array, data type is unknown"),
         ([None], "json array, data type is unknown"),
         (["a", "b"], "json array, string or bytes type only support one item"),
+        (["a", 1], "json array, string or bytes type only support one item"),
+        (["a", ["a"]], "json array, string or bytes type only support one item"),
         ([encoded(b"a"), encoded(b"b")], "json array, string or bytes type only support one item"),
         (
             [encoded(b"a", type="int8")],
@@ -187,7 +189,7 @@ SHAPE = "json object, key is 'shape', "
         ),
         (
             encoded(b"123", type="fp16", shape=[2, 3]),
-            "size is not matched, decode base64 size:3; Given info: type:fp16; type size:2; element nums:6",
+            "size is not matched, decode base64 size:3; Given info: type:float16; type size:2; element nums:6",
         ),
         *(
             ({"b64": wrong}, f"'{wrong}' is illegal b64 encode string")

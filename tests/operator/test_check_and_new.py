@@ -32,7 +32,7 @@ def inputs(a):
 
 @register.register_method("y")
 def arguments(a, b):
-    return register.add_stage(f, a, b, outputs_count=1)  #! function mine.f input args count 1 not match the count 2
+    return register.add_stage(f, a, b, outputs_count=1)  #! function f input args count 1 not match the count 2
 
 
 @register.register_method(["y", "y"])  #! Parameter 'output_names' ['y', 'y'] should not be repeated

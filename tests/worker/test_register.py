@@ -72,9 +72,19 @@ REFUSALS = [
     (f"{METHOD}def m(*x): return x", "'m' input x cannot be VAR_POSITIONAL !"),
     (f"{METHOD}def m(x): return x\n{METHOD}def m(x): return x", "Method m has been registered more than once."),
     (f"{METHOD}def m(x): return x, x", "Method return output size 2 not match registered 1"),
-    (f"{METHOD}def m(x): return 5", "Each value returned is a placeholder for data and must come from"),
+    (
+        f"{METHOD}def m(x): return 5",
+        "Each value returned is a placeholder for data and must come from the method inputs",
+    ),
     (one("return register.add_stage(f, 5, outputs_count=1)"), "Each value of parameter *args is a placeholder"),
-    (one("return register.add_stage(f, x, x, outputs_count=1)"), "args count 1 not match the count 2 registered"),
+    (
+        one("return register.add_stage(f, x, x, outputs_count=1)"),
+        "function f input args count 1 not match the count 2 registered in method",
+    ),
+    (
+        one("return register.add_stage(g, x, x, outputs_count=1, batch_size=2)"),
+        "function g input args count 2 not match the count 1 registered in method",
+    ),
     (one("return register.add_stage('argmax_cpp', x, outputs_count=1)"), "built-in functions do not exist here"),
     (one("return register.add_stage(5, x, outputs_count=1)"), "Parameter 'stage' should be a function or a model"),
     (one("return register.add_stage(f, x, outputs_count=0)"), "Parameter 'outputs_count' should be >= 1"),
@@ -91,7 +101,10 @@ REFUSALS = [
         one("y, z = register.add_stage(f, x, outputs_count=2)\n    return register.add_stage(f, y, outputs_count=1)"),
         "Stage function 'mine.f' outputs count 1 not match last registered count 2",
     ),
-    (f"{METHOD}def m(x):\n    y = register.call_servable(x)\n    return y", "There is no model declared"),
+    (
+        f"{METHOD}def m(x):\n    y = register.call_servable(x)\n    return y",
+        "RegisterInputOutputInfo failed, cannot find servable mine: There is no model declared",
+    ),
     (
         one("y = register.call_servable(x)\n    return y").replace(MODEL, MODEL + MODEL.replace("model.m", "b.m")),
         "There are more than one servable declared when the interface 'call_servable' is used",
@@ -130,6 +143,70 @@ def test_a_mistake_is_refused_with_its_line(workshop: Workshop, config: str, tex
     assert text in str(refused.value)
     assert str(refused.value).startswith(f"import mine.servable_config failed, {place}/servable_config.py")
     assert "\n" not in str(refused.value)
+
+
+def twice(first: str, second: str, name: str = "m") -> str:
+    """Two methods; of a model a function f, which takes instances, and g, which takes two values."""
+    head = f"{MODEL}def f(instances): return [(1, 2)]\ndef g(x, y): return x\n"
+    return f"{head}{METHOD}def m(x):\n    {first}\n    return x\n{METHOD}def {name}(x):\n    {second}\n    return x\n"
+
+
+@pytest.mark.parametrize(
+    "config, text",
+    [
+        (
+            twice("y = register.call_servable(x, x)\n    x = register.call_preprocess_pipeline(g, x)", ""),
+            "call_servable should be invoked after call_preprocess_pipeline",
+        ),
+        (
+            twice(
+                "x, y = register.call_preprocess_pipeline(g, x, x)\n    y = register.call_servable(x, y)",
+                "x = register.call_preprocess_pipeline(g, x, x)\n    y = register.call_servable(x, x)",
+                "n",
+            ),
+            "Preprocess 'mine.g' outputs count 1 not match last registered count 2",
+        ),
+        (
+            twice(
+                "x = register.add_stage(f, x, outputs_count=1, batch_size=1)",
+                "x, y = register.add_stage(f, x, outputs_count=2, batch_size=1)",
+            ),
+            "Stage function 'mine.f' outputs count 2 not match last registered count 1",
+        ),
+        (
+            twice(
+                "x = register.add_stage(g, x, x, outputs_count=1)",
+                "x = register.add_stage(g, x, x, outputs_count=1, batch_size=4)",
+            ),
+            "parameter 'batch_size' in multiple 'add_stage' should be enabled or disabled consistently",
+        ),
+    ],
+)
+def test_of_two_mistakes_the_one_is_told_that_the_original_told(workshop: Workshop, config: str, text: str) -> None:
+    workshop.write(config)
+    with pytest.raises(RuntimeError) as refused:
+        workshop.load()
+    assert text in str(refused.value)
+
+
+def test_a_context_tells_what_was_set_as_the_original_did() -> None:
+    context = register.Context(thread_num=3, thread_affinity_core_list=[2, 1], enable_parallel=True)
+    for info in (
+        register.GPUDeviceInfo(precision_mode="fp16"),
+        register.CPUDeviceInfo(),
+        register.AscendDeviceInfo(input_format="ND"),
+    ):
+        context.append_device_info(info)
+    told = context.model_context
+    assert (told.thread_num, told.thread_affinity_core_list, told.enable_parallel) == (3, [1, 2], True)
+    assert told.device_list == [
+        {"device_type": "gpu", "precision_mode": "fp16"},
+        {"device_type": "cpu"},
+        {"device_type": "ascend", "input_format": "ND"},
+    ]
+    assert register.GPUDeviceInfo(precision_mode="fp16").context_map == told.device_list[0]
+    assert register.AclOptions(input_format="ND").context.model_context.device_list == told.device_list[2:]
+    assert register.GpuOptions(enable_trt_infer=True).context.device_list == [{"device_type": "gpu"}]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Judges: programs that hold this project against something outside of it."""
