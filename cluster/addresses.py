@@ -1,5 +1,6 @@
 """HOST:PORT and unix:PATH as people write them."""
 
+import ipaddress
 from typing import NamedTuple, TypeAlias
 
 from mindspore_serving.cluster.errors import SetupError
@@ -41,6 +42,16 @@ def parse_endpoint(text: str, what: str, default_host: str | None = LOOPBACK) ->
     if len(path.encode()) > _LONGEST_PATH:
         raise SetupError(f"{what} '{text}': the path of a unix socket has at most {_LONGEST_PATH} bytes")
     return UnixPath(path)
+
+
+def is_loopback(endpoint: Endpoint) -> bool:
+    """Whether only programs on this machine reach it. A host name other than localhost is not looked up: it may not."""
+    if isinstance(endpoint, UnixPath) or endpoint.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(endpoint.host).is_loopback
+    except ValueError:
+        return False
 
 
 def for_zeromq(endpoint: Endpoint) -> str:

@@ -92,6 +92,13 @@ class LinkLost:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkRefused:
+    """What stands at the master's address will not talk to this worker, and would not if it were asked again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DrainRequested:
     """Finish what is open, then close; give up at `deadline`."""
 
@@ -103,7 +110,7 @@ class Tick:
     """Nothing but time has passed."""
 
 
-Event: TypeAlias = MessageArrived | BatchFinished | LinkMade | LinkLost | DrainRequested | Tick
+Event: TypeAlias = MessageArrived | BatchFinished | LinkMade | LinkLost | LinkRefused | DrainRequested | Tick
 
 
 # --- actions
@@ -177,6 +184,8 @@ class Session:
                     self._report("warning", "connection to the master lost")
                 # Also while registering: the master may have taken us already, and sent work that got lost.
                 self._start_again(now)
+            case LinkRefused(reason):
+                self._refuse(reason)
             case DrainRequested(deadline):
                 self._drain(deadline, now)
             case Tick():
@@ -194,8 +203,7 @@ class Session:
                     self._speak_at = now + self._silence_seconds
                 self._move("registered")
             case Refused(reason):
-                self._move("refused")
-                self._actions.append(Close(reason))
+                self._refuse(reason)
             case Unregistered():
                 if self.state is SessionState.SERVING:
                     self._report("warning", "the master does not know this worker any more: registering again")
@@ -211,6 +219,10 @@ class Session:
                     self._actions.append(Close())
             case Probe():
                 self._say(Heartbeat(), now)
+
+    def _refuse(self, reason: str) -> None:
+        self._move("refused")
+        self._actions.append(Close(reason))
 
     def _start_again(self, now: float) -> None:
         self._move("unregistered")

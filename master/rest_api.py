@@ -19,6 +19,7 @@ from mindspore_serving.master.predict import Call, predict
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
 from mindspore_serving.master.rest_url import parse_target
 from mindspore_serving.master.tls import Tls
+from mindspore_serving.master.tokens import Tokens, guarded_app
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -40,6 +41,7 @@ class RestDoor:
         max_message_mb: int,
         tls: Tls | None = None,
         request_seconds: float = REQUEST_SECONDS,
+        tokens: Tokens | None = None,
     ) -> None:
         self._desk = desk
         self._max_bytes = max_message_mb * MEGABYTE
@@ -50,7 +52,7 @@ class RestDoor:
         health = [Route("/healthz", self._healthz), Route("/readyz", self._readyz)]
         # Any other URL is searched for keywords, which a route cannot.
         config = uvicorn.Config(
-            Router(health, redirect_slashes=False, default=self._serve_call),
+            guarded_app(Router(health, redirect_slashes=False, default=self._serve_call), tokens),
             http="h11",
             ws="none",
             lifespan="off",

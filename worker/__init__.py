@@ -5,6 +5,7 @@ In reading order:
     process           the life of a worker process
     worker            one loaded servable and its link to a master
     link              the DEALER socket's thread
+    curve             its keys, and what a failed handshake means
     signal_pipe       SIGTERM and SIGINT, for a main thread that waits
     register          what a servable_config.py says: the authoring API
     stages, old_calls, device_context, method_source: parts of it

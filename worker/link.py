@@ -22,6 +22,7 @@ from mindspore_serving.cluster.session import (
     Event,
     LinkLost,
     LinkMade,
+    LinkRefused,
     MessageArrived,
     Offer,
     Report,
@@ -31,8 +32,17 @@ from mindspore_serving.cluster.session import (
     SessionState,
     Tick,
 )
+from mindspore_serving.worker.curve import Handshakes, WorkerKeys
 
 logger = logging.getLogger("mindspore_serving.worker")
+
+_HEARD = (
+    zmq.Event.DISCONNECTED
+    | zmq.Event.HANDSHAKE_SUCCEEDED
+    | zmq.Event.HANDSHAKE_FAILED_AUTH
+    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+)
 
 Submit = Callable[[RunBatch, Callable[[BatchDone], None]], None]
 
@@ -47,6 +57,7 @@ class Link(threading.Thread):
         self,
         context: "zmq.Context[zmq.Socket[bytes]]",
         endpoint: str,
+        keys: WorkerKeys | None,
         worker_id: str,
         offer: Offer,
         submit: Submit,
@@ -56,6 +67,8 @@ class Link(threading.Thread):
         super().__init__(name=f"link to {endpoint}")
         self._context = context
         self._endpoint = endpoint
+        self._keys = keys
+        self._handshakes = Handshakes(keys)
         self._worker_id = worker_id
         self._session = Session(offer, time.monotonic())
         self._submit = submit
@@ -92,7 +105,11 @@ class Link(threading.Thread):
             dealer.setsockopt(option, value)
         if "[" in self._endpoint:
             dealer.setsockopt(zmq.IPV6, 1)
-        monitor = dealer.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
+        if self._keys is not None:
+            dealer.setsockopt(zmq.CURVE_SERVERKEY, self._keys.master)
+            dealer.setsockopt(zmq.CURVE_PUBLICKEY, self._keys.pair.public)
+            dealer.setsockopt(zmq.CURVE_SECRETKEY, self._keys.pair.secret or b"")
+        monitor = dealer.get_monitor_socket(_HEARD)
         poller = zmq.Poller()
         for source in (dealer, monitor, self._alarm):
             poller.register(source, zmq.POLLIN)
@@ -136,8 +153,14 @@ class Link(threading.Thread):
 
     def _read_monitor(self, dealer: "zmq.Socket[bytes]", monitor: "zmq.Socket[bytes]") -> None:
         while monitor.poll(0):
-            event = recv_monitor_message(monitor)["event"]
-            self._handle(dealer, LinkLost() if event == zmq.Event.DISCONNECTED else LinkMade())
+            seen = recv_monitor_message(monitor)
+            refusal = self._handshakes.refusal(seen["event"], seen["value"])
+            if refusal is not None:
+                self._handle(dealer, LinkRefused(refusal))
+            elif seen["event"] == zmq.Event.DISCONNECTED:
+                self._handle(dealer, LinkLost())
+            elif seen["event"] == zmq.Event.HANDSHAKE_SUCCEEDED:
+                self._handle(dealer, LinkMade())
 
     def _read_inbox(self, dealer: "zmq.Socket[bytes]") -> None:
         with contextlib.suppress(BlockingIOError):

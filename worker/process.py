@@ -11,6 +11,7 @@ import zmq
 
 from mindspore_serving.cluster.addresses import for_zeromq
 from mindspore_serving.worker.config import WorkerConfig
+from mindspore_serving.worker.curve import WorkerKeys, read_worker_keys
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
@@ -27,12 +28,13 @@ def run(config: WorkerConfig, notify: Callable[[str], None]) -> int:
     """
     if config.cpu_affinity:
         _keep_to(config.cpu_affinity)
+    keys = None if config.curve_dir is None else read_worker_keys(config.curve_dir)
     sys.setswitchinterval(SWITCH_SECONDS)
     pipe = SignalPipe()
     models = WorkThread("MindSpore")
     try:
         worker = _load(config, models, pipe)
-        return _serve(config, worker, pipe, notify)
+        return _serve(config, worker, keys, pipe, notify)
     finally:
         models.close()
         pipe.close()
@@ -59,7 +61,9 @@ def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
         return loading.result()
 
 
-def _serve(config: WorkerConfig, worker: Worker, pipe: SignalPipe, notify: Callable[[str], None]) -> int:
+def _serve(
+    config: WorkerConfig, worker: Worker, keys: WorkerKeys | None, pipe: SignalPipe, notify: Callable[[str], None]
+) -> int:
     def answered() -> None:
         notify("X_ANSWERED=1")  # a word of ours: the process that started this one may care
 
@@ -68,7 +72,7 @@ def _serve(config: WorkerConfig, worker: Worker, pipe: SignalPipe, notify: Calla
         notify("READY=1")
 
     with zmq.Context[zmq.Socket[bytes]]() as context:
-        worker.connect(context, for_zeromq(config.master), registered, pipe.post, answered)
+        worker.connect(context, for_zeromq(config.master), registered, pipe.post, answered, keys)
         if config.stop_when_stdin_closes:
             threading.Thread(target=_watch_stdin, name="stdin", daemon=True).start()
         while pipe.wait() != NEWS:

@@ -10,6 +10,7 @@ import zmq
 
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.session import Offer
+from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.link import Link
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.target import Target
@@ -52,10 +53,11 @@ class Worker:
         on_registered: Callable[[], None],
         on_closed: Callable[[], None],
         on_first_answer: Callable[[], None] = lambda: None,
+        keys: WorkerKeys | None = None,
     ) -> None:
         """Registers at the master at this endpoint, trying until it is there. The callbacks come from other threads.
 
-        After on_closed, `refusal` is the master's reason if it would not have this worker.
+        After on_closed, `refusal` is the master's reason if it would not have this worker. `keys`: if it has some.
         """
 
         def closed(refusal: str | None) -> None:
@@ -86,7 +88,7 @@ class Worker:
 
         # New for each start, so that no answer of an earlier life can be taken for one of this.
         worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._link = Link(context, endpoint, worker_id, offer, submit, on_registered, closed)
+        self._link = Link(context, endpoint, keys, worker_id, offer, submit, on_registered, closed)
         self._link.start()
 
     def drain(self, seconds: float) -> None:
