@@ -11,6 +11,8 @@ In reading order:
     ms_service     MSService/Predict: a request's bytes in, a reply's bytes out
     wire_tensors   protobuf tensors <-> the cluster's
     rest_api       the RESTful door
+    rest_protocol  bounds on its connections
+    json_reader, json_child: large bodies are read by a process of their own
     rest_url       which servable, version and method a URL names
     rest_json      JSON bodies <-> the cluster's values
     tensor_rules   what every tensor of a client has to obey
