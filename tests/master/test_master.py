@@ -322,3 +322,22 @@ def status_or_none(master: RunningMaster) -> grpc.StatusCode | None:
         code: grpc.StatusCode = raised.code()
         return code
     return None
+
+
+def test_the_holes_of_the_original_are_closed(master: RunningMaster) -> None:
+    """It read and wrote the server's shared memory for any client, and let it call models past their methods."""
+    shared = pb.Tensor.FromString(b"\x0a\x03\x0a\x01\x04\x10\x02" + b"\x2a\x07\x0a\x05key_1")  # Tensor.shm_data
+    assert error(master.ask(request("echo", shared))) == (2, CHECK + "Tensor check failed: input data size 0 invalid")
+    hidden = request("@call_tensor_add.mindir_0", int8(1))
+    assert error(master.ask(hidden)) == (
+        2,
+        "Request servable(add) method(@call_tensor_add.mindir_0) , method is not available",
+    )
+    written = request("echo", int8(1))
+    instance = (
+        written.instances[0].SerializeToString() + b"\x12\x0a\x0a\x01y\x12\x05\x0a\x03key"
+    )  # Instance.output_buffers
+    written.instances[0].ParseFromString(instance)
+    call = master.send(written)
+    master.workers[0].echo()
+    assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == int8(1)

@@ -13,10 +13,11 @@ import pytest
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.cluster.messages import BatchDone
-from mindspore_serving.cluster.tensors import Stacked
+from mindspore_serving.cluster.tensors import Stacked, Tensor
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
+from mindspore_serving.master.predict import Predictions
 from mindspore_serving.master.rest_api import BODIES_HELD, MEGABYTE, RestDoor
-from mindspore_serving.master.rest_json import read_instances
+from mindspore_serving.master.rest_json import read_instances, write_reply
 from mindspore_serving.master.rest_protocol import HttpLimits
 from tests.master.rest_client import RestClient
 from tests.master.running_master import WAIT_SECONDS, RunningMaster
@@ -243,3 +244,17 @@ def test_a_large_body_goes_through_the_door(master: RunningMaster) -> None:
     master.workers[0].echo()
     assert json.load(client.connection.getresponse()) == {"instances": [{"y": values}]}
     client.connection.close()
+
+
+def test_empty_arrays_that_a_reply_would_have_to_spell_out_are_refused() -> None:
+    """orjson ended the process over one of shape [2, 4294967296, 0]."""
+    empty = Tensor("|i1", (2, 1 << 32, 0), b"")
+    many = Tensor("|i1", (1 << 20, 0), b"")
+    refused = {"error_msg": "Failed to construct the response: more than 4194304 empty arrays"}
+    assert json.loads(write_reply(Predictions(("y",), [(empty,)]))) == refused
+    assert json.loads(write_reply(Predictions(("y",), [(many,)] * 5))) == refused
+    assert json.loads(write_reply(Predictions(("y",), [(Tensor("|i1", (2, 0), b""),)]))) == {
+        "instances": [{"y": [[], []]}]
+    }
+    with pytest.raises(RequestRefused, match="invalid shape value"):
+        read_instances(b'{"instances": {"x": {"b64": "", "type": "int8", "shape": [2, 4294967296, 0]}}}')
