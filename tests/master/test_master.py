@@ -203,6 +203,21 @@ def test_transport_errors_are_grpc_statuses(master: RunningMaster) -> None:
     assert status(lambda: other(b""))[0] is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_a_message_that_is_small_only_while_compressed_is_refused(
+    master: RunningMaster, compression: grpc.Compression
+) -> None:
+    def ask(size: int) -> object:
+        bomb = request("nope", pb.Tensor(dtype=pb.MS_BYTES, bytes_val=[bytes(size)])).SerializeToString()
+        return master._predict(bomb, compression=compression, timeout=WAIT_SECONDS)
+
+    assert isinstance(ask(1 << 19), bytes)
+    code, details = status(lambda: ask(1 << 26))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert details is not None
+    assert "larger than max" in details
+
+
 def test_a_callers_deadline_reaches_the_worker_and_a_lost_caller_frees_its_place() -> None:
     running = RunningMaster(Limits(lease_seconds=60.0, max_enqueued_requests=1))
     worker = running.worker()
