@@ -2,11 +2,13 @@
 SHELL := /bin/bash
 VENV := .venv
 PROTO_VENV := .venv-proto
+FUZZ_VENV := .venv-fuzz
+FUZZ_SECONDS ?= 30
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed-from-this-setup
 
-.PHONY: help setup demo test bench lint types proto clean
+.PHONY: help setup demo test bench lint types fuzz proto clean
 
 help: ## lists these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -37,6 +39,12 @@ lint: setup ## format and lint checks
 types: setup ## type checks
 	$(VENV)/bin/mypy
 
+fuzz: ## feeds every parser, guided by coverage, for FUZZ_SECONDS=30 each, and prints the counts
+	@# In an environment of its own: Atheris is built for few versions of Python (3.11 to 3.13 in its release 3.0).
+	test -x $(FUZZ_VENV)/bin/python || $(PYTHON) -m venv $(FUZZ_VENV)
+	$(FUZZ_VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[all]' 'atheris>=3'
+	$(FUZZ_VENV)/bin/python -m tests.fuzz $(FUZZ_SECONDS)
+
 proto: ## regenerates mindspore_serving/proto from proto/*.proto
 	@# In an environment of its own: the output of grpcio-tools 1.80 runs on protobuf 6.31.1 and newer, MindSpore wants 7.34.
 	test -d $(PROTO_VENV) || $(PYTHON) -m venv $(PROTO_VENV)
@@ -45,4 +53,4 @@ proto: ## regenerates mindspore_serving/proto from proto/*.proto
 		--python_out=. --pyi_out=. --grpc_python_out=. mindspore_serving/proto/ms_service.proto
 
 clean: ## removes what the other targets made
-	rm -rf $(VENV) $(PROTO_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PROTO_VENV) $(FUZZ_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindspore_serving.bench.payload import decode, request_bytes
+from mindspore_serving.bench.payload import decode
+from mindspore_serving.client.wire_values import request_bytes
 from mindspore_serving.cluster.codec import decode as decode_frames
 from mindspore_serving.cluster.codec import encode
 from mindspore_serving.cluster.dispatch_events import Limits
@@ -28,7 +29,7 @@ ROUNDS = 15
 CALLERS = 8  # that call at once: the dispatcher takes bursts
 CALLS = 25  # of each caller a round
 _X = np.ones((2, 2), np.float32)
-REQUEST = request_bytes("add", 0, "add", [{"x1": _X, "x2": _X}])
+REQUEST = request_bytes("add", "add", 0, [{"x1": _X, "x2": _X}])
 Work = Callable[[], Awaitable[None]]
 
 

@@ -28,8 +28,9 @@ from benchmarks.workloads import METHOD, WORKLOADS
 from mindspore_serving.bench.config import BenchConfig
 from mindspore_serving.bench.inputs import NamedValues, random_instance
 from mindspore_serving.bench.load import PREDICT, open_channel
-from mindspore_serving.bench.payload import Expected, decode, request_bytes
+from mindspore_serving.bench.payload import Expected, decode
 from mindspore_serving.bench.run import measure
+from mindspore_serving.client.wire_values import request_bytes
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import SetupError
 
@@ -162,7 +163,7 @@ def _config(arguments: argparse.Namespace, running: Running, load: Load, seconds
 def _compare_replies(workload: str, peers: list[Peer], running: dict[str, Running]) -> None:
     """The servers that compute something should compute the same. Raises PeerError."""
     instances = [random_instance(WORKLOADS[workload].inputs, np.random.default_rng(SEED)) for _ in range(3)]
-    body = request_bytes(workload, 0, METHOD, instances)
+    body = request_bytes(workload, METHOD, 0, instances)
     first: tuple[str, list[NamedValues]] | None = None
     for peer in peers:
         if peer.is_echo:

@@ -102,6 +102,13 @@ class CreditChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkRefused:
+    """What stands at the master's address will not talk to this worker, and would not if it were asked again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DrainRequested:
     """Finish what is open, then close; give up at `deadline`."""
 
@@ -113,7 +120,9 @@ class Tick:
     """Nothing but time has passed."""
 
 
-Event: TypeAlias = MessageArrived | BatchFinished | LinkMade | LinkLost | CreditChanged | DrainRequested | Tick
+Event: TypeAlias = (
+    MessageArrived | BatchFinished | LinkMade | LinkLost | LinkRefused | CreditChanged | DrainRequested | Tick
+)
 
 
 # --- actions
@@ -205,6 +214,8 @@ class Session:
                 if self.state is not SessionState.REGISTERING:
                     self._credit = batches
                     self._say(Credit(batches), now)
+            case LinkRefused(reason):
+                self._refuse(reason)
             case DrainRequested(deadline):
                 self._drain(deadline, now)
             case Tick():
@@ -224,8 +235,7 @@ class Session:
                     self._speak_at = now + self._silence_seconds
                 self._move("registered")
             case Refused(reason):
-                self._move("refused")
-                self._actions.append(Close(reason))
+                self._refuse(reason)
             case Condemned(reason):
                 self.state = SessionState.CLOSED
                 self._actions.append(Close(reason, at_once=True))
@@ -250,6 +260,10 @@ class Session:
                     self._actions.append(Close())
             case Probe():
                 self._say(self._heartbeat(now), now)
+
+    def _refuse(self, reason: str) -> None:
+        self._move("refused")
+        self._actions.append(Close(reason))
 
     def _start_again(self, now: float) -> None:
         self._move("unregistered")

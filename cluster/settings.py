@@ -1,5 +1,6 @@
 """How a setting is declared: a field of a process's frozen config dataclass, with its help line and how to read it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from typing import Any
@@ -50,7 +51,7 @@ def integer(what: str, low: int, high: int) -> Callable[[str], int]:
     """Reads a whole number in a range."""
 
     def read(text: str) -> int:
-        if not (text.isascii() and text.lstrip("-").isdigit()):
+        if _WHOLE.fullmatch(text) is None:
             raise SetupError(f"{what} '{text}' is not a whole number")
         if not low <= int(text) <= high:
             raise SetupError(f"{what} {text} should be in range [{low},{high}]")
@@ -86,4 +87,5 @@ def choice(what: str, *options: str) -> Callable[[str], str]:
     return read
 
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 LOG_LEVELS = ("debug", "info", "warning", "error")

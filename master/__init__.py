@@ -3,18 +3,24 @@
 In reading order:
     config         every setting, with its default
     server         the life of a master: open, serve, drain, stop
+    security       who may talk to a master, read from the files of its settings
     free_address   whether an address can be listened at
     tls            a door's certificate and key
+    tokens         bearer tokens, and the guard before every service
     grpc_api       the gRPC door: service paths to handlers of raw bytes
     ms_service     MSService/Predict: a request's bytes in, a reply's bytes out
     wire_tensors   protobuf tensors <-> the cluster's
     rest_api       the RESTful door
+    rest_protocol  bounds on its connections
+    json_reader, json_child: large bodies are read by a process of their own
     rest_url       which servable, version and method a URL names
     rest_json      JSON bodies <-> the cluster's values
     tensor_rules   what every tensor of a client has to obey
     predict        one prediction, whichever door it came through
     front_desk     drives the dispatcher; callers wait here
     worker_socket  the ROUTER socket
+    curve          the keys of the control port
+    zap            who of the workers may connect
 
 The names of MindSpore Serving 1.2 (start_grpc_server, ...) are here too; see mindspore_serving/start_scripts.py.
 """

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from mindspore_serving.cluster.addresses import Address, Endpoint, parse_address, parse_endpoint
+from mindspore_serving.cluster.addresses import Address, Endpoint, is_loopback, parse_address, parse_endpoint
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting
+from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting, switch
 
 
 class LocalServable(NamedTuple):
@@ -25,6 +25,39 @@ def parse_local_servable(text: str) -> LocalServable:
     if not path:
         raise SetupError(f"--servable '{text}' is not PATH[:DEVICE]")
     return LocalServable(Path(path), integer("the device of --servable", 0, 65535)(device))
+
+
+class SecuritySettings(Protocol):
+    """Those of a master that say who may talk to it; `mindspore-serving up` has them too."""
+
+    @property
+    def ctrl(self) -> Endpoint | None: ...
+    @property
+    def curve_dir(self) -> Path | None: ...
+    @property
+    def insecure(self) -> bool: ...
+    @property
+    def tls_certificate(self) -> Path | None: ...
+    @property
+    def tls_key(self) -> Path | None: ...
+    @property
+    def tls_client_ca(self) -> Path | None: ...
+
+
+def check_security(config: SecuritySettings) -> None:
+    """Raises SetupError for settings that contradict each other, or would let anybody in who was not meant to."""
+    if config.curve_dir is not None and config.insecure:
+        raise SetupError("--curve-dir and --insecure contradict each other: leave one out")
+    unguarded = config.curve_dir is None and not config.insecure
+    if unguarded and config.ctrl is not None and not is_loopback(config.ctrl):
+        raise SetupError(
+            f"--ctrl {config.ctrl} can be reached from other machines: give --curve-dir DIR, so that only workers with "
+            "a key get in (mindspore-serving keygen DIR makes it), or --insecure to let in whoever reaches it"
+        )
+    if (config.tls_certificate is None) != (config.tls_key is None):
+        raise SetupError("--tls-certificate and --tls-key need each other")
+    if config.tls_client_ca is not None and config.tls_certificate is None:
+        raise SetupError("--tls-client-ca needs --tls-certificate and --tls-key")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +131,27 @@ class MasterConfig:
     drain_seconds: float = setting(
         "S", "when told to stop, finish what was accepted for at most so long", seconds("--drain-seconds"), 30.0
     )
+    curve_dir: Path | None = setting(
+        "DIR",
+        "the control port's keys: the folder that `mindspore-serving keygen DIR` made; only its workers may register",
+        Path,
+        None,
+    )
+    insecure: bool = switch("let --ctrl listen beyond this machine without keys: whoever reaches it can be a worker")
+    tls_certificate: Path | None = setting(
+        "FILE", "both doors speak TLS, with this certificate (PEM, the chain in one file)", Path, None
+    )
+    tls_key: Path | None = setting("FILE", "the certificate's private key (PEM, not encrypted)", Path, None)
+    tls_client_ca: Path | None = setting(
+        "FILE", "clients must show a certificate too, signed by one of these (PEM)", Path, None
+    )
+    token_file: Path | None = setting(
+        "FILE", "clients must send one of these tokens, one a line, as `authorization: Bearer TOKEN`", Path, None
+    )
     log_level: str = setting("LEVEL", "debug, info, warning or error", choice("--log-level", *LOG_LEVELS), "info")
 
     def __post_init__(self) -> None:
+        check_security(self)
         if self.ctrl is None and not self.servable:
             raise SetupError("give --ctrl [HOST:]PORT for workers to register at, or --servable PATH to run one here")
         for name in ("lease_seconds", "default_timeout_seconds", "hang_seconds"):

@@ -15,15 +15,19 @@ from starlette.types import Receive, Scope, Send
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
 from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
 from mindspore_serving.master.predict import Call, predict
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
+from mindspore_serving.master.rest_protocol import MOST_HEAD_BYTES, HttpLimits, protocol_with
 from mindspore_serving.master.rest_url import parse_target
 from mindspore_serving.master.tls import Tls
+from mindspore_serving.master.tokens import Tokens, guarded_app
 
 logger = logging.getLogger("mindspore_serving.master")
 
 MEGABYTE = 1 << 20
 REQUEST_SECONDS = 100.0  # for a body to come, and again for its answer; the original's time-out
+BODIES_HELD = 4  # bodies of the largest size, or as many bytes of smaller ones, may wait to be read
 LAST_WORDS_SECONDS = 1  # for replies that are being written when the door closes
 _STOPPING = "the master is stopping"
 _NOT_SUPPORTED = "http message only support POST right now"
@@ -40,18 +44,23 @@ class RestDoor:
         max_message_mb: int,
         tls: Tls | None = None,
         request_seconds: float = REQUEST_SECONDS,
+        tokens: Tokens | None = None,
+        limits: HttpLimits | None = None,
     ) -> None:
         self._desk = desk
         self._max_bytes = max_message_mb * MEGABYTE
         self._request_seconds = request_seconds
         self._draining = False
+        self._reader = JsonReader()
+        self._held_bytes = 0  # of bodies that came, in part or whole, and are not read yet
         self._listener: socket.socket | None = None
         self._main_loop: asyncio.Task[None] | None = None
         health = [Route("/healthz", self._healthz), Route("/readyz", self._readyz)]
         # Any other URL is searched for keywords, which a route cannot.
         config = uvicorn.Config(
-            Router(health, redirect_slashes=False, default=self._serve_call),
-            http="h11",
+            guarded_app(Router(health, redirect_slashes=False, default=self._serve_call), tokens),
+            http=protocol_with(limits or HttpLimits()),
+            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -97,6 +106,7 @@ class RestDoor:
                 await asyncio.wait(self._server.server_state.tasks, timeout=LAST_WORDS_SECONDS)
         if self._listener is not None:
             self._listener.close()
+        await self._reader.close()
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -126,32 +136,57 @@ class RestDoor:
         if request.method != "POST":
             return _error(_NOT_SUPPORTED, 200 if request.method in ("GET", "PUT", "DELETE", "HEAD") else 501)
         target = parse_target(_url(request.scope))
+        held = _Held()
         try:
-            body = await asyncio.wait_for(self._body(request), self._request_seconds)
+            body = await asyncio.wait_for(self._body(request, held), self._request_seconds)
+            if not body:
+                return _error("http message invalid")
+            if len(body) < LARGE_BYTES:
+                instances = read_instances(body)
+            else:
+                instances = await _unless_gone(self._reader.read(body), request.receive)
         except asyncio.TimeoutError:
             return _error(f"http message was not complete after {self._request_seconds:g} s", 408)
-        if not body:
-            return _error("http message invalid")
-        instances = read_instances(body)
+        except _Overloaded:
+            return _error("the master holds too many large requests: send it again later", 503)
+        finally:
+            self._held_bytes -= held.nbytes
         if self._draining:
             return _error(_STOPPING, 503)
         call = Call(target.servable, target.version, target.method, instances, lambda value: value, len(body))
         predicted = predict(self._desk, call, self._request_seconds)
         return _json(write_reply(await _unless_gone(predicted, request.receive)))
 
-    async def _body(self, request: Request) -> bytes:
-        """A request's whole body, which is never held beyond the limit. Raises RequestRefused, ClientDisconnect."""
+    async def _body(self, request: Request, held: "_Held") -> bytes:
+        """A request's whole body, which is never held beyond the limit. Raises RequestRefused, ClientDisconnect.
+
+        All bodies together take no more than BODIES_HELD of the largest: beyond that _Overloaded is raised.
+        """
         self._check_size(int(request.headers.get("content-length", 0)))
         chunks, size = [], 0
         async for chunk in request.stream():
             chunks.append(chunk)
             size += len(chunk)
             self._check_size(size)
+            held.nbytes += len(chunk)
+            self._held_bytes += len(chunk)
+            if self._held_bytes > BODIES_HELD * self._max_bytes:
+                raise _Overloaded
         return b"".join(chunks)
 
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:
             raise RequestRefused(Code.INVALID_INPUTS, f"http message is bigger than {self._max_bytes}")
+
+
+class _Overloaded(Exception):
+    """There is no room for this body now."""
+
+
+class _Held:
+    """What one request's body takes so far."""
+
+    nbytes = 0
 
 
 async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:

@@ -6,6 +6,7 @@ Nested lists are checked level by level, each in one pass of C code: no Python r
 
 import base64
 import json
+import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NoReturn
@@ -16,7 +17,14 @@ import orjson
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Instance, Tensor, Value, nbytes
 from mindspore_serving.master.predict import Predictions, error_text, input_refused
-from mindspore_serving.master.tensor_rules import MOST_DIMS, TensorFault, check_text_shape, is_shape, to_text
+from mindspore_serving.master.tensor_rules import (
+    MOST_DIMS,
+    MOST_EMPTY,
+    TensorFault,
+    check_text_shape,
+    is_shape,
+    to_text,
+)
 
 _SCALARS = {bool, int, float, str}
 _INT32 = np.iinfo(np.int32)
@@ -242,11 +250,21 @@ def write_reply(predicted: Predictions | Failure) -> bytes:
     """The body that answers a request. Keys are in alphabetical order; NaN and infinities are null."""
     if isinstance(predicted, Failure):
         return write_error(error_text(predicted))
+    if _empty_arrays(predicted) > MOST_EMPTY:
+        # orjson would write each of them, or end the process when memory does not do.
+        return write_error(f"Failed to construct the response: more than {MOST_EMPTY} empty arrays")
     instances = [_reply_instance(predicted.outputs, result) for result in predicted.results]
     try:
         return orjson.dumps({"instances": instances}, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS)
     except TypeError as error:
         return write_error(f"Failed to construct the response: {error}")
+
+
+def _empty_arrays(predicted: Predictions) -> int:
+    """How many `[]` the reply has to hold: no data of it says so."""
+    values = chain.from_iterable(result for result in predicted.results if not isinstance(result, Failure))
+    shapes = [value.shape for value in values if isinstance(value, Tensor) and 0 in value.shape]
+    return sum(math.prod(shape[: shape.index(0)]) for shape in shapes)
 
 
 def write_error(text: str) -> bytes:

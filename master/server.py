@@ -6,16 +6,19 @@ import uuid
 
 import zmq
 
-from mindspore_serving.cluster.addresses import Address, Endpoint
+from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import FromMaster
+from mindspore_serving.master.curve import MasterKeys
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.grpc_api import GrpcDoor
 from mindspore_serving.master.ms_service import ms_service
 from mindspore_serving.master.rest_api import RestDoor
 from mindspore_serving.master.tls import Tls
+from mindspore_serving.master.tokens import Tokens, guarded
 from mindspore_serving.master.worker_socket import WorkerSocket
+from mindspore_serving.master.zap import ZapHandler
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -25,20 +28,32 @@ _NOBODY_CALLS_SECONDS = 5.0  # after so long without a call there is nobody to w
 class MasterServer:
     """Made and used inside a running event loop. The doors are opened one by one, in any order."""
 
-    def __init__(self, limits: Limits, context: "zmq.Context[zmq.Socket[bytes]]") -> None:
+    def __init__(self, limits: Limits, context: "zmq.Context[zmq.Socket[bytes]]", tokens: Tokens | None = None) -> None:
+        self._context = context
+        self._tokens = tokens  # what a call has to bring along, at either door
         self.inproc_endpoint = f"inproc://mindspore-serving-{uuid.uuid4().hex}"  # for workers of this process
         self._desk = FrontDesk(limits, self._send)
         self._workers = WorkerSocket(context, self._desk.receive, self._desk.connection_dropped)
         self._workers.bind_inproc(self.inproc_endpoint)
+        self._zap: ZapHandler | None = None
         self._control_is_open = False
         self._grpc_door: GrpcDoor | None = None
         self._rest_door: RestDoor | None = None
 
-    def open_control(self, address: Endpoint) -> Endpoint:
-        """Workers may register at this address. Returns the real one. Raises SetupError."""
+    def open_to_own_workers(self, path: UnixPath) -> None:
+        """Workers that this process starts register here: who may reach the path needs no key. Raises SetupError."""
+        self._workers.bind(path)
+
+    def open_control(self, address: Endpoint, keys: MasterKeys | None = None) -> Endpoint:
+        """Workers may register at this address; if there are keys, only those admitted. Returns the real one.
+
+        Raises SetupError.
+        """
         if self._control_is_open:
             raise SetupError("Serving Error: Master server is already running")
-        real = self._workers.bind(address)
+        if keys is not None:
+            self._zap = ZapHandler(self._context, keys.admitted)
+        real = self._workers.bind(address, None if keys is None else keys.pair)
         self._control_is_open = True
         print(f"Serving: Master server start success, listening on {real}", flush=True)
         return real
@@ -47,7 +62,7 @@ class MasterServer:
         """Takes the port, so that a busy one is found early; start_grpc() serves clients. Raises SetupError."""
         if self._grpc_door is not None:
             raise SetupError("Serving Error: Serving gRPC server is already running")
-        door = GrpcDoor({**ms_service(self._desk)}, max_message_mb)
+        door = GrpcDoor(guarded({**ms_service(self._desk)}, self._tokens), max_message_mb)
         real = door.bind(address, tls)
         self._grpc_door = door
         return real
@@ -62,7 +77,7 @@ class MasterServer:
         """Takes the port, so that a busy one is found early; start_rest() serves clients. Raises SetupError."""
         if self._rest_door is not None:
             raise SetupError("Serving Error: RESTful server is already running")
-        door = RestDoor(self._desk, max_message_mb, tls)
+        door = RestDoor(self._desk, max_message_mb, tls, tokens=self._tokens)
         real = door.bind(address)
         self._rest_door = door
         return real
@@ -90,6 +105,8 @@ class MasterServer:
         await asyncio.gather(*(door.stop() for door in doors))  # their replies leave,
         self._desk.close()
         self._workers.close()  # and only then the workers lose us.
+        if self._zap is not None:
+            self._zap.close()
 
     def _send(self, worker_id: str, message: FromMaster) -> bool:
         return self._workers.send(worker_id, message)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mindspore_serving.cluster.codec import MAX_DIMS
 
 MOST_DIMS = MAX_DIMS - 1  # a batch of such tensors has one dimension more
-_MAX_ELEMENTS = 1 << 40  # of an empty tensor's other dimensions, which no data backs
+MOST_EMPTY = 1 << 22  # the product of an empty tensor's other dimensions, which no data backs
 
 
 class TensorFault(ValueError):
@@ -21,7 +21,7 @@ def is_shape(shape: Sequence[int]) -> bool:
     return (
         len(shape) <= MOST_DIMS
         and all(size > 0 for size in outer)
-        and (last > 0 or (last == 0 and math.prod(outer) <= _MAX_ELEMENTS))
+        and (last > 0 or (last == 0 and math.prod(outer) <= MOST_EMPTY))
     )
 
 

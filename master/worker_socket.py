@@ -11,12 +11,26 @@ from zmq.utils.monitor import recv_monitor_message
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath, for_zeromq
 from mindspore_serving.cluster.codec import INLINE_BYTES, MAX_FRAME_BYTES, decode, encode
 from mindspore_serving.cluster.errors import FrameError, SetupError, VersionMismatch
+from mindspore_serving.cluster.key_files import KeyPair
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, Refused
 from mindspore_serving.master.free_address import check_free
+from mindspore_serving.master.zap import DOMAIN
 
 logger = logging.getLogger("mindspore_serving.master")
 
 _MAX_BLAMED = 1024  # peers whose malformed frames were logged: each once
+
+# zmq.h: ZMQ_PROTOCOL_ERROR_ZMTP_... -> what it means at a port without keys, and at one with
+_TURNED_AWAY = {
+    0x11000001: (
+        "its handshake could not be read",
+        "its handshake could not be read: a worker's master.key should be this master's",
+    ),
+    0x11000002: (
+        "it came with a key, and this master has none: start the master with --curve-dir, or the worker without",
+        "it came without a key: start workers with --curve-dir",
+    ),
+}
 
 
 class WorkerSocket:
@@ -48,13 +62,23 @@ class WorkerSocket:
             (zmq.TCP_KEEPALIVE_CNT, 3),
         ):
             self._socket.setsockopt(option, value)
-        self._monitor = self._socket.get_monitor_socket(zmq.Event.DISCONNECTED)
+        self._turned_away: set[int] = set()  # kinds of failed handshakes that were logged: each once
+        self._has_keys = False
+        self._monitor = self._socket.get_monitor_socket(zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_FAILED_PROTOCOL)
         self._loop.add_reader(self._socket.fileno(), self._read)
         self._loop.add_reader(self._monitor.fileno(), self._read_monitor)
         self._read_monitor()  # the FD tells only of what comes after a first look
 
-    def bind(self, address: Endpoint) -> Endpoint:
-        """Listens there; TCP port 0 chooses a free one. Returns the real address. Raises SetupError."""
+    def bind(self, address: Endpoint, keys: KeyPair | None = None) -> Endpoint:
+        """Listens there; TCP port 0 chooses a free one. Returns the real address. Raises SetupError.
+
+        With keys, only those get in whom the context's ZapHandler admits. What is bound already stays as it is.
+        """
+        if keys is not None:
+            self._has_keys = True
+            self._socket.setsockopt(zmq.CURVE_SERVER, 1)
+            self._socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret or b"")
+            self._socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
         if isinstance(address, Address) and ":" in address.host:
             self._socket.setsockopt(zmq.IPV6, 1)
         try:
@@ -132,10 +156,20 @@ class WorkerSocket:
             self._blamed.add(identity)
             logger.warning("control port: message of peer %r dropped: %s", identity, error)
 
+    def _tell_turned_away(self, fault: int) -> None:
+        if fault in self._turned_away or fault not in _TURNED_AWAY:
+            return
+        self._turned_away.add(fault)
+        without, with_keys = _TURNED_AWAY[fault]
+        logger.warning("control port: somebody was turned away: %s", with_keys if self._has_keys else without)
+
     def _read_monitor(self) -> None:
         dropped = False
         while not self._monitor.closed and self._monitor.poll(0):
-            recv_monitor_message(self._monitor)
-            dropped = True
+            seen = recv_monitor_message(self._monitor)
+            if seen["event"] == zmq.Event.DISCONNECTED:
+                dropped = True
+            else:
+                self._tell_turned_away(seen["value"])
         if dropped:
             self._on_connection_dropped()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mindspore_serving.bench.config import BenchConfig
 from mindspore_serving.command_line import run
-from mindspore_serving.operator.config import CheckConfig, NewConfig, UpConfig
+from mindspore_serving.operator.config import CheckConfig, KeygenConfig, NewConfig, UpConfig
 
 PROG = "mindspore-serving"
 
@@ -14,7 +14,7 @@ PROG = "mindspore-serving"
 class Command(NamedTuple):
     """A config, what it does, the module that does it, and the extra that the module needs."""
 
-    config: type[BenchConfig] | type[CheckConfig] | type[NewConfig] | type[UpConfig]
+    config: type[BenchConfig] | type[CheckConfig] | type[KeygenConfig] | type[NewConfig] | type[UpConfig]
     description: str
     module: str
     extra: str
@@ -38,6 +38,12 @@ COMMANDS = {
         "Writes a servable for a MindIR file, ready to be served.",
         "mindspore_serving.operator.new",
         "worker",
+    ),
+    "keygen": Command(
+        KeygenConfig,
+        "Writes the keys with which a master and workers of other machines know each other.",
+        "mindspore_serving.operator.keygen",
+        "master",
     ),
     "up": Command(
         UpConfig,

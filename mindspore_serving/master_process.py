@@ -8,6 +8,7 @@ import zmq
 
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.config import MasterConfig
+from mindspore_serving.master.security import read_security
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.systemd import ServiceManager
 from mindspore_serving.worker.target import Target
@@ -27,14 +28,17 @@ async def _serve(config: MasterConfig, notify: ServiceManager) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop.set)
     context = zmq.Context[zmq.Socket[bytes]]()
-    server = MasterServer(config.limits, context)
+    security = read_security(config)
+    server = MasterServer(config.limits, context, security.tokens)
     workers = InProcessWorkers(context, server.inproc_endpoint)
     watchdog = asyncio.create_task(_feed_watchdog(notify))
     try:
-        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb)
-        rest_address = server.bind_rest(config.rest, config.max_message_mb) if config.rest is not None else None
+        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb, security.tls)
+        rest_address = None
+        if config.rest is not None:
+            rest_address = server.bind_rest(config.rest, config.max_message_mb, security.tls)
         if config.ctrl is not None:
-            server.open_control(config.ctrl)
+            server.open_control(config.ctrl, security.keys)
         await _load(config, workers, told_to_stop)
         await server.start_grpc(grpc_address)
         if rest_address is not None:

@@ -14,6 +14,7 @@ from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.master.tls import Tls
+from mindspore_serving.script_keys import script_master_keys
 from mindspore_serving.worker.target import Target
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class MasterThread(threading.Thread):
         return server
 
     async def _open_control(self, address: Endpoint) -> None:
-        self._server.open_control(address)
+        self._server.open_control(address, script_master_keys(address))
 
     async def _open_grpc(self, address: Endpoint, max_message_mb: int, tls: Tls | None) -> None:
         await self._server.start_grpc(self._server.bind_grpc(address, max_message_mb, tls))

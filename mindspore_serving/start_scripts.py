@@ -17,6 +17,7 @@ from mindspore_serving.cluster.addresses import LOOPBACK, Address
 from mindspore_serving.cluster.arguments import check_int, check_str
 from mindspore_serving.cluster.errors import NoSuchVersion, SetupError
 from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
+from mindspore_serving.script_keys import script_worker_keys
 from mindspore_serving.serving_error import as_serving_error
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.target import Target, read_device_type
@@ -32,6 +33,7 @@ class _ScriptWorker:
     """A servable of this process, registered at a master elsewhere."""
 
     def __init__(self, directory: Path, name: str, version: int, target: Target) -> None:
+        self._keys = script_worker_keys()
         self._models = WorkThread("MindSpore")
         self._worker = Worker(directory, name, self._models, version=version, target=target)
         self._context = zmq.Context[zmq.Socket[bytes]]()
@@ -47,7 +49,7 @@ class _ScriptWorker:
                 logger.error("the master at %s refused this worker: %s", master, self._worker.refusal)
             self._settled.set()
 
-        self._worker.connect(self._context, [f"tcp://{master}"], registered, closed)
+        self._worker.connect(self._context, [f"tcp://{master}"], registered, closed, keys=self._keys)
 
     def wait_registered(self, master: Address) -> None:
         """Returns when clients can call the servable, or the process was told to stop. Raises SetupError."""

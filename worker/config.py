@@ -81,6 +81,12 @@ class WorkerConfig:
         frozenset(),
     )
     stop_when_stdin_closes: bool = switch("drain and stop when standard input ends: with the process that holds it")
+    curve_dir: Path | None = setting(
+        "DIR",
+        "this worker's keys for a master with --curve-dir: the folder that `mindspore-serving keygen` made for it",
+        Path,
+        None,
+    )
     drain_seconds: float = setting(
         "S", "when told to stop, finish what is open for at most so long", seconds("--drain-seconds"), 30.0
     )

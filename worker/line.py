@@ -9,16 +9,28 @@ from zmq.utils.monitor import recv_monitor_message
 from mindspore_serving.cluster.codec import INLINE_BYTES, MAX_FRAME_BYTES, decode, encode
 from mindspore_serving.cluster.errors import FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import FromMaster, FromWorker
-from mindspore_serving.cluster.session import LinkLost, LinkMade, MessageArrived
+from mindspore_serving.cluster.session import LinkLost, LinkMade, LinkRefused, MessageArrived
+from mindspore_serving.worker.curve import Handshakes, WorkerKeys
 
 logger = logging.getLogger("mindspore_serving.worker")
+
+_HEARD = (
+    zmq.Event.DISCONNECTED
+    | zmq.Event.HANDSHAKE_SUCCEEDED
+    | zmq.Event.HANDSHAKE_FAILED_AUTH
+    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+)
 
 
 class Line:
     """Made, used and closed in one thread, which waits for `sources` and then takes the events()."""
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, worker_id: str) -> None:
+    def __init__(
+        self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, keys: WorkerKeys | None, worker_id: str
+    ) -> None:
         self._endpoint = endpoint
+        self._handshakes = Handshakes(keys)
         self._blamed = False
         self._dealer = context.socket(zmq.DEALER)
         for option, value in (
@@ -39,7 +51,11 @@ class Line:
             self._dealer.setsockopt(option, value)
         if "[" in endpoint:
             self._dealer.setsockopt(zmq.IPV6, 1)
-        self._monitor = self._dealer.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
+        if keys is not None:
+            self._dealer.setsockopt(zmq.CURVE_SERVERKEY, keys.master)
+            self._dealer.setsockopt(zmq.CURVE_PUBLICKEY, keys.pair.public)
+            self._dealer.setsockopt(zmq.CURVE_SECRETKEY, keys.pair.secret or b"")
+        self._monitor = self._dealer.get_monitor_socket(_HEARD)
         self._dealer.connect(endpoint)
 
     @property
@@ -47,11 +63,17 @@ class Line:
         """What to poll."""
         return self._monitor, self._dealer
 
-    def events(self) -> Iterator[LinkLost | LinkMade | MessageArrived]:
+    def events(self) -> Iterator[LinkLost | LinkMade | LinkRefused | MessageArrived]:
         """All that has come since, the fate of the connection first."""
         while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
-            yield LinkLost() if event == zmq.Event.DISCONNECTED else LinkMade()
+            seen = recv_monitor_message(self._monitor)
+            refusal = self._handshakes.refusal(seen["event"], seen["value"])
+            if refusal is not None:
+                yield LinkRefused(refusal)
+            elif seen["event"] == zmq.Event.DISCONNECTED:
+                yield LinkLost()
+            elif seen["event"] == zmq.Event.HANDSHAKE_SUCCEEDED:
+                yield LinkMade()
         while True:
             try:
                 frames = [frame.buffer for frame in self._dealer.recv_multipart(zmq.NOBLOCK, copy=False)]

@@ -29,9 +29,18 @@ from mindspore_serving.cluster.session import (
     SessionState,
     Tick,
 )
+from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.line import Line
 
 logger = logging.getLogger("mindspore_serving.worker")
+
+_HEARD = (
+    zmq.Event.DISCONNECTED
+    | zmq.Event.HANDSHAKE_SUCCEEDED
+    | zmq.Event.HANDSHAKE_FAILED_AUTH
+    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+)
 
 Submit = Callable[[RunBatch, Callable[[BatchDone], None]], None]
 
@@ -59,6 +68,7 @@ class Link(threading.Thread):
         self,
         context: "zmq.Context[zmq.Socket[bytes]]",
         masters: Sequence[str],
+        keys: WorkerKeys | None,
         worker_id: str,
         offer: Offer,
         submit: Submit,
@@ -67,6 +77,7 @@ class Link(threading.Thread):
     ) -> None:
         super().__init__(name="link to " + ", ".join(masters))
         self._context = context
+        self._keys = keys
         self._worker_id = worker_id
         self._submit = submit
         self._on_registered = on_registered
@@ -93,7 +104,7 @@ class Link(threading.Thread):
         poller.register(self._alarm, zmq.POLLIN)
         try:
             for master in self._sessions:
-                line = self._lines[master] = Line(self._context, master, self._worker_id)
+                line = self._lines[master] = Line(self._context, master, self._keys, self._worker_id)
                 for source in line.sources:
                     poller.register(source, zmq.POLLIN)
                 self._handle(master, Tick())

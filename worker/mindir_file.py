@@ -53,22 +53,30 @@ def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
     file = ModelProto()
     try:
         file.ParseFromString(_plain_bytes(path, target))
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:  # which of the two: protobuf has several engines
         hint = "" if target.dec_key else ", or is encrypted and needs dec_key"
         raise ServableError(f"model file '{path}' is not a MindIR file, or is damaged{hint}: {error}") from error
     if not file.graph.input:
         raise ServableError(f"model file '{path}' has no inputs: it is not a MindIR file, or is damaged")
     inputs = []
+    kinds = {number: name for name, number in TensorProto.DataType.items()}  # a newer MindSpore may know more
     for index, graph_input in enumerate(file.graph.input):
-        name = graph_input.name.rpartition(":")[2]
+        name = _text(graph_input.name).rpartition(":")[2]
         tensor = graph_input.tensor[0] if graph_input.tensor else None
-        kind = TensorProto.DataType.Name(tensor.data_type if tensor else 0)
+        number = tensor.data_type if tensor else 0
+        kind = kinds.get(number, f"number {number}")
         if tensor is None or kind not in _DTYPES:
             raise ServableError(
                 f"model file '{path}': input {index} '{name}' has the type {kind}, which cannot be served"
             )
         inputs.append(FileInput(name, np.dtype(_DTYPES[kind]), tuple(tensor.dims)))
     return tuple(inputs)
+
+
+def _text(name: str | bytes) -> str:
+    """The name in one line; for one that is no UTF-8 protobuf may give bytes."""
+    text = name if isinstance(name, str) else name.decode(errors="replace")
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _plain_bytes(path: Path, target: Target) -> bytes:

@@ -12,6 +12,7 @@ import zmq
 
 from mindspore_serving.cluster.addresses import for_zeromq
 from mindspore_serving.worker.config import WorkerConfig
+from mindspore_serving.worker.curve import WorkerKeys, read_worker_keys
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
@@ -40,12 +41,13 @@ def run(config: WorkerConfig, notify: ServiceManager) -> int:
     """
     if config.cpu_affinity:
         _keep_to(config.cpu_affinity)
+    keys = None if config.curve_dir is None else read_worker_keys(config.curve_dir)
     sys.setswitchinterval(SWITCH_SECONDS)
     pipe = SignalPipe()
     models = WorkThread("MindSpore")
     try:
         worker = _load(config, models, pipe)
-        return _serve(config, worker, pipe, notify)
+        return _serve(config, worker, keys, pipe, notify)
     finally:
         models.close()
         pipe.close()
@@ -72,7 +74,9 @@ def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
         return loading.result()
 
 
-def _serve(config: WorkerConfig, worker: Worker, pipe: SignalPipe, notify: ServiceManager) -> int:
+def _serve(
+    config: WorkerConfig, worker: Worker, keys: WorkerKeys | None, pipe: SignalPipe, notify: ServiceManager
+) -> int:
     def answered() -> None:
         notify("X_ANSWERED=1")  # a word of ours: the process that started this one may care
 
@@ -83,7 +87,7 @@ def _serve(config: WorkerConfig, worker: Worker, pipe: SignalPipe, notify: Servi
         notify("READY=1")
 
     with zmq.Context[zmq.Socket[bytes]]() as context:
-        worker.connect(context, tuple(names), registered, pipe.post, answered)
+        worker.connect(context, tuple(names), registered, pipe.post, answered, keys)
         if config.stop_when_stdin_closes:
             threading.Thread(target=_watch_stdin, name="stdin", daemon=True).start()
         _wait(pipe, notify, lambda: worker.drain(config.drain_seconds))

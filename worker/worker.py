@@ -10,6 +10,7 @@ import zmq
 
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.session import Offer
+from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.link import End, Link
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.target import Target
@@ -52,11 +53,12 @@ class Worker:
         on_registered: Callable[[str], None],
         on_closed: Callable[[], None],
         on_first_answer: Callable[[], None] = lambda: None,
+        keys: WorkerKeys | None = None,
     ) -> None:
         """Registers at the masters at these ZeroMQ endpoints, trying until they are there.
 
         The callbacks come from other threads; on_registered gets the master's endpoint. After on_closed, `end` says how
-        it ended.
+        it ended. `keys`: if it has some.
         """
 
         def closed(end: End) -> None:
@@ -87,7 +89,7 @@ class Worker:
 
         # New for each start, so that no answer of an earlier life can be taken for one of this.
         worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._link = Link(context, masters, worker_id, offer, submit, on_registered, closed)
+        self._link = Link(context, masters, keys, worker_id, offer, submit, on_registered, closed)
         self._link.start()
 
     @property

@@ -9,22 +9,12 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from mindspore_serving.bench.inputs import NamedValues
-from mindspore_serving.client.wire_values import fill_request, read_reply
+from mindspore_serving.client.wire_values import read_reply
 from mindspore_serving.proto import ms_service_pb2 as pb
 
 MAX_REQUESTS = 1024  # different ones in one run
 # Batches of other sizes are summed up in another order.
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-5
-
-
-def request_bytes(servable: str, version: int, method: str, instances: Sequence[NamedValues]) -> bytes:
-    """A serialized PredictRequest. Raises RuntimeError for values that cannot be sent."""
-    request = pb.PredictRequest()
-    request.servable_spec.name = servable
-    request.servable_spec.version_number = version
-    request.servable_spec.method_name = method
-    fill_request(request, list(instances))
-    return request.SerializeToString()
 
 
 def deal(values: Sequence[NamedValues], each: int) -> list[list[NamedValues]]:

@@ -10,10 +10,11 @@ from mindspore_serving.bench.config import BenchConfig
 from mindspore_serving.bench.h2load import find_h2load, run_h2load
 from mindspore_serving.bench.inputs import NamedValues, random_instance, read_values
 from mindspore_serving.bench.load import PREDICT, Load, error_text, open_channel
-from mindspore_serving.bench.payload import Expected, deal, decode, request_bytes
+from mindspore_serving.bench.payload import Expected, deal, decode
 from mindspore_serving.bench.processes import run_processes
 from mindspore_serving.bench.report import Findings, write_json
 from mindspore_serving.bench.tally import Tally
+from mindspore_serving.client.wire_values import request_bytes
 from mindspore_serving.cluster.errors import SetupError
 
 
@@ -65,7 +66,7 @@ def _requests(config: BenchConfig) -> tuple[list[bytes], list[list[NamedValues] 
         values = [random_instance(config.input, generator) for _ in range(config.instances)]
     dealt = deal(values, config.instances)
     try:
-        bodies = [request_bytes(config.servable, config.version, config.method, instances) for instances in dealt]
+        bodies = [request_bytes(config.servable, config.method, config.version, instances) for instances in dealt]
     except RuntimeError as error:
         raise SetupError(f"these inputs cannot be sent: {error}") from error
     if config.expect is None:

@@ -3,6 +3,7 @@
 In reading order:
     config    every setting of each command
     check     loads servables as a worker would, and says what is in them and what is wrong
+    keygen    writes the keys of a control port and its workers
     new       writes a servable for a MindIR file
     up        a master and workers on this machine, kept running
 """

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from mindspore_serving.cluster.addresses import LOOPBACK, Address, Endpoint
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.cluster.key_files import check_worker_name
 from mindspore_serving.cluster.settings import argument, integer, same_as, setting, switch
-from mindspore_serving.master.config import MasterConfig
+from mindspore_serving.master.config import MasterConfig, check_security
 from mindspore_serving.worker.config import WorkerConfig, read_key
 from mindspore_serving.worker.target import Target
 
@@ -45,6 +46,21 @@ class NewConfig:
             raise SetupError(f"NAME '{self.name}' should be letters, digits and _, as a Python module's name is")
 
 
+@dataclass(frozen=True, kw_only=True)
+class KeygenConfig:
+    """What `keygen` is told."""
+
+    folder: Path = argument("DIR", "the master's folder of keys, made when it is not there", Path)
+    worker: tuple[str, ...] = setting(
+        "NAME",
+        "make the keys of a worker of this name; may be repeated (default for a new DIR: worker)",
+        check_worker_name,
+        (),
+        True,
+    )
+    log_level: str = same_as(MasterConfig, "log_level", "warning")
+
+
 class ServableOnDevices(NamedTuple):
     """A servable's folder and the devices that serve it."""
 
@@ -80,7 +96,7 @@ class UpConfig:
     rest: Address | None = same_as(MasterConfig, "rest")
     ctrl: Endpoint | None = setting(
         "[HOST:]PORT",
-        "where workers of other machines may register too (default: a socket that only this command's workers know)",
+        "where workers of other machines may register too (default: nowhere)",
         MasterConfig.__dataclass_fields__["ctrl"].metadata["setting"].read,
         None,
     )
@@ -92,10 +108,17 @@ class UpConfig:
     hang_seconds: float = same_as(MasterConfig, "hang_seconds")
     lame_duck_seconds: float = same_as(MasterConfig, "lame_duck_seconds")
     drain_seconds: float = same_as(MasterConfig, "drain_seconds")
+    curve_dir: Path | None = same_as(MasterConfig, "curve_dir")
+    insecure: bool = same_as(MasterConfig, "insecure")
+    tls_certificate: Path | None = same_as(MasterConfig, "tls_certificate")
+    tls_key: Path | None = same_as(MasterConfig, "tls_key")
+    tls_client_ca: Path | None = same_as(MasterConfig, "tls_client_ca")
+    token_file: Path | None = same_as(MasterConfig, "token_file")
     logs: Path | None = setting("DIR", "write each worker's output to a file there (default: show it here)", Path, None)
     log_level: str = same_as(MasterConfig, "log_level")
 
     def __post_init__(self) -> None:
+        check_security(self)
         names = [servable.path.resolve() for servable in self.servables]
         for path in names:
             if names.count(path) > 1:
@@ -114,5 +137,11 @@ class UpConfig:
             hang_seconds=self.hang_seconds,
             lame_duck_seconds=self.lame_duck_seconds,
             drain_seconds=self.drain_seconds,
+            curve_dir=self.curve_dir,
+            insecure=self.insecure,
+            tls_certificate=self.tls_certificate,
+            tls_key=self.tls_key,
+            tls_client_ca=self.tls_client_ca,
+            token_file=self.token_file,
             log_level=self.log_level,
         )

@@ -13,6 +13,7 @@ import zmq
 
 from mindspore_serving.cluster.addresses import UnixPath
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.master.security import read_security
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.operator.config import UpConfig
 from mindspore_serving.supervisor import Supervisor
@@ -57,9 +58,11 @@ async def _serve(config: UpConfig, specs: list[WorkerSpec], folder: Path, notify
     def all_gone() -> None:
         loop.call_soon_threadsafe(told_to_stop.set)
 
-    control = config.ctrl or UnixPath(str(folder / "control"))
+    control = UnixPath(str(folder / "control"))
+    master_config = config.master(config.ctrl or control)
+    security = read_security(master_config)
     context = zmq.Context[zmq.Socket[bytes]]()
-    server = MasterServer(config.master(control).limits, context)
+    server = MasterServer(master_config.limits, context, security.tokens)
     supervisor = Supervisor(
         specs,
         control,
@@ -70,9 +73,13 @@ async def _serve(config: UpConfig, specs: list[WorkerSpec], folder: Path, notify
         on_gone=all_gone,
     )
     try:
-        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb)
-        rest_address = None if config.rest is None else server.bind_rest(config.rest, config.max_message_mb)
-        server.open_control(control)
+        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb, security.tls)
+        rest_address = None
+        if config.rest is not None:
+            rest_address = server.bind_rest(config.rest, config.max_message_mb, security.tls)
+        server.open_to_own_workers(control)
+        if config.ctrl is not None:
+            server.open_control(config.ctrl, security.keys)
         supervisor.start()
         await server.start_grpc(grpc_address)
         if rest_address is not None:

@@ -13,11 +13,11 @@ from mindspore_serving.bench.h2load import framed, read_findings
 from mindspore_serving.bench.histogram import Histogram
 from mindspore_serving.bench.input_spec import parse_input_spec
 from mindspore_serving.bench.inputs import random_instance, read_values
-from mindspore_serving.bench.payload import Expected, deal, decode, request_bytes
+from mindspore_serving.bench.payload import Expected, deal, decode
 from mindspore_serving.bench.report import Findings
 from mindspore_serving.bench.schedule import fixed, poisson
 from mindspore_serving.bench.tally import OTHER, Tally
-from mindspore_serving.client.wire_values import fill_request
+from mindspore_serving.client.wire_values import request_bytes
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.proto import ms_service_pb2 as pb
 
@@ -85,7 +85,7 @@ def test_random_inputs_have_the_types_and_shapes_asked_for_and_repeat_with_the_s
     assert (values["i"].dtype, values["i"].shape, values["b"].dtype) == (np.int64, (), np.bool_)
     assert (type(values["raw"]), len(values["raw"]), type(values["text"]), len(values["text"])) == (bytes, 5, str, 6)
     again = random_instance(specs, np.random.default_rng(1))
-    assert request_bytes("s", 0, "m", [values]) == request_bytes("s", 0, "m", [again])
+    assert request_bytes("s", "m", 0, [values]) == request_bytes("s", "m", 0, [again])
 
 
 def test_inputs_of_files_are_read_with_their_types(tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def test_instances_are_dealt_until_they_come_round() -> None:
 
 def reply_of(*values: float) -> bytes:
     """A good reply, whose instances have these values."""
-    request, reply = pb.PredictRequest(), pb.PredictReply()
-    fill_request(request, [{"y": np.array([value], np.float32)} for value in values])
+    instances = [{"y": np.array([value], np.float32)} for value in values]
+    request, reply = pb.PredictRequest.FromString(request_bytes("s", "m", 0, instances)), pb.PredictReply()
     reply.instances.extend(request.instances)
     return reply.SerializeToString()
 

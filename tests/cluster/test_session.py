@@ -24,6 +24,7 @@ from mindspore_serving.cluster.session import (
     DrainRequested,
     LinkLost,
     LinkMade,
+    LinkRefused,
     MessageArrived,
     Offer,
     Report,
@@ -135,4 +136,14 @@ def test_a_refusal_ends_the_session_with_its_reason() -> None:
     session = Session(OFFER, 0.0)
     session.handle(Tick(), 0.0)
     assert told(session, Refused("because")) == [Close("because")]
+    assert session.state is SessionState.CLOSED
+
+
+@pytest.mark.parametrize("drains", [False, True])
+def test_a_refused_link_closes_the_session_with_its_reason(drains: bool) -> None:
+    session = Session(OFFER, 0.0)
+    session.handle(MessageArrived(Registered(3.0, 1)), 0.0)
+    if drains:
+        session.handle(DrainRequested(9.0), 0.0)
+    assert session.handle(LinkRefused("no key"), 1.0) == [Close("no key")]
     assert session.state is SessionState.CLOSED

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mindspore_serving import systemd
+from mindspore_serving.__main__ import main
 from tests.processes import READY_SECONDS, ROOT, Process, Processes, free_port
 
 UNITS = ROOT / "deploy" / "systemd"
@@ -34,7 +35,13 @@ def exec_start(unit: Path, environment: dict[str, str]) -> list[str]:
     parser.read(unit)
     words = shlex.split(parser["Service"]["ExecStart"])
     assert words[0] == INSTALLED_PYTHON
-    return [re.sub(r"\$\{(\w+)\}", lambda match: environment[match[1]], word) for word in words[1:]]
+    filled: list[str] = []
+    for word in words[1:]:
+        if word.startswith("$") and not word.startswith("${"):
+            filled += environment[word[1:]].split()  # any number of words, as in systemd.service(5)
+        else:
+            filled.append(re.sub(r"\$\{(\w+)\}", lambda match: environment[match[1]], word))
+    return filled
 
 
 class NotifySocket:
@@ -60,10 +67,13 @@ def start(run: Processes, unit: Path, environment: dict[str, str], tmp_path: Pat
 
 
 def test_the_units_commands_serve_and_notify(run: Processes, servables: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    assert main(["keygen", str(keys)]) == 0
     control = f"127.0.0.1:{free_port()}"
     doors = {"GRPC": f"127.0.0.1:{free_port()}", "REST": f"127.0.0.1:{free_port()}"}
-    in_master = {**settings(UNITS / "master.env"), **doors, "CTRL": control}
+    in_master = {**settings(UNITS / "master.env"), **doors, "CTRL": control, "SECURITY": f"--curve-dir {keys}"}
     in_worker = {**settings(UNITS / "worker-add-0.env"), "DIRECTORY": str(servables), "MASTER": control}
+    in_worker["SECURITY"] = f"--curve-dir {keys / 'for-workers' / 'worker'}"
     worker, worker_says = start(run, WORKER, in_worker, tmp_path)
     master, master_says = start(run, MASTER, in_master, tmp_path)
     assert (master_says.next(), worker_says.next()) == ("READY=1", "READY=1")
@@ -78,7 +88,7 @@ def test_the_units_commands_serve_and_notify(run: Processes, servables: Path, tm
 
 @pytest.mark.parametrize("unit, example", [(MASTER, "master.env"), (WORKER, "worker-add-0.env")])
 def test_the_environment_examples_hold_every_setting_of_the_command(unit: Path, example: str) -> None:
-    used = set(re.findall(r"\$\{(\w+)\}", unit.read_text()))
+    used = set(re.findall(r"\$\{?(\w+)", unit.read_text()))
     assert used == set(settings(UNITS / example))
 
 

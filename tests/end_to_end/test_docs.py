@@ -204,3 +204,23 @@ def test_the_systemd_readme_installs_every_file_of_its_folder() -> None:
     patterns = re.findall(r"deploy/systemd/(\S+)", block)
     installed = {file for pattern in patterns for file in folder.glob(pattern)}
     assert installed == set(folder.iterdir()) - {folder / "README.md"}
+
+
+def test_the_security_guides_commands_work(run: Processes, servables: Path, tmp_path: Path) -> None:
+    grpc, ctrl = str(free_port()), str(free_port())
+    changes = {" keys": f" {tmp_path}/keys", "examples/add": str(servables), "5500": grpc, "6500": ctrl}
+    (keygen,) = operator_commands("docs/security.md", changes)
+    assert run.start(*keygen).wait() == 0
+    lines = "".join(blocks(ROOT / "docs" / "security.md", "bash")).splitlines()
+    lines = [line for line in lines if line.startswith(".venv/bin/python ")]
+    for old, new in changes.items():
+        lines = [line.replace(old, new) for line in lines]
+    desk, hand = (run.start(*shlex.split(line)[1:]) for line in lines)
+    hand.wait_for("registered at")
+    assert (hand.stop(), desk.stop()) == (0, 0)
+
+
+def test_the_security_guide_quotes_the_refusal(run: Processes) -> None:
+    refused = run.start("-m", "master", "--grpc", "5500", "--ctrl", "0.0.0.0:6500")
+    assert refused.wait() == 2
+    assert refused.last_line in (ROOT / "docs" / "security.md").read_text().splitlines()

@@ -203,6 +203,21 @@ def test_transport_errors_are_grpc_statuses(master: RunningMaster) -> None:
     assert status(lambda: other(b""))[0] is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_a_message_that_is_small_only_while_compressed_is_refused(
+    master: RunningMaster, compression: grpc.Compression
+) -> None:
+    def ask(size: int) -> object:
+        bomb = request("nope", pb.Tensor(dtype=pb.MS_BYTES, bytes_val=[bytes(size)])).SerializeToString()
+        return master._predict(bomb, compression=compression, timeout=WAIT_SECONDS)
+
+    assert isinstance(ask(1 << 19), bytes)
+    code, details = status(lambda: ask(1 << 26))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert details is not None
+    assert "larger than max" in details
+
+
 def test_a_callers_deadline_reaches_the_worker_and_a_lost_caller_frees_its_place() -> None:
     running = RunningMaster(Limits(lease_seconds=60.0, max_enqueued_requests=1))
     worker = running.worker()
@@ -323,3 +338,22 @@ def status_or_none(master: RunningMaster) -> grpc.StatusCode | None:
         code: grpc.StatusCode = raised.code()
         return code
     return None
+
+
+def test_the_holes_of_the_original_are_closed(master: RunningMaster) -> None:
+    """It read and wrote the server's shared memory for any client, and let it call models past their methods."""
+    shared = pb.Tensor.FromString(b"\x0a\x03\x0a\x01\x04\x10\x02" + b"\x2a\x07\x0a\x05key_1")  # Tensor.shm_data
+    assert error(master.ask(request("echo", shared))) == (2, CHECK + "Tensor check failed: input data size 0 invalid")
+    hidden = request("@call_tensor_add.mindir_0", int8(1))
+    assert error(master.ask(hidden)) == (
+        2,
+        "Request servable(add) method(@call_tensor_add.mindir_0) , method is not available",
+    )
+    written = request("echo", int8(1))
+    instance = (
+        written.instances[0].SerializeToString() + b"\x12\x0a\x0a\x01y\x12\x05\x0a\x03key"
+    )  # Instance.output_buffers
+    written.instances[0].ParseFromString(instance)
+    call = master.send(written)
+    master.workers[0].echo()
+    assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == int8(1)

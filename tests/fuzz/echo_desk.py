@@ -1,0 +1,45 @@
+"""A real front desk whose one worker answers every batch with its first input, at once and without a socket."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from mindspore_serving.cluster.codec import decode, encode
+from mindspore_serving.cluster.dispatch_events import Limits
+from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, MethodSpec, Register, RunBatch
+from mindspore_serving.master.front_desk import FrontDesk
+
+WORKER = "w"
+WAIT_SECONDS = 20.0
+T = TypeVar("T")
+
+
+class EchoDesk:
+    """Lives as long as the process; every call to run() is one request."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self.desk = self._loop.run_until_complete(self._open())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The answer; a request that gets none is a fault."""
+        return self._loop.run_until_complete(asyncio.wait_for(work, WAIT_SECONDS))
+
+    def close(self) -> None:
+        self.desk.close()
+        self._loop.close()
+
+    async def _open(self) -> FrontDesk:
+        desk = FrontDesk(Limits(lease_seconds=1e6), self._send)
+        methods = (MethodSpec("m", ("x",), ("y",), 4),)
+        desk.receive(WORKER, Register(1, "s", 1, methods, "CPU:0", "here", 1))
+        return desk
+
+    def _send(self, worker_id: str, message: FromMaster) -> bool:
+        if isinstance(message, RunBatch):
+            sent = decode(encode(message))
+            assert isinstance(sent, RunBatch)
+            done = decode(encode(BatchDone(sent.batch_id, sent.columns)))
+            assert isinstance(done, FromWorker)
+            self._loop.call_soon(self.desk.receive, WORKER, done)
+        return True
