@@ -10,6 +10,7 @@ In reading order:
     registry     servables, their versions, and the replicas that serve them
     batcher      instances that wait, cut into batches
     scheduler    which replica gets the next batch
+    statistics   what was asked of each method, and how long it took
     dispatch_events  what goes into the dispatcher and comes out of it
     dispatcher   the master's mind: events in, actions out
     session      the worker's side of the same talk

@@ -33,6 +33,8 @@ class Request:
     results: list[Result | None]
     missing: int  # results still to come
     losses: defaultdict[int, set[str]]  # index -> the workers that were lost while it ran
+    arrived_at: float = 0.0
+    sent_at: float | None = None  # when the first of it went to a worker
     settled: bool = False
 
     def settle(self) -> None:
@@ -52,6 +54,7 @@ class Batch:
     method: MethodSpec
     entries: tuple[Entry, ...]
     alone: bool
+    sent_at: float
 
 
 class MethodQueue:

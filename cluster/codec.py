@@ -12,6 +12,7 @@ import msgpack
 
 from mindspore_serving.cluster.errors import Code, Failure, FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import (
+    ANY_SIZE,
     BatchDone,
     Goodbye,
     Heartbeat,
@@ -24,6 +25,7 @@ from mindspore_serving.cluster.messages import (
     Registered,
     Released,
     RunBatch,
+    TensorType,
     Unregistered,
 )
 from mindspore_serving.cluster.tensors import (
@@ -37,7 +39,7 @@ from mindspore_serving.cluster.tensors import (
     nbytes,
 )
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 INLINE_BYTES = 64 * 1024  # measured: below this a copy into the header is cheaper than a frame of its own
 MAX_FRAME_BYTES = 1 << 30  # what either socket accepts in one frame
 MAX_FRAMES = 1024
@@ -187,16 +189,39 @@ def _unpack_columns(items: Any, count: int, frames: Sequence[Buffer]) -> tuple[C
 
 
 def _pack_register(message: Register, _: list[Buffer]) -> Fields:
-    methods = [(method.name, method.inputs, method.outputs, method.batch_size) for method in message.methods]
+    methods = [
+        (spec.name, spec.inputs, spec.outputs, spec.batch_size, spec.input_types, spec.output_types)
+        for spec in message.methods
+    ]
     fields = (message.registration, message.servable, message.version, methods)
     return (*fields, message.device, message.host, message.pid)
+
+
+def _types(value: Any, names: Sequence[str]) -> tuple[TensorType | None, ...]:
+    types = _tuple(value, MAX_ARGUMENTS)
+    if len(types) not in (0, len(names)):
+        raise ValueError(f"expected no types, or {len(names)}")
+    return tuple(None if item is None else _type(*item) for item in types)
+
+
+def _type(dtype: Any, shape: Any) -> TensorType:
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+        raise ValueError("a type's dtype is not one of " + ", ".join(ITEM_BYTES))
+    return TensorType(dtype, tuple(_int(size, ANY_SIZE) for size in _tuple(shape, MAX_DIMS)))
 
 
 def _unpack_register(fields: Fields, _: Sequence[Buffer]) -> Register:
     registration, servable, version, methods, device, host, pid = fields
     specs = tuple(
-        MethodSpec(_name(name), _names(inputs), _names(outputs), _int(batch_size, 1, MAX_BATCH))
-        for name, inputs, outputs, batch_size in _tuple(methods, MAX_METHODS)
+        MethodSpec(
+            _name(name),
+            _names(inputs),
+            _names(outputs),
+            _int(batch_size, 1, MAX_BATCH),
+            _types(input_types, inputs),
+            _types(output_types, outputs),
+        )
+        for name, inputs, outputs, batch_size, input_types, output_types in _tuple(methods, MAX_METHODS)
     )
     return Register(
         _int(registration),

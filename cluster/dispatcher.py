@@ -7,7 +7,7 @@ that comes late finds no batch to belong to and is ignored.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mindspore_serving.cluster.batcher import (
     Batch,
@@ -50,6 +50,7 @@ from mindspore_serving.cluster.messages import (
 )
 from mindspore_serving.cluster.registry import Registry, Replica, ReplicaState, Route, RouteHealth
 from mindspore_serving.cluster.scheduler import Slots
+from mindspore_serving.cluster.statistics import Counters, Statistics
 from mindspore_serving.cluster.tensors import (
     column_length,
     from_column,
@@ -74,6 +75,8 @@ class Dispatcher:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.statistics = Statistics()
+        self._now = 0.0  # of the event that is handled
         self._registry = Registry()
         self._leases = Leases(limits.lease_seconds)
         self._lanes: dict[Route, _Lane] = {}
@@ -90,6 +93,10 @@ class Dispatcher:
     def resolve(self, servable: str, version: int, method: str) -> tuple[Route, MethodSpec]:
         """Where a request goes, and the names of its inputs. Raises RequestRefused."""
         return self._registry.resolve(servable, version, method)
+
+    def versions(self, servable: str) -> Mapping[int, Route]:
+        """Every version of this servable that was ever served here."""
+        return self._registry.versions(servable)
 
     @property
     def has_ready_replica(self) -> bool:
@@ -119,6 +126,7 @@ class Dispatcher:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about `event`. Deadlines that are due are dealt with on the way, leases only at a Tick."""
+        self._now = now
         self._run_out(now)
         match event:
             case RequestsArrived(arrivals):
@@ -172,6 +180,7 @@ class Dispatcher:
             results=[None] * count,
             missing=count,
             losses=defaultdict(set),
+            arrived_at=self._now,
         )
         self._requests[request.id] = request
         self._enqueued_bytes += request.nbytes
@@ -206,7 +215,11 @@ class Dispatcher:
         self._enqueue(request)
 
     def _answer(self, request: Request, results: Sequence[Result] | Failure) -> None:
-        self._actions.append(Answer(request.id, request.method.outputs, results))
+        self._actions.append(Answer(request.id, request.method.outputs, results, request.route.version))
+        ok = not isinstance(results, Failure) and not any(isinstance(result, Failure) for result in results)
+        self._counters(request.route, request.method).request_answered(
+            ok, request.arrived_at, request.sent_at, self._now
+        )
         self._forget(request)
 
     def _forget(self, request: Request) -> None:
@@ -340,6 +353,8 @@ class Dispatcher:
             return
         del replica.open[batch.id]
         self._place(replica)
+        counters = self._counters(replica.route, batch.method)
+        counters.batch_done(len(batch.entries), succeeded, batch.sent_at, self._now)
         values = zip(*map(from_column, done.columns), strict=True) if succeeded else iter(())
         for index, entry in enumerate(batch.entries):
             failure = done.failures.get(index)
@@ -351,6 +366,9 @@ class Dispatcher:
         if route not in self._lanes:
             self._lanes[route] = _Lane(self.limits.window)
         return self._lanes[route]
+
+    def _counters(self, route: Route, method: MethodSpec) -> Counters:
+        return self.statistics.of(route.servable, route.version, method.name)
 
     def _place(self, replica: Replica) -> None:
         """Puts the replica where the next batch can find it. One that drains takes work only when no other is left."""
@@ -392,7 +410,10 @@ class Dispatcher:
     def _run(self, replica: Replica, queue: MethodQueue, alone: bool, now: float) -> None:
         entries = queue.take()
         self._last_batch_id += 1
-        batch = Batch(self._last_batch_id, queue.method, entries, alone)
+        batch = Batch(self._last_batch_id, queue.method, entries, alone, now)
+        for request, _ in entries:
+            if request.sent_at is None:
+                request.sent_at = now
         replica.open[batch.id] = batch
         self._place(replica)
         instances = [request.instances[index] for request, index in entries]
