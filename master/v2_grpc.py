@@ -115,7 +115,7 @@ def _parse(kind: type[T], body: bytes) -> T:
     try:
         return kind.FromString(body)
     except DecodeError as error:
-        raise RpcFault(Status.INVALID_ARGUMENT, f"the request is not a {kind.DESCRIPTOR.full_name}") from error
+        raise RpcFault(Status.INVALID_ARGUMENT, f"the request is no {kind.DESCRIPTOR.full_name}") from error
 
 
 def _message(document: dict[str, Any], message: R) -> R:
