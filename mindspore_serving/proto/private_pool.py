@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.internal import enum_type_wrapper
 
 DESCRIPTORS = descriptor_pb2.FileDescriptorSet.FromString(Path(__file__).with_name("services.binpb").read_bytes())
@@ -24,8 +25,19 @@ def names_in(file_name: str) -> dict[str, Any]:
     file = _POOL.FindFileByName(f"mindspore_serving/proto/{file_name}")
     names: dict[str, Any] = {"DESCRIPTOR": file}
     for name, message in file.message_types_by_name.items():
-        names[name] = message_factory.GetMessageClass(message)
+        names[name] = _class_of(message)
     for name, enum in file.enum_types_by_name.items():
         names[name] = enum_type_wrapper.EnumTypeWrapper(enum)
         names.update({value.name: value.number for value in enum.values})
     return names
+
+
+def _class_of(message: Descriptor) -> Any:
+    made = message_factory.GetMessageClass(message)
+    for nested in message.nested_types:
+        inner = _class_of(nested)
+        # protobuf's implementation in Python offers them only so. MindSpore's import sets the environment variable that
+        # chooses it, and child processes inherit that.
+        if not hasattr(made, nested.name):
+            setattr(made, nested.name, inner)
+    return made

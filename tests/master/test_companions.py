@@ -1,5 +1,8 @@
 """gRPC's health and reflection services, and messages that do not get into the way of other people's."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import grpc
@@ -13,7 +16,7 @@ from mindspore_serving.proto import open_inference_pb2 as pb
 from mindspore_serving.proto import reflection_pb2 as reflection
 from mindspore_serving.proto.private_pool import DESCRIPTORS
 from tests.master.running_master import WAIT_SECONDS, RunningMaster
-from tests.processes import until
+from tests.processes import ROOT, until
 
 SERVING, NOT_SERVING = health.HealthCheckResponse.SERVING, health.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health.HealthCheckResponse.SERVICE_UNKNOWN
@@ -163,3 +166,20 @@ def test_other_peoples_messages_of_the_same_names_are_loaded_beside_ours() -> No
         if file.package != "mindspore.serving.proto":
             with pytest.raises(KeyError):
                 descriptor_pool.Default().FindFileByName(file.name)
+
+
+@pytest.mark.parametrize("implementation", ["upb", "python"])
+def test_our_messages_work_with_either_implementation_of_protobuf(implementation: str) -> None:
+    code = (
+        "from google.protobuf.internal import api_implementation; print(api_implementation.Type())\n"
+        "import mindspore_serving.master.services\n"
+        "from mindspore_serving.proto import open_inference_pb2 as pb, health_pb2 as health\n"
+        "tensor = pb.ModelInferRequest.InferInputTensor(name='x', shape=[1])\n"
+        "tensor.parameters['a'].int64_param = 5\n"
+        "request = pb.ModelInferRequest(inputs=[tensor])\n"
+        "assert pb.ModelInferRequest.FromString(request.SerializeToString()) == request\n"
+        "assert health.HealthCheckResponse.NOT_SERVING == 2 and pb.DataType.Name(pb.TYPE_FP32) == 'TYPE_FP32'\n"
+    )
+    environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, implementation), ran.stderr
