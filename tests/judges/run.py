@@ -1,4 +1,4 @@
-"""Starts a master and a worker for the judged servable, and the judge's script with the interpreter that is given."""
+"""Starts a master, a worker of the judged servable, and a judge: `python -m tests.judges.run INTERPRETER SCRIPT`."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 JUDGE_SECONDS = 120.0
 
 
-def judge(interpreter: str, folder: Path) -> int:
+def judge(interpreter: str, script: str, folder: Path) -> int:
     """The exit code of the judge's script; `folder` is for what is served."""
     shutil.copy(ROOT / "examples" / "add" / "export_model.py", folder)
     subprocess.run([sys.executable, str(folder / "export_model.py")], check=True, capture_output=True)
@@ -27,9 +27,7 @@ def judge(interpreter: str, folder: Path) -> int:
         place = ("--directory", str(folder), "--master", f"127.0.0.1:{control}")
         worker = group.start("-m", "worker", "--servable", "judged", *place)
         worker.wait_for("registered at")
-        code = subprocess.run(
-            [interpreter, str(HERE / "with_tritonclient.py"), *doors], timeout=JUDGE_SECONDS
-        ).returncode
+        code = subprocess.run([interpreter, str(HERE / script), *doors], timeout=JUDGE_SECONDS).returncode
         ends = (worker.stop(), master.stop())
         if "Traceback" in master.output or any(ends):
             print(f"exit codes {ends} of worker and master\n{master.output}", file=sys.stderr)
@@ -39,4 +37,4 @@ def judge(interpreter: str, folder: Path) -> int:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        sys.exit(judge(sys.argv[1], Path(scratch)))
+        sys.exit(judge(sys.argv[1], sys.argv[2], Path(scratch)))
