@@ -4,11 +4,12 @@ VENV := .venv
 PROTO_VENV := .venv-proto
 FUZZ_VENV := .venv-fuzz
 FUZZ_SECONDS ?= 30
+JUDGES_VENV := .venv-judges
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed-from-this-setup
 
-.PHONY: help setup demo test bench lint types fuzz proto clean
+.PHONY: help setup demo test bench judges lint types fuzz proto clean
 
 help: ## lists these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -51,6 +52,18 @@ proto: ## regenerates mindspore_serving/proto from proto/*.proto
 	$(PROTO_VENV)/bin/python -m pip install -q --disable-pip-version-check grpcio-tools==1.80.0
 	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Imindspore_serving/proto=proto \
 		--python_out=. --pyi_out=. --grpc_python_out=. mindspore_serving/proto/ms_service.proto
+	@# The other packages are also other people's: types, but no modules; descriptors, for a pool of our own (private_pool.py).
+	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Imindspore_serving/proto=proto --pyi_out=. \
+		mindspore_serving/proto/{open_inference,health,reflection}.proto
+	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Imindspore_serving/proto=proto \
+		--descriptor_set_out=mindspore_serving/proto/services.binpb $(patsubst %,mindspore_serving/%,$(sort $(wildcard proto/*.proto)))
+
+judges: setup ## unmodified clients of other projects against a master and a worker
+	test -d $(JUDGES_VENV) || $(PYTHON) -m venv $(JUDGES_VENV)
+	@# In an environment of its own: tritonclient wants protobuf before 7, MindSpore 7.34.
+	$(JUDGES_VENV)/bin/python -m pip install -q --disable-pip-version-check 'tritonclient[http,grpc]==2.73.0' \
+		grpcio-reflection==1.81.1 grpcio-health-checking==1.81.1
+	$(VENV)/bin/python -m tests.judges.run $(JUDGES_VENV)/bin/python with_tritonclient.py
 
 clean: ## removes what the other targets made
-	rm -rf $(VENV) $(PROTO_VENV) $(FUZZ_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PROTO_VENV) $(FUZZ_VENV) $(JUDGES_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

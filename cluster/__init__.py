@@ -15,6 +15,7 @@ In reading order:
     quarantine   methods that kill their workers
     lane         one version of a servable at work: batcher, scheduler, costs, quarantines
     open_requests  what is admitted and not answered yet
+    statistics   what was asked of each method, and how long it took
     dispatch_events  what goes into the dispatcher and comes out of it
     refusals     why a request gets no result
     dispatcher   the master's mind: events in, actions out

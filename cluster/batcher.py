@@ -33,10 +33,11 @@ class Request:
     results: list[Result | None]
     missing: int  # results still to come
     losses: defaultdict[int, set[str]]  # index -> the workers that were lost while it ran
+    arrived_at: float = 0.0
+    sent_at: float | None = None  # when the first of it went to a worker
     settled: bool = False
     queue: "MethodQueue | None" = None
     queued: int = 0  # instances that wait in the queue
-    was_sent: bool = False  # something of it has been sent to a worker
 
     def settle(self) -> None:
         """Nothing of this request will run any more. Its memory goes at once, wherever its entries still stand."""
@@ -58,6 +59,7 @@ class Batch:
     method: MethodSpec
     entries: tuple[Entry, ...]
     alone: bool
+    sent_at: float
     foretold_seconds: float = 0.0  # what it will take, as far as that is known
 
 
@@ -110,7 +112,7 @@ class MethodQueue:
         while self._others and self._others[-1][0].settled:
             self._others.pop()
         request = self._others[-1][0] if self._others else None
-        return request if request is not None and not request.was_sent else None
+        return request if request is not None and request.sent_at is None else None
 
     def drain(self) -> list[Request]:
         """Empties the queue: the requests that had something in it, each once, in order."""

@@ -12,6 +12,7 @@ import msgpack
 
 from mindspore_serving.cluster.errors import Code, Failure, FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import (
+    ANY_SIZE,
     BatchDone,
     Condemned,
     Credit,
@@ -27,6 +28,7 @@ from mindspore_serving.cluster.messages import (
     Registered,
     Released,
     RunBatch,
+    TensorType,
     Unregistered,
 )
 from mindspore_serving.cluster.tensors import (
@@ -94,6 +96,12 @@ def decode(frames: Sequence[Buffer]) -> Message:
 def _int(value: Any, low: int = 0, high: int = 2**63 - 1) -> int:
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"expected an integer from {low} to {high}")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("expected true or false")
     return value
 
 
@@ -192,17 +200,39 @@ def _unpack_columns(items: Any, count: int, frames: Sequence[Buffer]) -> tuple[C
 
 def _pack_register(message: Register, _: list[Buffer]) -> Fields:
     methods = [
-        (method.name, method.inputs, method.outputs, method.batch_size, method.idempotent) for method in message.methods
+        (spec.name, spec.inputs, spec.outputs, spec.batch_size, spec.idempotent, spec.input_types, spec.output_types)
+        for spec in message.methods
     ]
     fields = (message.registration, message.servable, message.version, methods)
     return (*fields, message.device, message.host, message.pid, message.credit)
 
 
+def _types(value: Any, names: Sequence[str]) -> tuple[TensorType | None, ...]:
+    types = _tuple(value, MAX_ARGUMENTS)
+    if len(types) not in (0, len(names)):
+        raise ValueError(f"expected no types, or {len(names)}")
+    return tuple(None if item is None else _type(*item) for item in types)
+
+
+def _type(dtype: Any, shape: Any) -> TensorType:
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+        raise ValueError("a type's dtype is not one of " + ", ".join(ITEM_BYTES))
+    return TensorType(dtype, tuple(_int(size, ANY_SIZE) for size in _tuple(shape, MAX_DIMS)))
+
+
 def _unpack_register(fields: Fields, _: Sequence[Buffer]) -> Register:
     registration, servable, version, methods, device, host, pid, credit = fields
     specs = tuple(
-        MethodSpec(_name(name), _names(inputs), _names(outputs), _int(batch_size, 1, MAX_BATCH), bool(idempotent))
-        for name, inputs, outputs, batch_size, idempotent in _tuple(methods, MAX_METHODS)
+        MethodSpec(
+            _name(name),
+            _names(inputs),
+            _names(outputs),
+            _int(batch_size, 1, MAX_BATCH),
+            _flag(idempotent),
+            _types(input_types, inputs),
+            _types(output_types, outputs),
+        )
+        for name, inputs, outputs, batch_size, idempotent, input_types, output_types in _tuple(methods, MAX_METHODS)
     )
     return Register(
         _int(registration),

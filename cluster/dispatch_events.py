@@ -95,6 +95,7 @@ class Answer:
     request_id: int
     outputs: tuple[str, ...]
     results: Sequence[Result] | Failure
+    version: int = 0  # that answered; 0: the request was not accepted
 
 
 @dataclass(frozen=True, slots=True)

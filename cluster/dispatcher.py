@@ -5,7 +5,7 @@ answered or the replica is lost; then its instances go back to the front of thei
 that comes late finds no batch to belong to and is ignored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mindspore_serving.cluster import refusals
 from mindspore_serving.cluster.batcher import Batch, Entry, MethodQueue, Request, Result
@@ -48,6 +48,7 @@ from mindspore_serving.cluster.messages import (
 from mindspore_serving.cluster.open_requests import OpenRequests
 from mindspore_serving.cluster.quarantine import Quarantine
 from mindspore_serving.cluster.registry import Registry, Replica, Route, RouteHealth
+from mindspore_serving.cluster.statistics import Counters, Statistics
 from mindspore_serving.cluster.tensors import column_length, from_column, to_column
 
 # Seconds after a dropped connection at which the transport is asked who is gone: it tells of the drop (ZeroMQ's I/O
@@ -64,6 +65,8 @@ class Dispatcher:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.statistics = Statistics()
+        self._now = 0.0  # of the event that is handled
         self._registry = Registry()
         self._leases = Leases(limits.lease_seconds)
         self._heard = Leases(limits.lease_seconds / 2)  # whoever misses this one is stalled
@@ -80,6 +83,10 @@ class Dispatcher:
     def resolve(self, servable: str, version: int, method: str) -> tuple[Route, MethodSpec]:
         """Where a request goes, and the names of its inputs. Raises RequestRefused."""
         return self._registry.resolve(servable, version, method)
+
+    def versions(self, servable: str) -> Mapping[int, Route]:
+        """Every version of this servable that was ever served here."""
+        return self._registry.versions(servable)
 
     @property
     def has_ready_replica(self) -> bool:
@@ -113,6 +120,7 @@ class Dispatcher:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about `event`. Deadlines that are due are dealt with on the way, leases only at a Tick."""
+        self._now = now
         self._run_out(now)
         match event:
             case RequestsArrived(arrivals):
@@ -146,7 +154,7 @@ class Dispatcher:
         if failure is not None:
             self._actions.append(Answer(arrival.request_id, arrival.method.outputs, failure))
             return
-        request = self._requests.add(arrival, deadline)
+        request = self._requests.add(arrival, deadline, now)
         if request.route.methods.get(request.method.name) == request.method:
             self._enqueue(request)
         else:
@@ -192,7 +200,7 @@ class Dispatcher:
 
     def _reroute(self, request: Request) -> None:
         """Its route has no replica left. Another version serves all of it when the caller left the choice to us."""
-        if request.was_sent and not request.method.idempotent:
+        if request.sent_at is not None and not request.method.idempotent:
             self._answer(request, refusals.not_repeated(request))
             return
         try:
@@ -212,7 +220,11 @@ class Dispatcher:
         self._enqueue(request)
 
     def _answer(self, request: Request, results: Sequence[Result] | Failure) -> None:
-        self._actions.append(Answer(request.id, request.method.outputs, results))
+        self._actions.append(Answer(request.id, request.method.outputs, results, request.route.version))
+        ok = not isinstance(results, Failure) and not any(isinstance(result, Failure) for result in results)
+        self._counters(request.route, request.method).request_answered(
+            ok, request.arrived_at, request.sent_at, self._now
+        )
         self._forget(request)
 
     def _forget(self, request: Request) -> None:
@@ -404,6 +416,8 @@ class Dispatcher:
             self._actions.append(Send(replica.id, Unregistered()))
             return
         self._lane(replica.route).finish(replica, batch, now)
+        counters = self._counters(replica.route, batch.method)
+        counters.batch_done(len(batch.entries), succeeded, batch.sent_at, now)
         self._touched[replica.route] = None
         self._stall(replica, "")
         self._keep_credit(replica)
@@ -419,6 +433,9 @@ class Dispatcher:
         if lane is None:
             lane = self._lanes[route] = Lane(route, self.limits.window, self.limits.quarantine_deaths)
         return lane
+
+    def _counters(self, route: Route, method: MethodSpec) -> Counters:
+        return self.statistics.of(route.servable, route.version, method.name)
 
     def _place(self, replica: Replica) -> None:
         self._lane(replica.route).place(replica)
@@ -455,11 +472,11 @@ class Dispatcher:
         self._last_batch_id += 1
         count = len(move.entries)
         foretold = lane.cost(move.method.name).seconds_if_known(count)
-        batch = Batch(self._last_batch_id, move.method, tuple(move.entries), move.alone, foretold)
+        batch = Batch(self._last_batch_id, move.method, tuple(move.entries), move.alone, now, foretold)
         lane.start(move.replica, batch, now)
         instances = []
         for request, index in move.entries:
-            request.was_sent = True
+            request.sent_at = now if request.sent_at is None else request.sent_at
             instances.append(request.instances[index])
         columns = tuple(to_column(values) for values in zip(*instances, strict=True))
         seconds_left = max(request.deadline for request, _ in move.entries) - now

@@ -5,6 +5,7 @@ A Failure is a value: it stands in an instance's slot, and the batch goes on.
 RuntimeError
 └── ServingError            every error of ours (the original raised RuntimeError for all it refused)
     ├── RequestRefused      a client's request is answered with one failure, as a whole
+    │   └── NotServed       it names a servable, version or method that is not here
     ├── ServableError       a servable cannot be loaded: its author's mistake, with file and line where there is one
     │   └── NoSuchVersion   it has not the version that was asked for, or none at all
     ├── SetupError          a command or a start call was given something it cannot use
@@ -68,6 +69,10 @@ class RequestRefused(ServingError):
     def __init__(self, code: Code, text: str) -> None:
         super().__init__(text)
         self.failure = Failure(code, text)
+
+
+class NotServed(RequestRefused):
+    """The request names what nobody has ever served here."""
 
 
 class ServableError(ServingError):

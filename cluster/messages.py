@@ -6,21 +6,36 @@ master -> worker: Registered, Refused, Unregistered, RunBatch, CreditKept, Relea
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.cluster.tensors import Column
 
+ANY_SIZE = -1
+
+
+class TensorType(NamedTuple):
+    """What one instance's tensor has to be: a dtype of tensors.ITEM_BYTES, and a shape, ANY_SIZE where it is open."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class MethodSpec:
-    """What a client calls: its inputs and outputs, in order, and how many instances are worth sending at once."""
+    """What a client calls: its inputs and outputs, in order, and how many instances are worth sending at once.
+
+    The types are what the worker knows: one for each input and output, None for what a Python function takes or gives;
+    or nothing at all.
+    """
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     batch_size: int
     idempotent: bool = True  # may run again when it is not known whether it has run
+    input_types: tuple[TensorType | None, ...] = ()
+    output_types: tuple[TensorType | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class OpenRequests:
     def get(self, request_id: int) -> Request | None:
         return self._requests.get(request_id)
 
-    def add(self, arrival: Arrival, deadline: float) -> Request:
+    def add(self, arrival: Arrival, deadline: float, now: float) -> Request:
         """The request is admitted."""
         count = len(arrival.instances)
         request = Request(
@@ -36,6 +36,7 @@ class OpenRequests:
             results=[None] * count,
             missing=count,
             losses=defaultdict(set),
+            arrived_at=now,
         )
         self._requests[request.id] = request
         self.nbytes += request.nbytes

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from mindspore_serving.cluster.errors import Code, RequestRefused
+from mindspore_serving.cluster.errors import Code, NotServed, RequestRefused
 from mindspore_serving.cluster.messages import MethodSpec, Register
 
 if TYPE_CHECKING:
@@ -192,13 +192,18 @@ class Registry:
             )
         asked = f"Request servable({servable}) method({method}) " + (f" version({version}) " if version else "")
         if route is None or not route.ready:
-            known = route is not None or (not version and bool(versions))
-            code = Code.SERVABLE_UNAVAILABLE if known else Code.INVALID_INPUTS
-            raise RequestRefused(code, f"{asked}, servable is not available")
+            text = f"{asked}, servable is not available"
+            if route is not None or (not version and versions):
+                raise RequestRefused(Code.SERVABLE_UNAVAILABLE, text)
+            raise NotServed(Code.INVALID_INPUTS, text)
         spec = route.methods.get(method)
         if spec is None:
-            raise RequestRefused(Code.INVALID_INPUTS, f"{asked}, method is not available")
+            raise NotServed(Code.INVALID_INPUTS, f"{asked}, method is not available")
         return route, spec
+
+    def versions(self, servable: str) -> Mapping[int, Route]:
+        """Every version of this servable that was ever served here."""
+        return self._versions.get(servable, {})
 
 
 def _signature(

@@ -8,8 +8,17 @@ In reading order:
     tls            a door's certificate and key
     tokens         bearer tokens, and the guard before every service
     grpc_api       the gRPC door: service paths to handlers of raw bytes
+    services       every gRPC service, each a table of methods (service_table)
     ms_service     MSService/Predict: a request's bytes in, a reply's bytes out
     wire_tensors   protobuf tensors <-> the cluster's
+    error_status   what becomes of each kind of fault in gRPC and in HTTP, where they have real statuses
+    v2_types       what the Open Inference Protocol v2 speaks of
+    v2_target      which servable, version and method one of its models is
+    v2_infer       one of its inferences: a batch in, results stacked
+    v2_about       its metadata, statistics, index
+    v2_grpc        its gRPC service; v2_messages: its messages, v2_stream: ModelStreamInfer
+    v2_rest        its URLs; v2_json: its bodies
+    health_service, reflection_service: gRPC's own companions
     rest_api       the RESTful door
     rest_protocol  bounds on its connections
     json_reader, json_child: large bodies are read by a process of their own

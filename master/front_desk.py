@@ -5,7 +5,8 @@ import dataclasses
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
 
 from mindspore_serving.cluster.dispatch_events import (
     Answer,
@@ -24,9 +25,20 @@ from mindspore_serving.cluster.dispatch_events import (
 from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, MethodSpec
 from mindspore_serving.cluster.registry import Route, RouteHealth
+from mindspore_serving.cluster.statistics import Counters
 from mindspore_serving.cluster.tensors import Instance
 
 logger = logging.getLogger("mindspore_serving.master")
+
+
+class Phase(Enum):
+    """How far the desk is. It goes from one to the next."""
+
+    OPEN = auto()
+    LEAVING = auto()  # health checks say so; calls are still taken
+    DRAINING = auto()  # what was accepted is being answered; nothing new is taken
+    ANSWERED = auto()  # nothing more will come: whoever waits for news should go
+
 
 SendToWorker = Callable[[str, FromMaster], bool]
 
@@ -35,6 +47,7 @@ class FrontDesk:
     """One dispatcher and its callers, in one event loop. `send` puts a message on its way, and says if that worked."""
 
     def __init__(self, limits: Limits, send: SendToWorker) -> None:
+        self.phase = Phase.OPEN
         self._dispatcher = Dispatcher(limits)
         self._send = send
         self._loop = asyncio.get_running_loop()
@@ -44,7 +57,6 @@ class FrontDesk:
         self._timer: asyncio.TimerHandle | None = None
         self._all_answered = asyncio.Event()
         self._all_answered.set()
-        self.is_leaving = False
         self._last_call_at = -math.inf
         self._health_version = 0
         self._health_change: asyncio.Future[None] = self._loop.create_future()
@@ -53,15 +65,29 @@ class FrontDesk:
         """Where a request goes, and the names of its inputs. Raises RequestRefused."""
         return self._dispatcher.resolve(servable, version, method)
 
+    def versions(self, servable: str) -> Mapping[int, Route]:
+        """Every version of this servable that was ever served here; empty for an unknown one."""
+        return self._dispatcher.versions(servable)
+
+    def statistics(self, servable: str, version: int, methods: Iterable[str]) -> tuple[Counters, float | None]:
+        """What was asked of these methods, summed, and how many seconds ago the last batch was done."""
+        counters = self._dispatcher.statistics.total(servable, version, methods)
+        last = counters.last_execution_at
+        return counters, None if last is None else self._loop.time() - last
+
     @property
     def has_ready_replica(self) -> bool:
         """Whether some servable can be called."""
         return self._dispatcher.has_ready_replica
 
+    @property
+    def takes_calls(self) -> bool:
+        """Whether new calls are served."""
+        return self.phase in (Phase.OPEN, Phase.LEAVING)
+
     def leave(self) -> None:
         """From now on health() says that the master is stopping. Calls are still served."""
-        self.is_leaving = True
-        self._announce_health()
+        self._enter(Phase.LEAVING)
 
     @property
     def seconds_since_last_call(self) -> float:
@@ -71,12 +97,12 @@ class FrontDesk:
     def health(self) -> list[RouteHealth]:
         """How each version of each servable stands."""
         health = self._dispatcher.health()
-        if self.is_leaving:
+        if self.phase is not Phase.OPEN:
             return [dataclasses.replace(route, reason="the master is stopping") for route in health]
         return health
 
     async def health_change(self) -> None:
-        """Returns when health() may say something else than at the time of this call."""
+        """Returns when health() or the phase may say something else than at the time of this call."""
         await asyncio.shield(self._health_change)
 
     async def ask(
@@ -117,12 +143,15 @@ class FrontDesk:
         """Some worker's connection ended."""
         self._feed(ConnectionDropped())
 
-    async def wait_until_answered(self, seconds: float) -> bool:
-        """Waits until no caller is left, at most this long; says whether that is so."""
+    async def drain(self, seconds: float) -> bool:
+        """Waits until no caller is left, at most this long; says whether that is so. The doors take nothing new."""
+        self._enter(Phase.DRAINING)
         try:
             await asyncio.wait_for(self._all_answered.wait(), seconds)
         except asyncio.TimeoutError:
             return False
+        finally:
+            self._enter(Phase.ANSWERED)
         return True
 
     def close(self) -> None:
@@ -130,6 +159,14 @@ class FrontDesk:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self._announce()
+
+    def _announce(self) -> None:
+        self._health_change.set_result(None)
+        self._health_change = self._loop.create_future()
 
     def _hand_in(self) -> None:
         arrivals, self._arrivals = self._arrivals, []
@@ -163,11 +200,7 @@ class FrontDesk:
         self._set_timer()
         if self._health_version != self._dispatcher.health_version:
             self._health_version = self._dispatcher.health_version
-            self._announce_health()
-
-    def _announce_health(self) -> None:
-        self._health_change.set_result(None)
-        self._health_change = self._loop.create_future()
+            self._announce()
 
     def _set_timer(self) -> None:
         wakeup = self._dispatcher.next_wakeup()

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
@@ -14,14 +12,19 @@ from starlette.types import Receive, Scope, Send
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
+from mindspore_serving.master.client_gone import unless_gone
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
+from mindspore_serving.master.openapi import documentation
 from mindspore_serving.master.predict import Call, predict
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
 from mindspore_serving.master.rest_protocol import MOST_HEAD_BYTES, HttpLimits, protocol_with
 from mindspore_serving.master.rest_url import parse_target
+from mindspore_serving.master.service_table import STOPPING_TEXT
 from mindspore_serving.master.tls import Tls
 from mindspore_serving.master.tokens import Tokens, guarded_app
+from mindspore_serving.master.v2_about import why_not_ready
+from mindspore_serving.master.v2_rest import V2Rest
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -29,10 +32,7 @@ MEGABYTE = 1 << 20
 REQUEST_SECONDS = 100.0  # for a body to come, and again for its answer; the original's time-out
 BODIES_HELD = 4  # bodies of the largest size, or as many bytes of smaller ones, may wait to be read
 LAST_WORDS_SECONDS = 1  # for replies that are being written when the door closes
-_STOPPING = "the master is stopping"
 _NOT_SUPPORTED = "http message only support POST right now"
-
-T = TypeVar("T")
 
 
 class RestDoor:
@@ -55,10 +55,13 @@ class RestDoor:
         self._held_bytes = 0  # of bodies that came, in part or whole, and are not read yet
         self._listener: socket.socket | None = None
         self._main_loop: asyncio.Task[None] | None = None
+        self._v2 = V2Rest(desk, self._max_bytes, request_seconds)
         health = [Route("/healthz", self._healthz), Route("/readyz", self._readyz)]
         # Any other URL is searched for keywords, which a route cannot.
+        urls = [*health, *documentation(self._v2.routes())]
+        app = Router(urls, redirect_slashes=False, default=self._serve_call)
         config = uvicorn.Config(
-            guarded_app(Router(health, redirect_slashes=False, default=self._serve_call), tokens),
+            guarded_app(app, tokens),
             http=protocol_with(limits or HttpLimits()),
             h11_max_incomplete_event_size=MOST_HEAD_BYTES,
             ws="none",
@@ -112,13 +115,13 @@ class RestDoor:
         return PlainTextResponse("ok\n")
 
     async def _readyz(self, _: Request) -> Response:
-        if self._desk.is_leaving:
-            return PlainTextResponse(f"{_STOPPING}\n", 503)
-        if not self._desk.has_ready_replica:
-            return PlainTextResponse("no servable has a live replica: start a worker, or wait for one to load\n", 503)
-        return PlainTextResponse("ok\n")
+        reason = why_not_ready(self._desk)
+        return PlainTextResponse(f"{reason}\n", 503) if reason else PlainTextResponse("ok\n")
 
     async def _serve_call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["raw_path"] == b"/v2" or scope["raw_path"].startswith(b"/v2/"):
+            await self._v2(scope, receive, send)
+            return
         try:
             response = await self._respond(Request(scope, receive))
         except ClientDisconnect:
@@ -126,7 +129,7 @@ class RestDoor:
         except RequestRefused as refused:
             response = _error(str(refused))
         except asyncio.CancelledError:  # the door closes: see stop()
-            response = _error(_STOPPING, 503)
+            response = _error(STOPPING_TEXT, 503)
         except Exception:
             logger.exception("a fault of the master's own")
             response = _error("internal error of the master: see its log", 500)
@@ -144,7 +147,7 @@ class RestDoor:
             if len(body) < LARGE_BYTES:
                 instances = read_instances(body)
             else:
-                instances = await _unless_gone(self._reader.read(body), request.receive)
+                instances = await unless_gone(self._reader.read(body), request.receive)
         except asyncio.TimeoutError:
             return _error(f"http message was not complete after {self._request_seconds:g} s", 408)
         except _Overloaded:
@@ -152,10 +155,10 @@ class RestDoor:
         finally:
             self._held_bytes -= held.nbytes
         if self._draining:
-            return _error(_STOPPING, 503)
+            return _error(STOPPING_TEXT, 503)
         call = Call(target.servable, target.version, target.method, instances, lambda value: value, len(body))
         predicted = predict(self._desk, call, self._request_seconds)
-        return _json(write_reply(await _unless_gone(predicted, request.receive)))
+        return _json(write_reply(await unless_gone(predicted, request.receive)))
 
     async def _body(self, request: Request, held: "_Held") -> bytes:
         """A request's whole body, which is never held beyond the limit. Raises RequestRefused, ClientDisconnect.
@@ -187,24 +190,6 @@ class _Held:
     """What one request's body takes so far."""
 
     nbytes = 0
-
-
-async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """The result of `work`, which is cancelled when the client closes its connection. Raises ClientDisconnect then."""
-    worker, watcher = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
-    try:
-        await asyncio.wait((worker, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if not worker.done():
-            raise ClientDisconnect
-        return worker.result()
-    finally:
-        worker.cancel()
-        watcher.cancel()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _listen(address: Address) -> socket.socket:

@@ -13,8 +13,8 @@ from mindspore_serving.cluster.messages import FromMaster
 from mindspore_serving.master.curve import MasterKeys
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.grpc_api import GrpcDoor
-from mindspore_serving.master.ms_service import ms_service
 from mindspore_serving.master.rest_api import RestDoor
+from mindspore_serving.master.services import services
 from mindspore_serving.master.tls import Tls
 from mindspore_serving.master.tokens import Tokens, guarded
 from mindspore_serving.master.worker_socket import WorkerSocket
@@ -62,7 +62,7 @@ class MasterServer:
         """Takes the port, so that a busy one is found early; start_grpc() serves clients. Raises SetupError."""
         if self._grpc_door is not None:
             raise SetupError("Serving Error: Serving gRPC server is already running")
-        door = GrpcDoor(guarded({**ms_service(self._desk)}, self._tokens), max_message_mb)
+        door = GrpcDoor(guarded(services(self._desk), self._tokens), max_message_mb)
         real = door.bind(address, tls)
         self._grpc_door = door
         return real
@@ -100,7 +100,7 @@ class MasterServer:
         doors = [door for door in (self._grpc_door, self._rest_door) if door is not None]
         for door in doors:
             door.refuse_new_calls()  # new calls are sent elsewhere ...
-        if not await self._desk.wait_until_answered(drain_seconds):  # ... while the accepted ones are finished,
+        if not await self._desk.drain(drain_seconds):  # ... while the accepted ones are finished,
             logger.warning("requests were still open after %s s: they are dropped", drain_seconds)
         await asyncio.gather(*(door.stop() for door in doors))  # their replies leave,
         self._desk.close()

@@ -42,6 +42,7 @@ def test_the_wheel_holds_each_file_once_and_nothing_under_a_bare_name(wheel: Pat
         assert inside == {f"mindspore_serving/{folder}/{file.name}" for file in (ROOT / folder).glob("*.py")}
     assert "mindspore_serving/py.typed" in names
     assert "mindspore_serving/proto/ms_service_pb2.pyi" in names
+    assert "mindspore_serving/proto/services.binpb" in names
 
 
 # What a plain `pip install mindspore-serving-cluster` brings along (setup.cfg, install_requires).

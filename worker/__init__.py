@@ -12,6 +12,7 @@ In reading order:
     stages, old_calls, device_context, method_source: parts of it
     declarations      what it said, as data
     loading           from a folder to a Servable
+    method_types      what is known of the types of a method's tensors
     target            where, and with which key, models are loaded
     inspection        the same, going on after a mistake: for mindspore-serving check
     servable          a loaded servable: takes batches, gives answers

@@ -9,6 +9,7 @@ from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
 from mindspore_serving.worker.declarations import Declarations, Method, Model, Stage
 from mindspore_serving.worker.instruction_set import choose_instruction_set
+from mindspore_serving.worker.method_types import input_types, output_types
 from mindspore_serving.worker.mindir_file import DYNAMIC
 from mindspore_serving.worker.mindspore_model import LoadedModel
 from mindspore_serving.worker.model_call import ModelCall
@@ -111,7 +112,8 @@ def _spec(method: Method, loaded: Mapping[Model, LoadedModel]) -> MethodSpec:
     else:
         seconds = sum(model.seconds_per_call for model in models)
         size = min(_MOST_UNBATCHED, max(1, int(_WORTH_SECONDS / seconds)))
-    return MethodSpec(method.name, method.inputs, method.outputs, size, method.idempotent)
+    types = input_types(method, loaded), output_types(method, loaded)
+    return MethodSpec(method.name, method.inputs, method.outputs, size, method.idempotent, *types)
 
 
 def _most(model: LoadedModel) -> int:

@@ -1,1 +1,1 @@
-"""Generated from proto/ms_service.proto by `make proto`."""
+"""Generated from proto/*.proto by `make proto`; but see private_pool.py."""

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from typing import Any
 
 import msgpack
 import msgpack_numpy
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from mindspore_serving.cluster.codec import INLINE_BYTES, PROTOCOL_VERSION, decode, encode
 from mindspore_serving.cluster.errors import Code, Failure, FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import (
+    ANY_SIZE,
     BatchDone,
     Condemned,
     Credit,
@@ -28,12 +30,16 @@ from mindspore_serving.cluster.messages import (
     Registered,
     Released,
     RunBatch,
+    TensorType,
     Unregistered,
 )
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Stacked, Tensor, nbytes
 
+FLOATS = TensorType("<f4", (2, ANY_SIZE))
+TYPED = MethodSpec("m", ("a", "b"), ("y",), 8, False, (FLOATS, None), (TensorType("|b1", ()),))
 MESSAGES: list[Message] = [
     Register(3, "add", 2, (MethodSpec("add_common", ("x1", "x2"), ("y",), 8),), "CPU:0", "here", 17),
+    Register(1, "s", 1, (TYPED,), "CPU:0", "here", 17),
     Heartbeat(),
     Heartbeat(1.5),
     Credit(2),
@@ -56,6 +62,16 @@ MESSAGES: list[Message] = [
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_message_survives_its_frames(message: Message) -> None:
     assert decode(encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    "types",
+    [(None,), (None, None, None), (TensorType("|O", ()), None), (TensorType("<f4", (-2,)), None), (("<f4",), None)],
+)
+def test_types_that_cannot_be_are_refused(types: Any) -> None:
+    wrong = MethodSpec("m", ("a", "b"), ("y",), 8, True, types)
+    with pytest.raises(FrameError):
+        decode(encode(Register(1, "s", 1, (wrong,), "CPU:0", "here", 17)))
 
 
 @given(

@@ -61,6 +61,41 @@ def test_the_readmes_commands_and_its_client_work(run: Processes, servables: Pat
     assert small.stop() == 0
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_doors_commands_work(run: Processes, servables: Path) -> None:
+    grpc, rest, control = (str(free_port()) for _ in range(3))
+    desk = run.start("-m", "master", "--grpc", grpc, "--rest", rest, "--ctrl", control)
+    desk.wait_for("RESTful server start success")
+    place = ("--directory", str(servables), "--master", f"127.0.0.1:{control}")
+    hand = run.start("-m", "worker", "--servable", "add", *place)
+    hand.wait_for("registered at")
+    text = (ROOT / "docs" / "doors.md").read_text()
+    commands = re.findall(
+        r"^curl [^\n']*(?:'[^']*')?$", "".join(blocks(ROOT / "docs" / "doors.md", "bash")), re.MULTILINE
+    )
+    assert len(commands) == 7
+    answers = [
+        subprocess.run(
+            ["sh", "-c", command.replace("5900", rest).replace("curl", "curl -sSf", 1)],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for command in commands
+    ]
+    assert f"`{answers[0]}`" in text
+    assert json.loads(answers[1])["outputs"][0] == {
+        "name": "y",
+        "datatype": "FP32",
+        "shape": [2, 2],
+        "data": [2.0, 3.0, 4.0, 5.0],
+    }
+    assert json.loads(answers[2])["inputs"][0] == {"name": "x1", "datatype": "FP32", "shape": [-1, 2, 2]}
+    assert json.loads(answers[4])["model_stats"][0]["inference_count"] == 2
+    assert answers[6] == "ok\n"
+    assert (hand.stop(), desk.stop()) == (0, 0)
+
+
 def operator_commands(file: str, changes: dict[str, str]) -> list[list[str]]:
     """The `mindspore-serving` commands of a file, run as a module: the script may stand elsewhere."""
     lines = [line for line in "".join(blocks(ROOT / file, "bash")).splitlines() if "/mindspore-serving " in line]

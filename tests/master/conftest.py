@@ -7,6 +7,7 @@ import pytest
 from mindspore_serving.cluster.dispatch_events import Limits
 from tests.master.rest_client import RestClient, echoing
 from tests.master.running_master import RunningMaster
+from tests.master.v2_client import V2Client
 
 
 @pytest.fixture
@@ -26,4 +27,13 @@ def rest() -> Iterator[RestClient]:
         client = RestClient(master.open_rest())
         yield client
         client.connection.close()
+    master.close()
+
+
+@pytest.fixture(scope="module")
+def v2() -> Iterator[V2Client]:
+    """A client of a master whose one worker answers every batch with its first input."""
+    master = RunningMaster(Limits(lease_seconds=600.0))
+    with echoing(master):
+        yield V2Client(master)
     master.close()

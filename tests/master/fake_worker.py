@@ -24,14 +24,20 @@ class FakeWorker:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", port: int, version: int = 1) -> None:
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        port: int,
+        version: int = 1,
+        methods: tuple[MethodSpec, ...] = METHODS,
+    ) -> None:
         self.name = f"fake-{next(self._numbers)}"
         self.socket = context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.ROUTING_ID, self.name.encode())
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.RCVTIMEO, WAIT_MILLISECONDS)
         self.socket.connect(f"tcp://127.0.0.1:{port}")
-        self.say(Register(1, "add", version, METHODS, "CPU:0", "here", 1))
+        self.say(Register(1, "add", version, methods, "CPU:0", "here", 1))
         assert isinstance(self.hear(), Registered)
 
     def say(self, message: FromWorker) -> None:

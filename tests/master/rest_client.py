@@ -25,8 +25,11 @@ class RestClient:
         assert headers["content-type"] == "application/json"
         return json.loads(answer)
 
-    def exchange(self, body: Any, url: str, method: str = "POST") -> tuple[int, http.client.HTTPMessage, bytes]:
-        self.connection.request(method, url, body if isinstance(body, bytes) else json.dumps(body))
+    def exchange(
+        self, body: Any, url: str, method: str = "POST", **headers: str
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.connection.request(method, url, body if isinstance(body, bytes) else json.dumps(body), named)
         response = self.connection.getresponse()
         return response.status, response.headers, response.read()
 

@@ -1,6 +1,7 @@
 """A real master in an event loop of its own, for the workers and clients of a test."""
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -10,9 +11,10 @@ import zmq
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.dispatch_events import Limits
+from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.proto import ms_service_pb2 as pb
-from tests.master.fake_worker import FakeWorker
+from tests.master.fake_worker import METHODS, FakeWorker
 
 WAIT_SECONDS = 60
 T = TypeVar("T")
@@ -51,10 +53,14 @@ class RunningMaster:
         return address
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT_SECONDS)
+        return self.later(work).result(WAIT_SECONDS)
 
-    def worker(self, version: int = 1) -> FakeWorker:
-        self.workers.append(FakeWorker(self.context, self.ctrl.port, version))
+    def later(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        """Starts the work in the master's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def worker(self, version: int = 1, methods: tuple[MethodSpec, ...] = METHODS) -> FakeWorker:
+        self.workers.append(FakeWorker(self.context, self.ctrl.port, version, methods))
         return self.workers[-1]
 
     def send(self, request: pb.PredictRequest | bytes, timeout: float = WAIT_SECONDS) -> Any:

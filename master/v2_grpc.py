@@ -1,0 +1,132 @@
+"""inference.GRPCInferenceService: the messages of the Open Inference Protocol to and from what v2_infer speaks of."""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import DecodeError, Message
+
+from mindspore_serving.master.error_status import UNIMPLEMENTED, CallFault
+from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.service_table import CallInfo, RpcFault, ServiceTable, Status, Streaming, Unary
+from mindspore_serving.master.v2_about import (
+    model_config,
+    model_metadata,
+    repository_index,
+    server_metadata,
+    statistics,
+    why_model_not_ready,
+    why_not_ready,
+)
+from mindspore_serving.master.v2_infer import infer
+from mindspore_serving.master.v2_messages import read_request, write_response
+from mindspore_serving.master.v2_stream import stream_infer
+from mindspore_serving.master.v2_types import REPOSITORY_TEXT, SETTINGS_TEXT, SHARED_MEMORY_TEXT
+from mindspore_serving.proto import open_inference_pb2 as pb
+
+SERVICE = "inference.GRPCInferenceService"
+
+_NOT_HERE: Mapping[str, str] = {
+    **dict.fromkeys(("RepositoryModelLoad", "RepositoryModelUnload"), REPOSITORY_TEXT),
+    **{
+        f"{kind}SharedMemory{verb}": SHARED_MEMORY_TEXT
+        for kind in ("System", "Cuda")
+        for verb in ("Status", "Register", "Unregister")
+    },
+    **dict.fromkeys(("TraceSetting", "LogSettings"), SETTINGS_TEXT),
+}
+
+T = TypeVar("T", bound=Message)
+R = TypeVar("R", bound=Message)
+
+
+def v2_service(desk: FrontDesk) -> ServiceTable:
+    """The service of tritonclient, KServe's clients and others."""
+
+    async def model_infer(body: bytes, info: CallInfo) -> bytes:
+        request = _parse(pb.ModelInferRequest, body)
+        try:
+            asked, is_typed = read_request(request, len(body))
+            answer = await infer(desk, asked, info.seconds_left)
+        except CallFault as fault:
+            raise _rpc_fault(fault) from fault
+        return write_response(answer, is_typed).SerializeToString()
+
+    methods: dict[str, Unary | Streaming] = {
+        "ServerLive": _question(pb.ServerLiveRequest, lambda _: pb.ServerLiveResponse(live=True)),
+        "ServerReady": _question(
+            pb.ServerReadyRequest, lambda _: pb.ServerReadyResponse(ready=not why_not_ready(desk))
+        ),
+        "ModelReady": _question(pb.ModelReadyRequest, lambda asked: _model_ready(desk, asked)),
+        "ServerMetadata": _question(
+            pb.ServerMetadataRequest, lambda _: _message(server_metadata(), pb.ServerMetadataResponse())
+        ),
+        "ModelMetadata": _question(
+            pb.ModelMetadataRequest,
+            lambda asked: _message(model_metadata(desk, asked.name, asked.version), pb.ModelMetadataResponse()),
+        ),
+        "ModelConfig": _question(
+            pb.ModelConfigRequest,
+            lambda asked: _message({"config": model_config(desk, asked.name, asked.version)}, pb.ModelConfigResponse()),
+        ),
+        "ModelStatistics": _question(
+            pb.ModelStatisticsRequest,
+            lambda asked: _message(statistics(desk, asked.name, asked.version), pb.ModelStatisticsResponse()),
+        ),
+        "RepositoryIndex": _question(
+            pb.RepositoryIndexRequest,
+            lambda asked: _message({"models": repository_index(desk, asked.ready)}, pb.RepositoryIndexResponse()),
+        ),
+        "ModelInfer": Unary(model_infer),
+        "ModelStreamInfer": Streaming(lambda bodies, info: stream_infer(desk, bodies, info.seconds_left)),
+        **{name: Unary(_refusal(text)) for name, text in _NOT_HERE.items()},
+    }
+    return {SERVICE: methods}
+
+
+def _question(kind: type[T], answer: Callable[[T], Message]) -> Unary:
+    """A method that answers at once, also while the master stops."""
+
+    async def handle(body: bytes, _: CallInfo) -> bytes:
+        try:
+            return answer(_parse(kind, body)).SerializeToString()
+        except CallFault as fault:
+            raise _rpc_fault(fault) from fault
+
+    return Unary(handle, serves_while_draining=True)
+
+
+def _refusal(text: str) -> Callable[[bytes, CallInfo], Awaitable[bytes]]:
+    async def handle(_body: bytes, _info: CallInfo) -> bytes:
+        raise RpcFault(UNIMPLEMENTED.grpc, text)
+
+    return handle
+
+
+def _model_ready(desk: FrontDesk, asked: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+    try:
+        return pb.ModelReadyResponse(ready=not why_model_not_ready(desk, asked.name, asked.version))
+    except CallFault:
+        # Who waits for a model to come asks again and again: one that is not known yet is just not ready.
+        return pb.ModelReadyResponse(ready=False)
+
+
+def _parse(kind: type[T], body: bytes) -> T:
+    try:
+        return kind.FromString(body)
+    except DecodeError as error:
+        raise RpcFault(Status.INVALID_ARGUMENT, f"the request is no {kind.DESCRIPTOR.full_name}") from error
+
+
+def _message(document: dict[str, Any], message: R) -> R:
+    # What only JSON can say is left out.
+    return ParseDict(document, message, ignore_unknown_fields=True)
+
+
+def _rpc_fault(fault: CallFault) -> RpcFault:
+    if fault.retry_seconds is None:
+        return RpcFault(fault.fate.grpc, str(fault))
+    # For a client's retry policy: gRFC A6.
+    pushback = ("grpc-retry-pushback-ms", str(math.ceil(fault.retry_seconds * 1000)))
+    return RpcFault(fault.fate.grpc, str(fault), (pushback,))

@@ -1,0 +1,209 @@
+"""One inference of the Open Inference Protocol, whichever door it came through: a batch in, its results stacked.
+
+The first dimension of every input counts the instances. With the request parameter `batched` false, the request is one
+instance, and its tensors are what the method gets. A BYTES element is an instance's value: bytes to the method, or text
+with the input's parameter `content_type` "str".
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mindspore_serving.cluster.dispatch_events import Answer
+from mindspore_serving.cluster.errors import Code, Failure
+from mindspore_serving.cluster.messages import ANY_SIZE
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Instance, Stacked, Tensor, Value, from_column, to_column
+from mindspore_serving.master.error_status import INTERNAL, UNAVAILABLE, UNIMPLEMENTED, CallFault, failure_fate
+from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.predict import error_text
+from mindspore_serving.master.service_table import STOPPING_TEXT
+from mindspore_serving.master.tensor_rules import TensorFault, is_shape, to_text
+from mindspore_serving.master.v2_target import Target, find_target
+from mindspore_serving.master.v2_types import (
+    BYTES,
+    DATATYPES,
+    DTYPES,
+    SHARED_MEMORY_TEXT,
+    AskedOutput,
+    InferRequest,
+    InferResponse,
+    Parameters,
+    V2Tensor,
+    quoted,
+    refuse,
+)
+
+MOST_INSTANCES = 1 << 16  # of one request: each takes some 500 bytes here, whatever is in it
+_MICROSECOND = 1e-6
+_OURS = {"method", "batched"}
+_THE_PROTOCOLS = {"sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers"}
+_FOR_THE_DOOR = {"binary_data_output"}
+
+
+async def infer(desk: FrontDesk, request: InferRequest, seconds_left: float | None) -> InferResponse:
+    """The answer. `seconds_left` None: its caller waits for ever. Raises CallFault."""
+    if not desk.takes_calls:
+        raise CallFault(UNAVAILABLE, STOPPING_TEXT)
+    target = find_target(desk, request.model, request.version, request.parameters.get("method"))
+    batched = _batched(request.parameters)
+    instances = _instances(target, request.inputs, batched)
+    asked = _asked(target, request.outputs)
+    seconds_left = _patience(request.parameters, seconds_left)
+    answer = await desk.ask(target.asked_version, target.route, target.method, instances, request.nbytes, seconds_left)
+    if isinstance(answer.results, Failure):
+        raise _whole_fault(answer.results, target)
+    columns = _columns(answer)
+    outputs = tuple(_output(item.name, columns[item.name], batched) for item in asked)
+    version = str(answer.version)
+    return InferResponse(request.model, version, request.id, _returned(request.parameters), outputs)
+
+
+def raw_input(desk: FrontDesk, model: str, version: str, nbytes: int) -> tuple[str, str, tuple[int, ...]]:
+    """Name, datatype and shape of a request's only input, which came without any description. Raises CallFault."""
+    target = find_target(desk, model, version)
+    if len(target.method.inputs) != 1:
+        refuse(f"{target} has {len(target.method.inputs)} inputs: describe them in a JSON header")
+    (name,) = target.method.inputs
+    known = target.method.input_types[0] if target.method.input_types else None
+    if known is None:
+        return name, BYTES, (1,)
+    size = ITEM_BYTES[known.dtype]
+    for length in known.shape:
+        size *= 1 if length == ANY_SIZE else length
+    if known.shape.count(ANY_SIZE) > 1 or (ANY_SIZE in known.shape and not size):
+        refuse(f"{target}: the shape of input {name} cannot be told from its size, describe it in a JSON header")
+    shape = tuple(nbytes // size if length == ANY_SIZE else length for length in known.shape)
+    return name, DATATYPES[known.dtype], (1, *shape)
+
+
+# --- requests
+
+
+def _batched(parameters: Parameters) -> bool:
+    batched = parameters.get("batched", True)
+    if not isinstance(batched, bool):
+        refuse("parameter 'batched' should be true or false")
+    return batched
+
+
+def _patience(parameters: Parameters, seconds_left: float | None) -> float | None:
+    timeout = parameters.get("timeout", 0)
+    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
+        refuse("parameter 'timeout' should be a number of microseconds; 0 is none")
+    if not timeout:
+        return seconds_left
+    return timeout * _MICROSECOND if seconds_left is None else min(seconds_left, timeout * _MICROSECOND)
+
+
+def _returned(parameters: Parameters) -> Parameters:
+    known = _OURS | _THE_PROTOCOLS | _FOR_THE_DOOR
+    return {key: value for key, value in parameters.items() if key not in known and not key.startswith("triton_")}
+
+
+def _instances(target: Target, inputs: Sequence[V2Tensor], batched: bool) -> tuple[Instance, ...]:
+    given = {tensor.name: tensor for tensor in inputs}
+    if len(given) != len(inputs):
+        refuse("an input is given twice")
+    names = target.method.inputs
+    for name in given:
+        if name not in names:
+            refuse(f"{target} has no input {quoted(name)}: it has {', '.join(names) or 'none'}")
+    if missing := [name for name in names if name not in given]:
+        refuse(f"{target}: input {missing[0]} is missing")
+    ordered = [given[name] for name in names]
+    if not ordered:
+        return ((),)
+    if batched:
+        _check_batch(ordered)
+    return tuple(zip(*(_column(tensor, batched) for tensor in ordered), strict=True))
+
+
+def _check_batch(inputs: Sequence[V2Tensor]) -> None:
+    hint = "or send the parameter batched=false and one instance"
+    for tensor in inputs:
+        if not tensor.shape:
+            refuse(f"input {tensor.name}: shape [] lacks the first dimension, which counts the instances; {hint}")
+    counts = {tensor.name: tensor.shape[0] for tensor in inputs}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        refuse(f"the first dimension counts the instances and should be the same for all inputs, but {listed}; {hint}")
+    count = inputs[0].shape[0]
+    if not 0 < count <= MOST_INSTANCES:
+        refuse(f"the first dimension counts the instances, 1 to {MOST_INSTANCES} of them, but it is {count}")
+
+
+def _column(tensor: V2Tensor, batched: bool) -> Sequence[Value]:
+    """An input's values, one for each instance."""
+    if tensor.datatype == BYTES:
+        return _texts(tensor, batched)
+    shape = tensor.shape if batched else (1, *tensor.shape)
+    if not is_shape(shape[1:]):
+        refuse(f"input {tensor.name}: in shape {list(tensor.shape)}, only the last dimension can be 0")
+    return from_column(Stacked(DTYPES[tensor.datatype], shape, tensor.raw))
+
+
+def _texts(tensor: V2Tensor, batched: bool) -> Sequence[Value]:
+    elements = tensor.elements
+    if len(elements) != (tensor.shape[0] if batched else 1):
+        wanted = "one element for each instance, shape [N] or [N, 1]" if batched else "one element, shape [1]"
+        refuse(f"input {tensor.name}: BYTES have {wanted}, given {list(tensor.shape)}: there are no arrays of them")
+    if tensor.parameters.get("content_type") != "str":
+        return elements
+    try:
+        return [to_text(element) for element in elements]
+    except TensorFault:
+        refuse(f"input {tensor.name}: content_type is str, but an element is not UTF-8")
+
+
+def _asked(target: Target, outputs: Sequence[AskedOutput]) -> Sequence[AskedOutput]:
+    names = target.method.outputs
+    if len({item.name for item in outputs}) != len(outputs):
+        refuse("an output is asked for twice")
+    for item in outputs:
+        if item.name not in names:
+            refuse(f"{target} has no output {quoted(item.name)}: it has {', '.join(names) or 'none'}")
+        if item.parameters.get("classification"):
+            raise CallFault(UNIMPLEMENTED, f"output {item.name}: classification is not supported, sort the values")
+        if "shared_memory_region" in item.parameters:
+            raise CallFault(UNIMPLEMENTED, f"output {item.name}: {SHARED_MEMORY_TEXT}")
+    return outputs or [AskedOutput(name) for name in names]
+
+
+# --- answers
+
+
+def _whole_fault(failure: Failure, target: Target) -> CallFault:
+    fate = failure_fate(failure)
+    if failure.code is Code.INVALID_INPUTS and not target.route.ready:
+        fate = UNAVAILABLE  # the original's code for what waited when the last worker died
+    return CallFault(fate, error_text(failure), failure.retry_seconds)
+
+
+def _columns(answer: Answer) -> Mapping[str, Sequence[Value]]:
+    """The values of each output. There are no errors of single instances in this protocol: the first one is all."""
+    assert not isinstance(answer.results, Failure)
+    results: list[Instance] = []
+    for index, result in enumerate(answer.results):
+        if isinstance(result, Failure):
+            place = f"instance {index} of {len(answer.results)}: " if len(answer.results) > 1 else ""
+            raise CallFault(failure_fate(result), place + error_text(result))
+        results.append(result)
+    return dict(zip(answer.outputs, zip(*results, strict=True), strict=True))
+
+
+def _output(name: str, values: Sequence[Value], batched: bool) -> V2Tensor:
+    if all(isinstance(value, str) for value in values):
+        texts = [str(value).encode(errors="replace") for value in values]
+        return V2Tensor(name, BYTES, (len(texts),), texts, {"content_type": "str"})
+    if all(isinstance(value, bytes) for value in values):
+        return V2Tensor(name, BYTES, (len(values),), [value for value in values if isinstance(value, bytes)])
+    column = to_column(values)
+    if not isinstance(column, Stacked):
+        kinds = sorted({_kind(value) for value in values})
+        text = f"output {name} is not one tensor: its instances are {', '.join(kinds[:4])}; ask for each on its own"
+        raise CallFault(INTERNAL, text)
+    return V2Tensor(name, DATATYPES[column.dtype], column.shape if batched else column.shape[1:], column.data)
+
+
+def _kind(value: Value) -> str:
+    if not isinstance(value, Tensor):
+        return BYTES
+    return f"{DATATYPES[value.dtype]} {list(value.shape)}"

@@ -1,0 +1,147 @@
+"""ModelInferRequest and ModelInferResponse <-> what v2_infer speaks of. Pure.
+
+A request's values are raw or typed, as a whole. The answer is raw, unless the request was typed and every output has a
+typed field (FP16 has none).
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mindspore_serving.master.v2_types import (
+    BYTES,
+    DTYPES,
+    AskedOutput,
+    InferRequest,
+    InferResponse,
+    Parameter,
+    Parameters,
+    V2Tensor,
+    check_input,
+    quoted,
+    raw_form,
+    raw_tensor,
+    refuse,
+)
+from mindspore_serving.proto import open_inference_pb2 as pb
+
+_FIELDS = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+
+
+def read_request(request: pb.ModelInferRequest, nbytes: int) -> tuple[InferRequest, bool]:
+    """The inference asked for, and whether its values are typed. Raises CallFault."""
+    raw = request.raw_input_contents
+    inputs = _raw_inputs(request.inputs, raw) if raw else [_typed_input(tensor) for tensor in request.inputs]
+    is_typed = bool(inputs) and not raw
+    asked = InferRequest(
+        model=request.model_name,
+        version=request.model_version,
+        id=request.id,
+        parameters=read_parameters(request.parameters),
+        inputs=inputs,
+        outputs=[AskedOutput(output.name, read_parameters(output.parameters)) for output in request.outputs],
+        nbytes=nbytes,
+    )
+    return asked, is_typed
+
+
+def write_response(answer: InferResponse, is_typed: bool) -> pb.ModelInferResponse:
+    """The answer; typed where that was asked for and is possible."""
+    response = pb.ModelInferResponse(model_name=answer.model, model_version=answer.version, id=answer.id)
+    _write_parameters(answer.parameters, response.parameters)
+    is_typed = is_typed and all(output.datatype in _FIELDS for output in answer.outputs)
+    for output in answer.outputs:
+        tensor = response.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
+        _write_parameters(output.parameters, tensor.parameters)
+        if is_typed:
+            tensor.contents.SetInParent()
+            getattr(tensor.contents, _FIELDS[output.datatype]).extend(_values(output))
+        else:
+            response.raw_output_contents.append(bytes(raw_form(output)))
+    return response
+
+
+def read_parameters(parameters: Mapping[str, pb.InferParameter]) -> Parameters:
+    """Raises CallFault for one without a value."""
+    return {name: _read_parameter(name, parameter) for name, parameter in parameters.items()}
+
+
+def _read_parameter(name: str, parameter: pb.InferParameter) -> Parameter:
+    choice = parameter.WhichOneof("parameter_choice")
+    if choice is None:
+        refuse(f"parameter {quoted(name)} has no value")
+    value: Parameter = getattr(parameter, choice)
+    return value
+
+
+def _write_parameters(parameters: Parameters, into: Any) -> None:
+    for name, value in parameters.items():
+        if isinstance(value, bool):
+            into[name].bool_param = value
+        elif isinstance(value, int):
+            setattr(into[name], "int64_param" if value < 1 << 63 else "uint64_param", value)
+        elif isinstance(value, float):
+            into[name].double_param = value
+        else:
+            into[name].string_param = value
+
+
+def _raw_inputs(inputs: Sequence[pb.ModelInferRequest.InferInputTensor], raw: Sequence[bytes]) -> list[V2Tensor]:
+    for tensor in inputs:
+        if tensor.HasField("contents"):
+            refuse(
+                f"contents field must not be specified when using raw_input_contents for input {quoted(tensor.name)}"
+            )
+    if len(raw) != len(inputs):
+        refuse(f"raw_input_contents has {len(raw)} entries for {len(inputs)} inputs: one for each is needed")
+    return [
+        raw_tensor(tensor.name, tensor.datatype, tuple(tensor.shape), data, read_parameters(tensor.parameters))
+        for tensor, data in zip(inputs, raw, strict=True)
+    ]
+
+
+def _typed_input(tensor: pb.ModelInferRequest.InferInputTensor) -> V2Tensor:
+    name, datatype, shape = tensor.name, tensor.datatype, tuple(tensor.shape)
+    parameters = read_parameters(tensor.parameters)
+    check_input(name, datatype, shape, parameters)
+    count = math.prod(shape)
+    if datatype not in _FIELDS:
+        if count:
+            refuse(f"input {quoted(name)}: {datatype} has no typed contents, send it in raw_input_contents")
+        return V2Tensor(name, datatype, shape, b"", parameters)
+    filled = {field.name: values for field, values in tensor.contents.ListFields()}
+    values = filled.pop(_FIELDS[datatype], ())
+    if filled:
+        refuse(f"input {quoted(name)}: the values of {datatype} belong into {_FIELDS[datatype]}, not {min(filled)}")
+    if len(values) != count:
+        refuse(f"input {quoted(name)}: {datatype} of shape {list(shape)} has {count} values, given {len(values)}")
+    return V2Tensor(name, datatype, shape, _data(name, datatype, values), parameters)
+
+
+def _data(name: str, datatype: str, values: Sequence[Any]) -> bytes | list[bytes]:
+    if datatype == BYTES:
+        return list(values)
+    dtype = np.dtype(DTYPES[datatype])
+    if dtype.kind in "iu" and values:
+        limits = np.iinfo(dtype)
+        if min(values) < limits.min or max(values) > limits.max:
+            refuse(f"input {quoted(name)}: a value is not from {limits.min} to {limits.max}, as {datatype} has to be")
+    return np.array(values, dtype).tobytes()
+
+
+def _values(tensor: V2Tensor) -> Iterable[Any]:
+    if tensor.datatype == BYTES:
+        return tensor.elements
+    values: list[Any] = np.frombuffer(tensor.raw, DTYPES[tensor.datatype]).tolist()
+    return values

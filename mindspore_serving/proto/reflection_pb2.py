@@ -1,0 +1,5 @@
+"""The messages of gRPC's server reflection. Not generated: see private_pool.py."""
+
+from mindspore_serving.proto.private_pool import names_in
+
+globals().update(names_in("reflection.proto"))
