@@ -10,8 +10,8 @@ from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.worker.config_module import CONFIG_FILE, examine_config
 from mindspore_serving.worker.declarations import Declarations, Model
 from mindspore_serving.worker.instruction_set import choose_instruction_set
+from mindspore_serving.worker.loaded_model import LoadedModel
 from mindspore_serving.worker.loading import find_folder, load_models, method_specs
-from mindspore_serving.worker.mindspore_model import LoadedModel
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.versions import choose_version, find_versions, misnamed_versions
 from mindspore_serving.worker.work_thread import WorkThread

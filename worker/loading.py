@@ -9,10 +9,9 @@ from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
 from mindspore_serving.worker.declarations import Declarations, Method, Model, Stage
 from mindspore_serving.worker.instruction_set import choose_instruction_set
+from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH, LoadedModel
 from mindspore_serving.worker.mindir_file import DYNAMIC
-from mindspore_serving.worker.mindspore_model import LoadedModel
 from mindspore_serving.worker.model_call import ModelCall
-from mindspore_serving.worker.model_stage import MAX_DYNAMIC_BATCH
 from mindspore_serving.worker.servable import Servable
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.versions import choose_version

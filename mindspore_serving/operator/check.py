@@ -9,8 +9,8 @@ from mindspore_serving.operator.config import CheckConfig
 from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.declarations import Model, Stage
 from mindspore_serving.worker.inspection import Inspection, inspect_servable
+from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel
 from mindspore_serving.worker.mindir_file import DYNAMIC, shape_text
-from mindspore_serving.worker.mindspore_model import InputSpec, LoadedModel
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.work_thread import WorkThread
 
