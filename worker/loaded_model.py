@@ -22,8 +22,8 @@ MAX_DYNAMIC_BATCH = 64  # instances of one call where the file sets no limit
 _SEED = 21  # any: the same numbers for each load
 _MEASURED_SECONDS, _MEASURED_CALLS = 0.005, 30  # at each size; two calls at least
 _LONG_SECONDS = 0.05  # larger sizes than one that takes so long are not measured: they cost in proportion
-# A graph for one size saves 40-100 us a call. Compiling it takes 50-250 ms, before the worker is ready.
-_LADDER_SECONDS = 1.0
+# A graph for one size saves 10-100 us a call. Compiling it takes 50-250 ms, before the worker is ready.
+_LADDER_SECONDS, _LADDER_MOST = 0.5, 16
 _WORTH_A_GRAPH_SECONDS = 0.002
 
 
@@ -57,7 +57,7 @@ class LoadedModel:
     """
 
     def __init__(
-        self, inputs: tuple[InputSpec, ...], calls: GraphCalls, path: Path, open_tensors: Sequence[Any]
+        self, inputs: tuple[InputSpec, ...], calls: GraphCalls, open_tensors: Sequence[Any], path: Path
     ) -> None:
         self.inputs = inputs
         self.path = path
@@ -124,7 +124,7 @@ class LoadedModel:
         """Compiles as many as the time allows, the smallest first. Returns what each gave."""
         end = time.perf_counter() + _LADDER_SECONDS
         outputs: dict[int, list[Array]] = {}
-        for size in _powers_of_two(MAX_DYNAMIC_BATCH):
+        for size in _powers_of_two(_LADDER_MOST):
             arrays = self._samples(size)
             try:
                 outputs[size] = self._calls.learn(arrays)

@@ -3,6 +3,7 @@
 Every function here runs on the process's MindSpore thread, and imports mindspore there: commands must start without it.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,14 @@ def set_device(target: Target) -> None:
         raise ServableError(f"device {target} cannot be used: {first_line(error)}") from error
 
 
+def set_kernel_threads(count: int) -> None:
+    """How many threads one operator may use, from the start of MindSpore's runtime on: it can be said once."""
+    import mindspore
+
+    with contextlib.suppress(RuntimeError):  # said before, or the runtime runs: by a servable_config.py
+        mindspore.device_context.cpu.op_tuning.threads_num(count)
+
+
 def load(model: Model, folder: Path, target: Target) -> tuple[LoadedModel, ...]:
     """Loads and warms a declared model of this version's folder, each of its files. Raises ServableError."""
     if model.context is not None:
@@ -44,20 +53,24 @@ def load(model: Model, folder: Path, target: Target) -> tuple[LoadedModel, ...]:
 
 
 def _load_file(model: Model, path: Path, target: Target) -> LoadedModel:
-    import mindspore
-    from mindspore import nn
-
     if not path.is_file():
         raise ServableError(f"model file '{path}' not exist, it is declared in servable_config.py")
     inputs = _specs(path, model, read_inputs(path, target))
+    return LoadedModel(inputs, *open_graph(path, inputs, target), path)
+
+
+def open_graph(path: Path, inputs: Sequence[FileInput | InputSpec], target: Target) -> tuple[GraphCalls, list[Any]]:
+    """A file's graph, and where it has open dimensions the tensors for GraphCalls.open. Raises ServableError."""
+    import mindspore
+    from mindspore import nn
+
     key = {} if target.dec_key is None else {"dec_key": target.dec_key, "dec_mode": target.dec_mode}
     try:
         calls = GraphCalls(nn.GraphCell(mindspore.load(str(path), **key)), path, executor())
         is_open = any(DYNAMIC in spec.shape for spec in inputs)
-        tensors = [_open_tensor(spec) for spec in inputs] if is_open else []
+        return calls, [_open_tensor(spec) for spec in inputs] if is_open else []
     except Exception as error:
         raise ServableError(f"model file '{path}' cannot be loaded: {first_line(error)}") from error
-    return LoadedModel(inputs, calls, path, tensors)
 
 
 def _apply(context: Context, target: Target) -> None:
@@ -84,7 +97,7 @@ def _apply(context: Context, target: Target) -> None:
         )
 
 
-def _open_tensor(spec: InputSpec) -> Any:
+def _open_tensor(spec: FileInput | InputSpec) -> Any:
     import mindspore
 
     shape = [None if size == DYNAMIC else size for size in spec.shape]

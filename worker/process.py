@@ -50,6 +50,7 @@ def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
             models,
             version=config.version,
             target=target,
+            tune=config.tuning(),
         )
         loading.add_done_callback(lambda _: pipe.post())
         if pipe.wait() != NEWS:

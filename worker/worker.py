@@ -10,6 +10,7 @@ import zmq
 
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.session import Offer
+from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.link import Link
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.target import Target
@@ -30,8 +31,9 @@ class Worker:
         *,
         version: int = 0,
         target: Target,
+        tune: str = OFF,
     ) -> None:
-        self.servable = load_servable(directory, name, version, target, models)
+        self.servable = load_servable(directory, name, version, target, models, tune)
         self.device = str(target)
         self.refusal: str | None = None
         self._link: Link | None = None
