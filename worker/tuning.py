@@ -10,10 +10,11 @@ import logging
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from mindspore_serving.worker import tuning_cache
 from mindspore_serving.worker.config import AUTO, OFF
@@ -72,7 +73,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str) -> Find
         if not files:
             return None
         key = tuning_cache.content_key(files, _facts(target))
-        known = _from_cache(cache, key) if mode == AUTO else None
+        known = kept_finding(cache, key) if mode == AUTO else None
         if known is not None:
             return known
         logger.info(
@@ -83,8 +84,13 @@ def find_settings(folder: Path, version: int, target: Target, mode: str) -> Find
             _SECONDS,
         )
         with tuning_cache.alone(cache, key, deadline):
-            known = _from_cache(cache, key) if mode == AUTO else None  # another worker may have measured meanwhile
-            finding = known or _measure(place, target, deadline)
+            known = kept_finding(cache, key) if mode == AUTO else None  # another worker may have measured meanwhile
+            finding = known or compare(
+                lambda settings: Trial(settings, place, target, deadline),
+                default_settings(os.environ, cpu_flags()),
+                changes(os.environ, cpu_flags(), core_count()),
+                lambda: time.monotonic() > deadline,
+            )
             if finding is not None and known is None:
                 tuning_cache.write(cache, key, asdict(finding))
             return finding
@@ -100,14 +106,22 @@ def _facts(target: Target) -> list[str]:
         cpu_line("model name"),
         cpu_line("flags"),
         str(core_count()),
-        importlib.metadata.version("mindspore"),
+        _mindspore_version(),
         os.environ.get(INSTRUCTIONS, ""),
         os.environ.get(OPENMP_THREADS, ""),
         target.dec_mode if target.dec_key else "",
     ]
 
 
-def _from_cache(cache: Path, key: str) -> Finding | None:
+def _mindspore_version() -> str:
+    try:
+        return importlib.metadata.version("mindspore")
+    except importlib.metadata.PackageNotFoundError:
+        return ""  # installed under another name, or not at all: loading tells
+
+
+def kept_finding(cache: Path, key: str) -> Finding | None:
+    """What an earlier start found; None when there is nothing, or it is of another format, or damaged."""
     found = tuning_cache.read(cache, key)
     try:
         if found is None:
@@ -120,27 +134,41 @@ def _from_cache(cache: Path, key: str) -> Finding | None:
         seconds = {str(name): float(value) for name, value in found["seconds"].items()}
         return Finding(settings, seconds, bool(found["whole"]))
     except (AttributeError, KeyError, TypeError, ValueError):
-        return None  # of a later format, or damaged: measured again
+        return None
 
 
-def _measure(folder: Path, target: Target, deadline: float) -> Finding | None:
-    flags = cpu_flags()
+class Contestant(Protocol):
+    """What is needed of a Trial."""
+
+    settings: EngineSettings
+
+    def measure(self) -> list[float]: ...
+    def close(self) -> None: ...
+
+
+def compare(
+    start: Callable[[EngineSettings], Contestant],
+    default: EngineSettings,
+    changes: Sequence[Mapping[str, Any]],
+    time_is_over: Callable[[], bool],
+) -> Finding | None:
+    """Plays one change after the other against the best so far. None when nothing could be measured."""
     seconds: dict[str, float] = {}
     whole = True
     with ExitStack() as running:
 
-        def start(settings: EngineSettings) -> Trial:
-            return running.enter_context(closing(Trial(settings, folder, target, deadline)))
+        def enter(settings: EngineSettings) -> Contestant:
+            return running.enter_context(closing(start(settings)))
 
-        best = start(default_settings(os.environ, flags))
+        best = enter(default)
         times = best.measure()
-        for change in changes(os.environ, flags, core_count()):
+        for change in changes:
             if times and max(times) < _NOTHING_TO_GAIN_SECONDS:
                 break
-            other = start(replace(best.settings, **change))
+            other = enter(replace(best.settings, **change))
             times, others = _play(best, other)
             seconds |= {str(trial.settings): _mean(found) for trial, found in ((best, times), (other, others)) if found}
-            if time.monotonic() > deadline:
+            if time_is_over():
                 whole = False
                 break
             if _wins(other.settings, others, best.settings, times):
@@ -151,7 +179,7 @@ def _measure(folder: Path, target: Target, deadline: float) -> Finding | None:
     return Finding(best.settings, seconds, whole) if seconds else None
 
 
-def _play(one: Trial, other: Trial) -> tuple[list[float], list[float]]:
+def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float]]:
     """The shortest time of each call with either, measured in turn: a slow moment of the machine hits both."""
     rounds = [(one.measure(), other.measure()) for _ in range(_ROUNDS)]
     ours, theirs = zip(*rounds, strict=True)
