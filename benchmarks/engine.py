@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.worker import mindspore_model
+from mindspore_serving.worker.batch_plan import BatchPlan
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.engine_settings import EngineSettings, apply_environment, cpu_flags, default_settings
 from mindspore_serving.worker.graph_calls import GraphCalls
-from mindspore_serving.worker.loaded_model import measure
+from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH, InputSpec, measure
 from mindspore_serving.worker.mindir_file import read_inputs
 from mindspore_serving.worker.model_stage import run_stacked
 from mindspore_serving.worker.target import Target
@@ -87,6 +88,16 @@ def export(folder: Path) -> None:
         ms.export(net, *[given] * count, file_name=str(place / "model.mindir"), file_format="MINDIR")
 
 
+class Plain:
+    """A model with one graph and one size: the file's batch, or whatever comes."""
+
+    def __init__(self, inputs: tuple[InputSpec, ...], run: GraphCalls, batch: int | None) -> None:
+        self.inputs = inputs
+        self.run = run
+        sizes = [batch] if batch else range(1, MAX_DYNAMIC_BATCH + 1)
+        self.plan = BatchPlan(dict.fromkeys(sizes, 1.0), fill=batch is not None)
+
+
 def graph(folder: Path, name: str) -> GraphCalls:
     """One graph of the model, called directly; open where the file is."""
     path = folder / name / "1" / "model.mindir"
@@ -140,12 +151,12 @@ def chosen_calls(folder: Path) -> None:
     print("filled up to the file's batch, or one graph for every batch | calls chosen by cost | ratio")
     for name, (_, _, batch) in MODELS.items():
         (model,) = mindspore_model.load(Model(("model.mindir",), True, frozenset()), folder / name / "1", Target())
-        plain = graph(folder, name)
-        for count in (1, 4, 5, 9):
-            arrays = instances(name, batch or count)
-            plain.learn(arrays)
+        plain = Plain(model.inputs, graph(folder, name), batch)
+        for count in (1, 4, 5, 8) if batch == 8 else (1, 4, 5, 9):
+            arrays = instances(name, count)
+            plain.run.learn(instances(name, batch or count))
             what = f"{name}, {count} as {'+'.join(map(str, model.plan.cut(count)))}"
-            compare(what, (plain, arrays), (partial(run_stacked, model), instances(name, count)))
+            compare(what, (partial(run_stacked, plain), arrays), (partial(run_stacked, model), arrays))
 
 
 def tuned_settings(folder: Path) -> None:

@@ -1,8 +1,10 @@
 """A model on its device: warm, its batch sizes proven and their costs measured, and called on MindSpore's thread."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +38,19 @@ class InputSpec:
     shape: tuple[int, ...]
     batched: bool  # its first dimension counts instances
 
-    @property
+    @cached_property
     def instance_shape(self) -> tuple[int, ...]:
         return self.shape[1:] if self.batched else self.shape
+
+    @cached_property
+    def instance_bytes(self) -> int:
+        """What an instance's value occupies; negative or without meaning where a dimension is open."""
+        return math.prod(self.instance_shape) * self.dtype.itemsize
+
+    @cached_property
+    def is_open(self) -> bool:
+        """Instances may differ in shape."""
+        return DYNAMIC in self.instance_shape
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,7 @@ class LoadedModel:
 
     def _warm_up_open_batch(self, open_tensors: Sequence[Any]) -> None:
         """One graph runs every number. For powers of two another one is compiled, and kept where it costs less."""
-        known = not any(DYNAMIC in spec.instance_shape for spec in self.inputs)
+        known = not any(spec.is_open for spec in self.inputs)
         own = self._graphs_of_one_size() if known and self._calls.direct else {}
         self._calls.open(open_tensors)
         self.outputs = self._first_call()

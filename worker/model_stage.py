@@ -31,9 +31,9 @@ def run_stacked(model: Runnable, inputs: Sequence[Array]) -> list[Array] | None:
     """
     count = len(inputs[0])
     for array, spec in zip(inputs, model.inputs, strict=True):
-        if array.dtype != spec.dtype or DYNAMIC in spec.instance_shape or not spec.batched:
+        if array.dtype != spec.dtype or spec.is_open or not spec.batched:
             return None
-        if array.nbytes != count * _nbytes(spec):
+        if array.nbytes != count * spec.instance_bytes:
             return None
     shaped = [array.reshape((count, *spec.instance_shape)) for array, spec in zip(inputs, model.inputs, strict=True)]
     sizes = model.plan.cut(count)
@@ -116,14 +116,17 @@ def _fault(specs: Sequence[InputSpec], values: Sequence[Value]) -> str | None:
                 f"Given model input {place} data type {kind(value)} not match the data type {kind_of(spec.dtype)} "
                 "defined in model"
             )
-        if DYNAMIC in spec.instance_shape:
+        if spec.is_open:
             if not _fits(value.shape, spec.instance_shape):
                 return (
                     f"Given model input {place} shape {list(value.shape)} not match the shape "
                     f"{list(spec.instance_shape)} defined in model"
                 )
-        elif value.nbytes != _nbytes(spec):
-            return f"Given model input {place} size {value.nbytes} not match the size {_nbytes(spec)} defined in model"
+        elif value.nbytes != spec.instance_bytes:
+            return (
+                f"Given model input {place} size {value.nbytes} not match the size {spec.instance_bytes} "
+                "defined in model"
+            )
     return None
 
 
@@ -134,7 +137,7 @@ def _fits(shape: Sequence[int], pattern: Sequence[int]) -> bool:
 
 
 def _shaped(value: Array, spec: InputSpec) -> Array:
-    return value if DYNAMIC in spec.instance_shape else value.reshape(spec.instance_shape)
+    return value if spec.is_open else value.reshape(spec.instance_shape)
 
 
 def _group(specs: Sequence[InputSpec], row: Sequence[Array]) -> Any:
@@ -142,7 +145,3 @@ def _group(specs: Sequence[InputSpec], row: Sequence[Array]) -> Any:
     return tuple(
         array.shape if spec.batched else (array.shape, array.tobytes()) for array, spec in zip(row, specs, strict=True)
     )
-
-
-def _nbytes(spec: InputSpec) -> int:
-    return int(np.prod(spec.instance_shape, dtype=np.int64)) * spec.dtype.itemsize

@@ -46,7 +46,8 @@ _FORMAT = "1"
 class Finding:
     """settings: the fastest. seconds: of a call with each of the settings that were tried, the default first.
 
-    It is the geometric mean over model files and batch sizes. `whole`: nothing was left out for want of time.
+    It is the geometric mean over model files and batch sizes. Empty: the models could not be measured, as when they
+    have open dimensions besides the batch. `whole`: nothing was left out for want of time.
     """
 
     settings: EngineSettings
@@ -54,6 +55,8 @@ class Finding:
     whole: bool
 
     def __str__(self) -> str:
+        if not self.seconds:
+            return f"{self.settings} (the models could not be measured)"
         tried = "; ".join(f"{name}: {value * 1e6:.0f} us" for name, value in self.seconds.items())
         return f"{self.settings} (tried {tried}{'' if self.whole else '; then the time was over'})"
 
@@ -61,7 +64,7 @@ class Finding:
 def find_settings(folder: Path, version: int, target: Target, mode: str) -> Finding | None:
     """The finding for a version of the servable in `folder`, from the cache or measured now: at most 20 s.
 
-    None for mode "off", on other devices than CPUs, and where there is no model, or none that can be measured.
+    None for mode "off", on other devices than CPUs, and where there is no model.
     """
     if mode == OFF or target.device_type != "CPU":
         return None
@@ -91,7 +94,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str) -> Find
                 changes(os.environ, cpu_flags(), core_count()),
                 lambda: time.monotonic() > deadline,
             )
-            if finding is not None and known is None:
+            if known is None:
                 tuning_cache.write(cache, key, asdict(finding))
             return finding
     except OSError as error:
@@ -151,8 +154,8 @@ def compare(
     default: EngineSettings,
     changes: Sequence[Mapping[str, Any]],
     time_is_over: Callable[[], bool],
-) -> Finding | None:
-    """Plays one change after the other against the best so far. None when nothing could be measured."""
+) -> Finding:
+    """Plays one change after the other against the best so far."""
     seconds: dict[str, float] = {}
     whole = True
     with ExitStack() as running:
@@ -171,12 +174,14 @@ def compare(
             if time_is_over():
                 whole = False
                 break
+            if not times and not others:
+                break
             if _wins(other.settings, others, best.settings, times):
                 best, other, times = other, best, others
             other.close()
         if times:
             seconds.setdefault(str(best.settings), _mean(times))
-    return Finding(best.settings, seconds, whole) if seconds else None
+    return Finding(best.settings, seconds, whole)
 
 
 def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float]]:

@@ -91,7 +91,9 @@ def test_the_guides_servable_and_start_script_work(run: Processes, servables: Pa
     (tmp_path / "servables" / "scores" / "servable_config.py").write_text(servable)
     port, http_port = str(free_port()), str(free_port())
     check, up = operator_commands("docs/servables.md", {"5500": port, "servables/": f"{tmp_path}/servables/"})
-    assert run.start(*check).wait() == 0
+    (measured,) = operator_commands("docs/performance.md", {"servables/": f"{tmp_path}/servables/"})
+    for command in (check, measured):
+        assert run.start(*command).wait() == 0
     served = run.start(*up)
     served.wait_for("all 1 workers are ready")
     call = (
@@ -129,7 +131,7 @@ def test_every_setting_is_explained_by_help() -> None:
             assert word in text
 
 
-READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md", "docs/servables.md"]
+READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md", "docs/servables.md", "docs/performance.md"]
 READMES += [f"examples/{example}/README.md" for example in ("add_sub", "lenet")]
 
 
