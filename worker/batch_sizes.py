@@ -73,5 +73,5 @@ def equal(found: Array, expected: Array) -> bool:
 def sample(rng: np.random.Generator, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Array:
     """Numbers as a model may be given them."""
     if dtype.kind == "f":
-        return rng.standard_normal(shape).astype(dtype)
+        return rng.standard_normal(shape, np.float32).astype(dtype, copy=False)
     return rng.integers(0, 2, shape).astype(dtype)  # small: an integer may be an index
