@@ -2,7 +2,7 @@
 
     python benchmarks/instruction_set.py
 
-Both settings are measured in processes of their own, in turn, several times over. See worker/instruction_set.py.
+Both settings are measured in processes of their own, in turn, several times over. See worker/engine_settings.py.
 """
 
 import os
@@ -16,8 +16,9 @@ TRIAL = """
 import sys, tempfile, time
 from pathlib import Path
 import numpy as np
-from mindspore_serving.worker.instruction_set import choose_instruction_set
-choose_instruction_set("CPU")
+import os
+from mindspore_serving.worker.engine_settings import apply_environment, cpu_flags, default_settings
+apply_environment(default_settings(os.environ, cpu_flags()), os.environ, sys.modules)
 import mindspore as ms
 from mindspore import nn
 net = nn.SequentialCell(nn.Conv2d(1, 6, 5, pad_mode="valid"), nn.ReLU(), nn.MaxPool2d(2, 2),

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from mindspore_serving.worker.config import OFF, TUNE_VARIABLE
 from tests.processes import ROOT, Processes, processes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_tuning() -> Iterator[None]:
+    """Workers that tests start do not measure settings, but for those that say so: it takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TUNE_VARIABLE, OFF)
+        yield
 
 
 @pytest.fixture

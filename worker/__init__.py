@@ -20,10 +20,16 @@ In reading order:
     function_stage    a user's function
     model_stage       a model
     model_call        Model.call inside a user's function
+    loaded_model      a model on its device, warm and measured
+    graph_calls       the short way into its compiled graph
     batch_sizes       the sizes that a fixed batch can shrink to
+    batch_plan        which of them so many instances are best cut into
     arrays            columns <-> numpy
     work_thread       the thread that runs MindSpore, and the one for Python stages
-    instruction_set   which CPU instructions MindSpore may use, before it is imported
+    engine_settings   which CPU instructions and threads MindSpore may use, before it is imported
+    tuning            finds the fastest of them by measuring
+    tuning_process, tuning_trial: the processes that are measured, from outside and inside
+    tuning_cache      keeps what was found
     mindir_file       what a model file says of its inputs
     mindspore_model   MindSpore itself
     distributed       says that there are no distributed servables

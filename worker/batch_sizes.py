@@ -34,7 +34,7 @@ def proven_sizes(run: Run, inputs: Sequence[Input], batch_size: int) -> tuple[in
     if any(size < 0 for given in inputs for size in given.shape):
         return (batch_size,)
     rng = np.random.default_rng(_SEED)
-    full = [_sample(rng, given) for given in inputs]
+    full = [sample(rng, given.shape, given.dtype) for given in inputs]
     sizes = []
     size = 1
     while size < batch_size:
@@ -57,10 +57,11 @@ def _agrees(run: Run, inputs: Sequence[Input], full: Sequence[Array], size: int,
         found = run(small)
     except Exception:
         return False  # a shape in the graph is fixed
-    return len(found) == len(expected) and all(map(_equal, found, expected))
+    return len(found) == len(expected) and all(map(equal, found, expected))
 
 
-def _equal(found: Array, expected: Array) -> bool:
+def equal(found: Array, expected: Array) -> bool:
+    """The same numbers, but for the order in which floating point numbers were summed up."""
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return False
     if found.dtype.kind != "f":
@@ -69,7 +70,8 @@ def _equal(found: Array, expected: Array) -> bool:
     return bool(np.allclose(found, expected, rtol=0.0, atol=_TOLERANCE[found.dtype.itemsize] * scale, equal_nan=True))
 
 
-def _sample(rng: np.random.Generator, given: Input) -> Array:
-    if given.dtype.kind == "f":
-        return rng.standard_normal(given.shape).astype(given.dtype)
-    return rng.integers(0, 2, given.shape).astype(given.dtype)  # small: an integer may be an index
+def sample(rng: np.random.Generator, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Array:
+    """Numbers as a model may be given them."""
+    if dtype.kind == "f":
+        return rng.standard_normal(shape, np.float32).astype(dtype, copy=False)
+    return rng.integers(0, 2, shape).astype(dtype)  # small: an integer may be an index

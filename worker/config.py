@@ -11,6 +11,8 @@ from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seco
 from mindspore_serving.worker.target import DEC_MODES, Target
 
 DIRECTORY_VARIABLE = "MINDSPORE_SERVING_DIRECTORY"
+TUNE_VARIABLE = "MINDSPORE_SERVING_TUNE"
+AUTO, AGAIN, OFF = TUNE_MODES = ("auto", "again", "off")
 _CORES = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 
 
@@ -47,6 +49,12 @@ def read_masters(text: str) -> tuple[Endpoint, ...]:
     if len(set(masters)) < len(masters):
         raise SetupError(f"--master '{text}' names a master twice")
     return masters
+
+
+def read_tuning(mode: str | None) -> str:
+    """This mode, else the one that the environment names, else auto. Raises SetupError."""
+    given: str = choice(f"${TUNE_VARIABLE}", *TUNE_MODES)(os.environ.get(TUNE_VARIABLE) or AUTO)
+    return mode or given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +98,13 @@ class WorkerConfig:
     drain_seconds: float = setting(
         "S", "when told to stop, finish what is open for at most so long", seconds("--drain-seconds"), 30.0
     )
+    tune: str | None = setting(
+        "MODE",
+        f"{', '.join(TUNE_MODES)}: before loading, measure which instructions and threads suit the models on this "
+        f"machine: once, again, or not at all (default: ${TUNE_VARIABLE}, else {AUTO})",
+        choice("--tune", *TUNE_MODES),
+        None,
+    )
     log_level: str = setting("LEVEL", "debug, info, warning or error", choice("--log-level", *LOG_LEVELS), "info")
 
     def target(self) -> Target:
@@ -100,6 +115,10 @@ class WorkerConfig:
             dec_key=None if self.dec_key_file is None else read_key(self.dec_key_file),
             dec_mode=self.dec_mode,
         )
+
+    def tuning(self) -> str:
+        """How to tune. Raises SetupError when the environment says something else."""
+        return read_tuning(self.tune)
 
     def place(self) -> tuple[Path, str]:
         """The folder that servables stand in, and this servable's name."""

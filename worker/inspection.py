@@ -7,12 +7,13 @@ from pathlib import Path
 
 from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.cluster.messages import MethodSpec
+from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.config_module import CONFIG_FILE, examine_config
 from mindspore_serving.worker.declarations import Declarations, Model
-from mindspore_serving.worker.instruction_set import choose_instruction_set
-from mindspore_serving.worker.loading import find_folder, load_models, method_specs
-from mindspore_serving.worker.mindspore_model import LoadedModel
+from mindspore_serving.worker.loaded_model import LoadedModel
+from mindspore_serving.worker.loading import find_folder, load_models, method_specs, set_up_engine
 from mindspore_serving.worker.target import Target
+from mindspore_serving.worker.tuning import Finding
 from mindspore_serving.worker.versions import choose_version, find_versions, misnamed_versions
 from mindspore_serving.worker.work_thread import WorkThread
 
@@ -31,12 +32,15 @@ class Inspection:
     models: dict[Model, tuple[LoadedModel, ...]]
     methods: tuple[MethodSpec, ...]
     mistakes: tuple[str, ...]
+    finding: Finding | None = None
 
 
-def inspect_servable(directory: Path, name: str, version: int, target: Target, models: WorkThread) -> Inspection:
+def inspect_servable(
+    directory: Path, name: str, version: int, target: Target, models: WorkThread, tune: str = OFF
+) -> Inspection:
     """Everything about `directory`/`name`. Raises ServableError when there is no such servable to look at."""
     folder = find_folder(directory, name)
-    choose_instruction_set(target.device_type)
+    finding = set_up_engine(folder, version, target, tune)
     declarations, mistakes = models.call(lambda: examine_config(folder, name))
     mistakes += [
         f"{folder / wrong}: is not taken for a version, only a number such as {right} is"
@@ -55,7 +59,7 @@ def inspect_servable(directory: Path, name: str, version: int, target: Target, m
             def take_down(place: str, error: ServableError) -> None:
                 mistakes.append(f"{place or folder / CONFIG_FILE}: {error}")
 
-            loaded = models.call(lambda: load_models(to_load, folder / str(version), target, take_down))
+            loaded = models.call(lambda: load_models(to_load, folder / str(version), target, take_down, finding))
     first = {model: subgraphs[0] for model, subgraphs in loaded.items()}
     return Inspection(
         folder,
@@ -65,6 +69,7 @@ def inspect_servable(directory: Path, name: str, version: int, target: Target, m
         loaded,
         () if mistakes else method_specs(declarations, first),
         tuple(sorted(mistakes, key=_line)),
+        finding,
     )
 
 

@@ -1,23 +1,29 @@
 """From a folder to a Servable: runs servable_config.py, chooses the version, loads and warms the models."""
 
+import logging
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.worker import mindspore_model
+from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
 from mindspore_serving.worker.declarations import Declarations, Method, Model, Stage
-from mindspore_serving.worker.instruction_set import choose_instruction_set
+from mindspore_serving.worker.engine_settings import EngineSettings, apply_environment, cpu_flags, default_settings
+from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH, LoadedModel
 from mindspore_serving.worker.method_types import input_types, output_types
 from mindspore_serving.worker.mindir_file import DYNAMIC
-from mindspore_serving.worker.mindspore_model import LoadedModel
 from mindspore_serving.worker.model_call import ModelCall
-from mindspore_serving.worker.model_stage import MAX_DYNAMIC_BATCH
 from mindspore_serving.worker.servable import Servable
 from mindspore_serving.worker.target import Target
-from mindspore_serving.worker.versions import choose_version
+from mindspore_serving.worker.tuning import Finding, find_settings
+from mindspore_serving.worker.versions import choose_version, find_versions
 from mindspore_serving.worker.work_thread import WorkThread
+
+logger = logging.getLogger("mindspore_serving.worker")
 
 # Instances that take about so long together are worth sending at once to a model without batch dimension: enough to
 # hide the way there and back, little enough that several workers share one request.
@@ -26,13 +32,15 @@ _MOST_UNBATCHED = 32
 _WITHOUT_MODEL = 8
 
 
-def load_servable(directory: Path, name: str, version: int, target: Target, models: WorkThread) -> Servable:
+def load_servable(
+    directory: Path, name: str, version: int, target: Target, models: WorkThread, tune: str = OFF
+) -> Servable:
     """Loads `directory`/`name` for a device; version 0 is the newest. `models` is the process's MindSpore thread.
 
-    Raises ServableError in one line that says what to mend.
+    tune: "auto", "again" or "off", as --tune has it. Raises ServableError in one line that says what to mend.
     """
     folder = find_folder(directory, name)
-    choose_instruction_set(target.device_type)  # before the config, which may import MindSpore
+    finding = set_up_engine(folder, version, target, tune)  # before the config, which may import MindSpore
     # On the MindSpore thread from the start: a servable_config.py may call MindSpore itself.
     declarations = models.call(lambda: run_config(folder, name))
     version = choose_version(folder, version) if declarations.models else version or 1
@@ -41,7 +49,7 @@ def load_servable(directory: Path, name: str, version: int, target: Target, mode
         place = f"servable directory: '{folder.parent}', servable name: '{name}', version number: {version}"
         raise ServableError(f"Load model failed, {place}, {error}") from error
 
-    loaded = models.call(lambda: load_models(declarations, folder / str(version), target, refuse))
+    loaded = models.call(lambda: load_models(declarations, folder / str(version), target, refuse, finding))
     for model, subgraphs in loaded.items():
         model.bind(ModelCall(model, subgraphs, models))
     first = {model: subgraphs[0] for model, subgraphs in loaded.items()}
@@ -60,13 +68,39 @@ def find_folder(directory: Path, name: str) -> Path:
     return folder
 
 
+def set_up_engine(folder: Path, version: int, target: Target, tune: str) -> Finding | None:
+    """Makes the environment what suits this version's models best. Returns what was measured, if anything was."""
+    if target.device_type != "CPU":
+        return None
+    known = find_versions(folder)
+    version = version or max(known, default=0)
+    finding = find_settings(folder, version, target, tune) if version in known else None
+    settings = finding.settings if finding else default_settings(os.environ, cpu_flags())
+    too_late = apply_environment(settings, os.environ, sys.modules)
+    if too_late:
+        logger.info("%s", too_late)
+    elif settings != EngineSettings():
+        logger.info("MindSpore runs with %s", finding or settings)
+    return finding
+
+
 def load_models(
-    declarations: Declarations, folder: Path, target: Target, on_fault: Callable[[str, ServableError], None]
+    declarations: Declarations,
+    folder: Path,
+    target: Target,
+    on_fault: Callable[[str, ServableError], None],
+    finding: Finding | None = None,
 ) -> dict[Model, tuple[LoadedModel, ...]]:
-    """The models of a version's folder. Each fault goes to `on_fault`, which raises it or takes it down."""
+    """The models of a version's folder. Each fault goes to `on_fault`, which raises it or takes it down.
+
+    finding: says how many threads an operator may use, unless a Context does.
+    """
     loaded: dict[Model, tuple[LoadedModel, ...]] = {}
     if declarations.models:
         mindspore_model.set_device(target)
+        threads = finding.settings.kernel_threads if finding else 0
+        if threads and not any(model.context and model.context.thread_num for model in declarations.models):
+            mindspore_model.set_kernel_threads(threads)
     for model in declarations.models:
         try:
             loaded[model] = mindspore_model.load(model, folder, target)

@@ -8,8 +8,8 @@ import numpy as np
 from mindspore_serving.cluster.messages import ANY_SIZE, TensorType
 from mindspore_serving.cluster.tensors import ITEM_BYTES
 from mindspore_serving.worker.declarations import Method, Model
+from mindspore_serving.worker.loaded_model import LoadedModel
 from mindspore_serving.worker.mindir_file import DYNAMIC
-from mindspore_serving.worker.mindspore_model import LoadedModel
 
 Types = tuple[TensorType | None, ...]
 

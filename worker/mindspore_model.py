@@ -1,104 +1,23 @@
-"""MindSpore itself: choosing the device, loading a MindIR file, calling it. Only mindir_file imports mindspore too.
+"""MindSpore itself: choosing the device, loading MindIR files. Besides, mindir_file and graph_calls import mindspore.
 
 Every function here runs on the process's MindSpore thread, and imports mindspore there: commands must start without it.
 """
 
+import contextlib
 import os
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mindspore_serving.cluster.errors import ServableError
-from mindspore_serving.worker.batch_sizes import proven_sizes
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.device_context import Context
+from mindspore_serving.worker.graph_calls import GraphCalls, executor
+from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel, first_line
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
 from mindspore_serving.worker.target import Target
-
-Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """One input as the model takes it: the shape includes the batch dimension, DYNAMIC where it is open."""
-
-    name: str
-    dtype: "np.dtype[Any]"
-    shape: tuple[int, ...]
-    batched: bool  # its first dimension counts instances
-
-    @property
-    def instance_shape(self) -> tuple[int, ...]:
-        return self.shape[1:] if self.batched else self.shape
-
-
-@dataclass(frozen=True)
-class OutputSpec:
-    """One output as the warm-up showed it: the shape of one instance."""
-
-    dtype: "np.dtype[Any]"
-    shape: tuple[int, ...]
-
-
-class LoadedModel:
-    """A model on its device, warm. `batch_size`: the most instances of one call; DYNAMIC takes any number.
-
-    sizes: the numbers of instances that it runs at, in order, the last of them `batch_size`; what comes is filled up
-    to the next of them. Empty for DYNAMIC: there it runs at the number that comes.
-    """
-
-    def __init__(self, inputs: tuple[InputSpec, ...], cell: Any, path: Path) -> None:
-        self.inputs = inputs
-        self.path = path
-        self._cell = cell
-        sizes = {spec.shape[0] for spec in inputs if spec.batched}
-        if len(sizes) > 1:
-            raise ServableError(
-                f"model file '{path}': with_batch_dim=True needs inputs of one batch size, but their first dimensions "
-                f"are {sorted(sizes)}: name the inputs without batch dimension in without_batch_dim_inputs"
-            )
-        self.batch_size = sizes.pop() if sizes else 1
-        self.outputs, self.seconds_per_call = self._warm_up()
-        self.sizes: tuple[int, ...] = () if self.batch_size == DYNAMIC else (self.batch_size,)
-        if self.batch_size > 1:
-            self.sizes = proven_sizes(self.run, inputs, self.batch_size)
-
-    @property
-    def outputs_count(self) -> int:
-        return len(self.outputs)
-
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        """One call: arrays of the model's own shapes in, its outputs out. Raises whatever MindSpore raises."""
-        from mindspore import Tensor
-
-        # from_numpy shares memory, and reads it as if it were contiguous: make sure that it is.
-        results = self._cell(*(Tensor.from_numpy(np.ascontiguousarray(array)) for array in arrays))
-        return [result.asnumpy() for result in (results if isinstance(results, tuple | list) else (results,))]
-
-    def _warm_up(self) -> tuple[tuple[OutputSpec, ...], float]:
-        """The first call of a shape compiles: not while a client waits. Returns outputs, and seconds of a call."""
-        zeros = [np.zeros([1 if size == DYNAMIC else size for size in spec.shape], spec.dtype) for spec in self.inputs]
-        try:
-            results = self.run(zeros)
-        except Exception as error:
-            raise ServableError(f"model file '{self.path}' does not run: {first_line(error)}") from error
-        rows = next((array.shape[0] for array, spec in zip(zeros, self.inputs, strict=True) if spec.batched), None)
-        for index, result in enumerate(results):
-            if rows is not None and (result.ndim == 0 or result.shape[0] != rows):
-                raise ServableError(
-                    f"model file '{self.path}': output {index} has shape {list(result.shape)}, which does not start "
-                    f"with the batch size {rows}: declare the model with with_batch_dim=False"
-                )
-        start = time.perf_counter()
-        self.run(zeros)
-        seconds = time.perf_counter() - start
-        outputs = (OutputSpec(result.dtype, result.shape[rows is not None :]) for result in results)
-        return tuple(outputs), seconds
 
 
 def set_device(target: Target) -> None:
@@ -114,6 +33,14 @@ def set_device(target: Target) -> None:
         raise ServableError(f"device {target} cannot be used: {first_line(error)}") from error
 
 
+def set_kernel_threads(count: int) -> None:
+    """How many threads one operator may use, from the start of MindSpore's runtime on: it can be said once."""
+    import mindspore
+
+    with contextlib.suppress(RuntimeError):  # said before, or the runtime runs: by a servable_config.py
+        mindspore.device_context.cpu.op_tuning.threads_num(count)
+
+
 def load(model: Model, folder: Path, target: Target) -> tuple[LoadedModel, ...]:
     """Loads and warms a declared model of this version's folder, each of its files. Raises ServableError."""
     if model.context is not None:
@@ -126,21 +53,24 @@ def load(model: Model, folder: Path, target: Target) -> tuple[LoadedModel, ...]:
 
 
 def _load_file(model: Model, path: Path, target: Target) -> LoadedModel:
-    import mindspore
-    from mindspore import nn
-
     if not path.is_file():
         raise ServableError(f"model file '{path}' not exist, it is declared in servable_config.py")
     inputs = _specs(path, model, read_inputs(path, target))
+    return LoadedModel(inputs, *open_graph(path, inputs, target), path)
+
+
+def open_graph(path: Path, inputs: Sequence[FileInput | InputSpec], target: Target) -> tuple[GraphCalls, list[Any]]:
+    """A file's graph, and where it has open dimensions the tensors for GraphCalls.open. Raises ServableError."""
+    import mindspore
+    from mindspore import nn
+
     key = {} if target.dec_key is None else {"dec_key": target.dec_key, "dec_mode": target.dec_mode}
     try:
-        cell = nn.GraphCell(mindspore.load(str(path), **key))
-        if any(DYNAMIC in spec.shape for spec in inputs):
-            # Without this, MindSpore compiles again for each new size.
-            cell.set_inputs(*(_open_tensor(spec) for spec in inputs))
+        calls = GraphCalls(nn.GraphCell(mindspore.load(str(path), **key)), path, executor())
+        is_open = any(DYNAMIC in spec.shape for spec in inputs)
+        return calls, [_open_tensor(spec) for spec in inputs] if is_open else []
     except Exception as error:
         raise ServableError(f"model file '{path}' cannot be loaded: {first_line(error)}") from error
-    return LoadedModel(inputs, cell, path)
 
 
 def _apply(context: Context, target: Target) -> None:
@@ -167,12 +97,7 @@ def _apply(context: Context, target: Target) -> None:
         )
 
 
-def first_line(error: BaseException) -> str:
-    """What MindSpore's error says, without its call stacks."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-def _open_tensor(spec: InputSpec) -> Any:
+def _open_tensor(spec: FileInput | InputSpec) -> Any:
     import mindspore
 
     shape = [None if size == DYNAMIC else size for size in spec.shape]

@@ -1,5 +1,6 @@
 """Runs instances through a model: checks each, groups those that may share a call, pads a batch, splits results."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -7,10 +8,9 @@ import numpy as np
 
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.worker.arrays import Array, Value, Values, kind, kind_of
+from mindspore_serving.worker.batch_plan import BatchPlan
+from mindspore_serving.worker.loaded_model import InputSpec, first_line
 from mindspore_serving.worker.mindir_file import DYNAMIC
-from mindspore_serving.worker.mindspore_model import InputSpec, first_line
-
-MAX_DYNAMIC_BATCH = 64  # instances of one call where the file sets no limit
 
 Outcome = list[Value] | Failure  # one instance's outputs
 
@@ -19,8 +19,7 @@ class Runnable(Protocol):
     """What is needed of a LoadedModel."""
 
     inputs: tuple[InputSpec, ...]
-    batch_size: int
-    sizes: tuple[int, ...]
+    plan: BatchPlan
 
     def run(self, arrays: Sequence[Array]) -> list[Array]: ...
 
@@ -32,14 +31,17 @@ def run_stacked(model: Runnable, inputs: Sequence[Array]) -> list[Array] | None:
     """
     count = len(inputs[0])
     for array, spec in zip(inputs, model.inputs, strict=True):
-        if array.dtype != spec.dtype or DYNAMIC in spec.instance_shape or not spec.batched:
+        if array.dtype != spec.dtype or spec.is_open or not spec.batched:
             return None
-        if array.nbytes != count * _nbytes(spec):
+        if array.nbytes != count * spec.instance_bytes:
             return None
     shaped = [array.reshape((count, *spec.instance_shape)) for array, spec in zip(inputs, model.inputs, strict=True)]
-    limit = MAX_DYNAMIC_BATCH if model.batch_size == DYNAMIC else model.batch_size
-    parts = [_call(model, [array[start : start + limit] for array in shaped]) for start in range(0, count, limit)]
-    return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+    sizes = model.plan.cut(count)
+    if len(sizes) == 1:
+        return _call(model, shaped)
+    ends = list(itertools.accumulate(sizes))
+    parts = [_call(model, [array[end - size : end] for array in shaped]) for size, end in zip(sizes, ends, strict=True)]
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
 
 def run_each(model: Runnable, inputs: Sequence[Values], live: Sequence[int]) -> dict[int, Outcome]:
@@ -58,10 +60,11 @@ def run_each(model: Runnable, inputs: Sequence[Values], live: Sequence[int]) -> 
         rows[index] = [_shaped(value, spec) for value, spec in zip(values, model.inputs, strict=True)]
         groups.setdefault(_group(model.inputs, rows[index]), []).append(index)
     batched = any(spec.batched for spec in model.inputs)
-    limit = (MAX_DYNAMIC_BATCH if model.batch_size == DYNAMIC else model.batch_size) if batched else 1
     for members in groups.values():
-        for start in range(0, len(members), limit):
-            chunk = members[start : start + limit]
+        start = 0
+        for size in model.plan.cut(len(members)) if batched else [1] * len(members):
+            chunk = members[start : start + size]
+            start += size
             outcomes.update(_run_chunk(model, chunk, [rows[index] for index in chunk], batched))
     return outcomes
 
@@ -93,7 +96,7 @@ def _run_chunk(
 def _call(model: Runnable, arrays: Sequence[Array]) -> list[Array]:
     """One call with at most as many instances as fit, filled up to a size of the model with copies of the first."""
     count = next(len(array) for array, spec in zip(arrays, model.inputs, strict=True) if spec.batched)
-    missing = 0 if model.batch_size == DYNAMIC else next(size for size in model.sizes if size >= count) - count
+    missing = model.plan.fit(count) - count
     if missing:
         arrays = [
             np.concatenate([array, np.repeat(array[:1], missing, axis=0)]) if spec.batched else array
@@ -113,14 +116,17 @@ def _fault(specs: Sequence[InputSpec], values: Sequence[Value]) -> str | None:
                 f"Given model input {place} data type {kind(value)} not match the data type {kind_of(spec.dtype)} "
                 "defined in model"
             )
-        if DYNAMIC in spec.instance_shape:
+        if spec.is_open:
             if not _fits(value.shape, spec.instance_shape):
                 return (
                     f"Given model input {place} shape {list(value.shape)} not match the shape "
                     f"{list(spec.instance_shape)} defined in model"
                 )
-        elif value.nbytes != _nbytes(spec):
-            return f"Given model input {place} size {value.nbytes} not match the size {_nbytes(spec)} defined in model"
+        elif value.nbytes != spec.instance_bytes:
+            return (
+                f"Given model input {place} size {value.nbytes} not match the size {spec.instance_bytes} "
+                "defined in model"
+            )
     return None
 
 
@@ -131,7 +137,7 @@ def _fits(shape: Sequence[int], pattern: Sequence[int]) -> bool:
 
 
 def _shaped(value: Array, spec: InputSpec) -> Array:
-    return value if DYNAMIC in spec.instance_shape else value.reshape(spec.instance_shape)
+    return value if spec.is_open else value.reshape(spec.instance_shape)
 
 
 def _group(specs: Sequence[InputSpec], row: Sequence[Array]) -> Any:
@@ -139,7 +145,3 @@ def _group(specs: Sequence[InputSpec], row: Sequence[Array]) -> Any:
     return tuple(
         array.shape if spec.batched else (array.shape, array.tobytes()) for array, spec in zip(row, specs, strict=True)
     )
-
-
-def _nbytes(spec: InputSpec) -> int:
-    return int(np.prod(spec.instance_shape, dtype=np.int64)) * spec.dtype.itemsize

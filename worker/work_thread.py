@@ -4,6 +4,7 @@ Each process has one of them for MindSpore: two threads that call Cells at once 
 every call, whichever servable asks. Each servable has one more for its Python stages.
 """
 
+import heapq
 import itertools
 import logging
 import queue
@@ -18,19 +19,22 @@ T = TypeVar("T")
 
 _END = 1 << 30  # a priority after all work
 
+_Item = tuple[int, int, Callable[[], None] | None]
+
 
 class WorkThread:
     """Starts at once. A daemon: nothing can interrupt a model that computes, and a process must be able to end."""
 
     def __init__(self, name: str) -> None:
-        self._work: queue.PriorityQueue[tuple[int, int, Callable[[], None] | None]] = queue.PriorityQueue()
+        # What is posted is put in order by the thread itself: a queue.PriorityQueue takes 26 us, this 19.
+        self._posted: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._order = itertools.count()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def post(self, stage: int, work: Callable[[], None]) -> None:
         """Does this work soon; work of a later stage goes first, so that batches which have begun are finished."""
-        self._work.put((-stage, next(self._order), work))
+        self._posted.put((-stage, next(self._order), work))
 
     def call(self, function: Callable[[], T]) -> T:
         """Runs the function in this thread and returns what it returns, or raises what it raises."""
@@ -47,12 +51,17 @@ class WorkThread:
 
     def close(self) -> None:
         """Finishes what was posted, then ends the thread."""
-        self._work.put((_END, next(self._order), None))
+        self._posted.put((_END, next(self._order), None))
         self._thread.join()
 
     def _run(self) -> None:
+        waiting: list[_Item] = []
         while True:
-            _, _, work = self._work.get()
+            if not waiting:
+                heapq.heappush(waiting, self._posted.get())
+            while not self._posted.empty():
+                heapq.heappush(waiting, self._posted.get())
+            _, _, work = heapq.heappop(waiting)
             if work is None:
                 return
             try:

@@ -10,6 +10,7 @@ import zmq
 
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.session import Offer
+from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.link import End, Link
 from mindspore_serving.worker.loading import load_servable
@@ -31,8 +32,9 @@ class Worker:
         *,
         version: int = 0,
         target: Target,
+        tune: str = OFF,
     ) -> None:
-        self.servable = load_servable(directory, name, version, target, models)
+        self.servable = load_servable(directory, name, version, target, models, tune)
         self.device = str(target)
         self.end: End | None = None
         self._link: Link | None = None

@@ -6,11 +6,12 @@ from pathlib import Path
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.operator.config import CheckConfig
+from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.declarations import Model, Stage
 from mindspore_serving.worker.inspection import Inspection, inspect_servable
+from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel
 from mindspore_serving.worker.mindir_file import DYNAMIC, shape_text
-from mindspore_serving.worker.mindspore_model import InputSpec, LoadedModel
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.work_thread import WorkThread
 
@@ -19,15 +20,15 @@ def run(config: CheckConfig, notify: Callable[[str], None]) -> int:
     """Prints what was found. Returns 1 when there is a mistake. Raises SetupError when there is nothing to look at."""
     del notify  # this is no service
     folders = find_servables(config.path)
-    return 1 if check(folders, config.version, config.target()) else 0
+    return 1 if check(folders, config.version, config.target(), config.tuning()) else 0
 
 
-def check(folders: list[Path], version: int, target: Target) -> int:
+def check(folders: list[Path], version: int, target: Target, tune: str = OFF) -> int:
     """Prints what is in these servables. Returns the number of mistakes."""
     models = WorkThread("MindSpore")
     mistakes = 0
     for folder in folders:
-        inspection = inspect_servable(folder.parent, folder.name, version, target, models)
+        inspection = inspect_servable(folder.parent, folder.name, version, target, models, tune)
         print("\n".join(_describe(inspection)), flush=True)
         mistakes += len(inspection.mistakes)
     models.close()
@@ -53,6 +54,8 @@ def _describe(found: Inspection) -> Iterator[str]:
     for model, subgraphs in found.models.items():
         for file, graph in zip(model.files, subgraphs, strict=True):
             yield f"  model {file}: {_model(graph)}"
+    if found.finding is not None:
+        yield f"  fastest on this machine: {found.finding}"
     specs = {spec.name: spec for spec in found.methods}
     for name, method in found.declarations.methods.items():
         yield f"  method {name}({', '.join(method.inputs)}) -> {', '.join(method.outputs)}{_batches(specs.get(name))}"

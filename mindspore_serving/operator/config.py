@@ -9,7 +9,7 @@ from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.key_files import check_worker_name
 from mindspore_serving.cluster.settings import argument, integer, same_as, setting, switch
 from mindspore_serving.master.config import MasterConfig, check_security
-from mindspore_serving.worker.config import WorkerConfig, read_key
+from mindspore_serving.worker.config import WorkerConfig, read_key, read_tuning
 from mindspore_serving.worker.target import Target
 
 
@@ -23,7 +23,12 @@ class CheckConfig:
     device_type: str = same_as(WorkerConfig, "device_type")
     dec_key_file: Path | None = same_as(WorkerConfig, "dec_key_file")
     dec_mode: str = same_as(WorkerConfig, "dec_mode")
+    tune: str | None = same_as(WorkerConfig, "tune")
     log_level: str = same_as(WorkerConfig, "log_level", "warning")
+
+    def tuning(self) -> str:
+        """How to tune. Raises SetupError when the environment says something else."""
+        return read_tuning(self.tune)
 
     def target(self) -> Target:
         """The device, and the key if there is one. Raises SetupError."""

@@ -14,8 +14,9 @@ from mindspore_serving.operator.check import check
 from mindspore_serving.operator.config import NewConfig
 from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.declarations import Model
+from mindspore_serving.worker.loaded_model import LoadedModel
 from mindspore_serving.worker.mindir_file import DYNAMIC, read_inputs, shape_text
-from mindspore_serving.worker.mindspore_model import LoadedModel, load, set_device
+from mindspore_serving.worker.mindspore_model import load, set_device
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.work_thread import WorkThread
 

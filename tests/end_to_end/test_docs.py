@@ -129,7 +129,9 @@ def test_the_guides_servable_and_start_script_work(run: Processes, servables: Pa
     (tmp_path / "servables" / "scores" / "servable_config.py").write_text(servable)
     port, http_port = str(free_port()), str(free_port())
     check, up = operator_commands("docs/servables.md", {"5500": port, "servables/": f"{tmp_path}/servables/"})
-    assert run.start(*check).wait() == 0
+    (measured,) = operator_commands("docs/performance.md", {"servables/": f"{tmp_path}/servables/"})
+    for command in (check, measured):
+        assert run.start(*command).wait() == 0
     served = run.start(*up)
     served.wait_for("all 1 workers are ready")
     call = (

@@ -1,0 +1,51 @@
+"""The settings of MindSpore's engine: which are tried, and how they come into force; the user's own hold."""
+
+import pytest
+
+from mindspore_serving.worker.engine_settings import (
+    INSTRUCTIONS,
+    OPENMP_THREADS,
+    EngineSettings,
+    apply_environment,
+    changes,
+    default_settings,
+)
+
+AVX512 = ("avx2", "avx512f")
+
+
+@pytest.mark.parametrize(
+    "environment, flags, instructions",
+    [({}, AVX512, "AVX2"), ({}, ("avx2",), ""), ({INSTRUCTIONS: "ALL"}, AVX512, ""), ({}, (), "")],
+)
+def test_avx2_is_the_default_on_a_cpu_with_avx512(
+    environment: dict[str, str], flags: tuple[str, ...], instructions: str
+) -> None:
+    assert default_settings(environment, flags) == EngineSettings(instructions=instructions)
+
+
+def test_what_the_user_has_set_holds() -> None:
+    environment = {INSTRUCTIONS: "ALL"}
+    assert apply_environment(EngineSettings("AVX2", 3), environment, ()) == ""
+    assert environment == {INSTRUCTIONS: "ALL", OPENMP_THREADS: "3"}
+
+
+def test_settings_that_come_after_mindspore_are_told_to_the_user() -> None:
+    environment: dict[str, str] = {}
+    told = apply_environment(EngineSettings("AVX2"), environment, ("mindspore",))
+    assert told.endswith("start the process with ONEDNN_MAX_CPU_ISA=AVX2")
+    assert environment == {}
+    assert apply_environment(EngineSettings(kernel_threads=1), environment, ("mindspore",)) == ""
+
+
+def test_no_change_is_tried_of_what_the_user_has_set_or_the_machine_lacks() -> None:
+    assert changes({}, ("avx2",), 1) == []
+    assert changes({INSTRUCTIONS: "ALL", OPENMP_THREADS: "2"}, AVX512, 2) == [{"kernel_threads": 1}]
+    tried = changes({}, AVX512, 8)
+    assert tried[0] == {"instructions": "ALL"}
+    assert {change.get("kernel_threads") for change in tried[1:]} == {1, 4}
+
+
+def test_settings_are_shown_as_one_would_set_them() -> None:
+    assert str(EngineSettings("AVX2", 1, 2)) == "ONEDNN_MAX_CPU_ISA=AVX2, OMP_NUM_THREADS=1, 2 kernel threads"
+    assert str(EngineSettings()) == "MindSpore's own settings"

@@ -1,0 +1,138 @@
+"""The short way into a compiled graph: taken where it gives what the public call gives, and nowhere else."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from mindspore_serving.worker.graph_calls import Execute, GraphCalls, executor
+from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH
+from mindspore_serving.worker.mindspore_model import set_device
+from mindspore_serving.worker.target import Target
+from tests.worker.conftest import Workshop, run
+from tests.worker.test_servables import BATCH, column, results
+
+Array = npt.NDArray[Any]
+
+
+def pair(rows: int) -> list[Array]:
+    return [np.arange(rows * 2, dtype=np.float32).reshape(rows, 2), np.ones((rows, 2), np.float32)]
+
+
+def load(file: Path, execute: Execute | None) -> GraphCalls:
+    import mindspore
+    from mindspore import nn
+
+    set_device(Target())
+    return GraphCalls(nn.GraphCell(mindspore.load(str(file))), file, execute)
+
+
+@pytest.fixture
+def batch(models: Path) -> Path:
+    return models / "batch" / "1" / "model.mindir"
+
+
+def test_a_learnt_shape_is_called_directly_and_gives_the_same(workshop: Workshop, batch: Path) -> None:
+    seen = []
+
+    def watched(tensors: tuple[Any, ...], phase: str) -> Any:
+        seen.append(phase)
+        execute = executor()
+        assert execute is not None
+        return execute(tensors, phase)
+
+    def work() -> None:
+        calls = load(batch, watched)
+        for rows in (4, 2):
+            assert calls.learn(pair(rows))[0].tolist() == (pair(rows)[0] + 1).tolist()
+        seen.clear()
+        for rows in (2, 4, 2):
+            assert calls(pair(rows))[0].tolist() == (pair(rows)[0] + 1).tolist()
+
+    workshop.on_mindspore_thread(work)
+    assert len(seen) == 3
+    assert len(set(seen)) == 2
+
+
+def test_a_shape_that_was_not_learnt_never_meets_another_shapes_graph(workshop: Workshop, batch: Path) -> None:
+    def work() -> tuple[int, ...]:
+        calls = load(batch, executor())
+        calls.learn(pair(4))
+        return calls(pair(3))[0].shape
+
+    assert workshop.on_mindspore_thread(work) == (3, 2)
+
+
+def test_outputs_outlive_later_calls_and_odd_memory_is_read_rightly(workshop: Workshop, batch: Path) -> None:
+    def work() -> None:
+        calls = load(batch, executor())
+        calls.learn(pair(4))
+        (first,) = calls(pair(4))
+        twisted = [np.asfortranarray(array * 3) for array in pair(4)]
+        raw = bytearray(33)
+        misaligned = np.frombuffer(raw, np.float32, 8, offset=1).reshape(4, 2)
+        misaligned[:] = 7
+        assert calls(twisted)[0].tolist() == ((pair(4)[0] + 1) * 3).tolist()
+        assert calls([misaligned, pair(4)[1]])[0].tolist() == [[8, 8]] * 4
+        assert first.tolist() == (pair(4)[0] + 1).tolist()
+
+    workshop.on_mindspore_thread(work)
+
+
+def wrong(tensors: tuple[Any, ...], phase: str) -> Any:
+    return tensors[0]
+
+
+def gone(tensors: tuple[Any, ...], phase: str) -> Any:
+    raise TypeError("another signature")
+
+
+@pytest.mark.parametrize(
+    "execute, text", [(wrong, "gave other numbers"), (gone, "does not take a direct call (TypeError)")]
+)
+def test_where_the_direct_call_differs_the_public_one_stays(
+    workshop: Workshop, batch: Path, caplog: pytest.LogCaptureFixture, execute: Execute, text: str
+) -> None:
+    def work() -> None:
+        calls = load(batch, execute)
+        calls.learn(pair(4))
+        assert not calls.direct
+        calls.learn(pair(2))
+        assert calls(pair(4))[0].tolist() == (pair(4)[0] + 1).tolist()
+
+    with caplog.at_level(logging.WARNING, "mindspore_serving.worker"):
+        workshop.on_mindspore_thread(work)
+    (said,) = caplog.messages
+    assert text in said
+    assert str(batch) in said
+
+
+def test_an_open_batch_gives_the_same_at_every_size(workshop: Workshop) -> None:
+    servable = workshop.make(BATCH, "open")
+    for count in (1, 2, 3, 5, 8, 31, MAX_DYNAMIC_BATCH, MAX_DYNAMIC_BATCH + 1, 150):
+        done = run(
+            servable, "add", count, column(*[[i, 0] for i in range(count)]), column(*[[1, 1] for _ in range(count)])
+        )
+        assert results(done) == [[i + 1, 1] for i in range(count)]
+
+
+def test_open_shapes_of_several_sizes_share_one_graph(workshop: Workshop, models: Path) -> None:
+    import mindspore
+
+    def work() -> None:
+        calls = load(models / "open" / "1" / "model.mindir", executor())
+        calls.learn(pair(2))  # a graph of this size alone
+        calls.open([mindspore.Tensor(shape=[None, 2], dtype=mindspore.float32)] * 2)
+        for rows in (1, 3):
+            calls.learn(pair(rows))
+        for rows in (1, 2, 3, 5, 64):
+            for call in (calls, calls.run_open):
+                assert call(pair(rows))[0].tolist() == (pair(rows)[0] + 1).tolist()
+        calls.forget(pair(2))
+        assert calls(pair(2))[0].tolist() == (pair(2)[0] + 1).tolist()
+        assert calls.direct
+
+    workshop.on_mindspore_thread(work)

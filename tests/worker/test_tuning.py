@@ -1,0 +1,252 @@
+"""Tuning: the fastest settings win, failures lose, findings are kept and shared, and no load ever fails of it."""
+
+import json
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.worker import tuning_cache
+from mindspore_serving.worker.config import AUTO, OFF, TUNE_VARIABLE, read_tuning
+from mindspore_serving.worker.engine_settings import INSTRUCTIONS, EngineSettings
+from mindspore_serving.worker.target import Target
+from mindspore_serving.worker.tuning import Finding, compare, find_settings, kept_finding
+from mindspore_serving.worker.tuning_process import Trial
+from tests.processes import Processes, free_port
+
+DEFAULT = EngineSettings("AVX2")
+ALL, ONE_THREAD = {"instructions": "ALL"}, {"kernel_threads": 1}
+
+Speed = Callable[[EngineSettings], list[float]]
+
+
+class Field:
+    """Contestants whose times are known. Nothing that was started may be left running."""
+
+    def __init__(self, speed: Speed) -> None:
+        self._speed = speed
+        self.running: list[EngineSettings] = []
+        self.started: list[EngineSettings] = []
+
+    def start(self, settings: EngineSettings) -> "Runner":
+        self.started.append(settings)
+        self.running.append(settings)
+        return Runner(self, settings)
+
+    def times(self, settings: EngineSettings) -> list[float]:
+        assert settings in self.running
+        return self._speed(settings)
+
+    def find(self, *changes: dict[str, Any], over: Callable[[], bool] = lambda: False) -> Finding:
+        finding = compare(self.start, DEFAULT, changes, over)
+        assert self.running == []
+        return finding
+
+
+class Runner:
+    def __init__(self, field: Field, settings: EngineSettings) -> None:
+        self.settings = settings
+        self._field = field
+
+    def measure(self) -> list[float]:
+        return self._field.times(self.settings)
+
+    def close(self) -> None:
+        if self.settings in self._field.running:
+            self._field.running.remove(self.settings)
+
+
+def winner(speed: Speed, *changes: dict[str, Any]) -> EngineSettings:
+    return Field(speed).find(*changes).settings
+
+
+def test_a_faster_change_wins_and_the_next_one_is_made_to_it() -> None:
+    def speed(settings: EngineSettings) -> list[float]:
+        return [0.01 * (1 if settings.instructions == "ALL" else 3) * (2 if settings.kernel_threads else 1)]
+
+    assert winner(speed, ALL, ONE_THREAD) == EngineSettings("ALL")
+
+
+def test_a_draw_goes_to_fewer_threads_and_not_to_other_instructions() -> None:
+    assert winner(lambda _: [0.01, 0.02], ALL, ONE_THREAD) == EngineSettings("AVX2", kernel_threads=1)
+
+
+def test_one_model_that_gains_does_not_pay_for_another_that_loses_more() -> None:
+    assert winner(lambda s: [0.01, 0.04] if s == DEFAULT else [0.005, 0.2], ALL) == DEFAULT
+
+
+def test_a_change_that_crashes_is_out_and_a_default_that_crashes_gives_way() -> None:
+    assert winner(lambda s: [0.01] if s == DEFAULT else [], ALL, ONE_THREAD) == DEFAULT
+    assert winner(lambda s: [] if s == DEFAULT else [0.01], ALL) == EngineSettings("ALL")
+
+
+def test_models_that_no_process_can_measure_get_the_default_and_are_not_tried_further() -> None:
+    field = Field(lambda _: [])
+    finding = field.find(ALL, ONE_THREAD)
+    assert (finding.settings, finding.seconds) == (DEFAULT, {})
+    assert str(finding) == "ONEDNN_MAX_CPU_ISA=AVX2 (the models could not be measured)"
+    assert len(field.started) == 2
+
+
+def test_a_model_that_is_all_overhead_is_not_measured_further() -> None:
+    field = Field(lambda _: [20e-6, 30e-6])
+    finding = field.find(ALL, ONE_THREAD)
+    assert (finding.settings, finding.whole) == (DEFAULT, True)
+    assert field.started == [DEFAULT]
+
+
+def test_when_the_time_is_over_the_best_so_far_stays() -> None:
+    field = Field(lambda s: [0.02] if s == DEFAULT else [0.01])
+    finding = field.find(ALL, ONE_THREAD, over=lambda: len(field.started) > 1)
+    assert finding.settings == DEFAULT
+    assert not finding.whole
+    assert "then the time was over" in str(finding)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "mindspore-serving" / "tuning"
+
+
+@pytest.fixture
+def added(tmp_path: Path, models: Path) -> Path:
+    """A servable's folder with a model that is all overhead."""
+    shutil.copytree(models / "fixed" / "1", tmp_path / "added" / "1")
+    return tmp_path / "added"
+
+
+def test_a_finding_is_measured_once_and_again_when_the_model_or_the_users_choice_changes(
+    cache: Path, added: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding = find_settings(added, 1, Target(), AUTO)
+    assert finding is not None
+    (file,) = cache.glob("*.json")
+    kept = json.loads(file.read_text())
+    kept["settings"]["kernel_threads"] = 7
+    file.write_text(json.dumps(kept))
+    again = find_settings(added, 1, Target(), AUTO)
+    assert again is not None
+    assert again.settings.kernel_threads == 7  # from the file: not measured
+    monkeypatch.setenv(INSTRUCTIONS, "SSE41")
+    assert find_settings(added, 1, Target(), AUTO) != again
+    assert len(list(cache.glob("*.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"\xff{",
+        b"[]",
+        b'{"settings": 3}',
+        b'{"settings": {"instructions": ""}, "seconds": []}',
+        b'{"seconds": {}}',
+    ],
+)
+def test_a_damaged_file_counts_as_absent(tmp_path: Path, damage: bytes) -> None:
+    finding = Finding(EngineSettings("AVX2", 1, 1), {"AVX2": 0.5}, True)
+    tuning_cache.write(tmp_path, "key", asdict(finding))
+    assert kept_finding(tmp_path, "key") == finding
+    (tmp_path / "key.json").write_bytes(damage)
+    assert kept_finding(tmp_path, "key") is None
+
+
+def test_a_model_that_ends_its_process_gets_the_default(cache: Path, added: Path) -> None:
+    (added / "1" / "model.mindir").chmod(0o600)
+    (added / "1" / "model.mindir").write_bytes(b"no model")
+    finding = find_settings(added, 1, Target(), AUTO)
+    assert finding is not None
+    assert finding.seconds == {}
+    assert len(list(cache.glob("*.json"))) == 1
+
+
+def test_nothing_is_done_where_there_is_nothing_to_tune(cache: Path, added: Path) -> None:
+    assert find_settings(added, 1, Target(), OFF) is None
+    assert find_settings(added, 1, Target(device_type="Ascend"), AUTO) is None
+    assert find_settings(added, 2, Target(), AUTO) is None
+    assert not cache.exists()
+
+
+def test_a_process_that_does_not_answer_in_time_has_failed(added: Path) -> None:
+    trial = Trial(DEFAULT, added / "1", Target(), time.monotonic())
+    assert trial.measure() == []
+    trial.close()
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_harmless(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    with caplog.at_level(logging.WARNING, "mindspore_serving.worker"):
+        tuning_cache.write(tmp_path / "file" / "folder", "key", {})
+    assert "cannot be kept" in caplog.text
+    with tuning_cache.alone(tmp_path / "file" / "folder", "key", 0.0) as held:
+        assert not held
+
+
+def test_of_several_workers_one_measures_and_the_others_wait(tmp_path: Path) -> None:
+    inside = threading.Event()
+    leave = threading.Event()
+    got: list[bool] = []
+
+    def first() -> None:
+        with tuning_cache.alone(tmp_path, "key", time.monotonic() + 60):
+            inside.set()
+            leave.wait(60)
+
+    def second() -> None:
+        with tuning_cache.alone(tmp_path, "key", time.monotonic() + 60) as held:
+            got.append(held)
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert inside.wait(60)
+    with tuning_cache.alone(tmp_path, "key", time.monotonic()) as held:
+        assert not held
+    threads[1].start()
+    leave.set()
+    for thread in threads:
+        thread.join(60)
+    assert got == [True]
+
+
+def test_files_are_replaced_whole(tmp_path: Path) -> None:
+    def write() -> None:
+        for number in range(50):
+            tuning_cache.write(tmp_path, "key", {"number": number, "filler": "x" * 5000})
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert (tmp_path / "key.json").exists() <= (tuning_cache.read(tmp_path, "key") is not None)
+    assert [file.name for file in tmp_path.iterdir()] == ["key.json"]
+
+
+def test_the_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TUNE_VARIABLE)
+    assert read_tuning(None) == AUTO
+    monkeypatch.setenv(TUNE_VARIABLE, "Again")
+    assert read_tuning(None) == "again"
+    assert read_tuning(OFF) == OFF
+    monkeypatch.setenv(TUNE_VARIABLE, "maybe")
+    with pytest.raises(SetupError, match=r"\$MINDSPORE_SERVING_TUNE 'maybe' is not one of auto, again, off"):
+        read_tuning(None)
+
+
+def test_a_worker_and_check_show_what_was_found(run: Processes, servables: Path, cache: Path) -> None:
+    arguments = ("--servable", "add", "--directory", str(servables), "--master", f"127.0.0.1:{free_port()}")
+    told = {"XDG_CACHE_HOME": str(cache.parent.parent)}
+    worker = run.start("-m", "worker", *arguments, "--tune", "auto", environment=told)
+    worker.wait_for("measuring the fastest settings for version")
+    worker.wait_for("Start servable success")
+    assert len(list(cache.glob("*.json"))) == 1
+    check = run.start("-m", "mindspore_serving", "check", str(servables / "add"), "--tune", "auto", environment=told)
+    assert check.wait() == 0
+    assert "fastest on this machine: " in check.output

@@ -1,0 +1,134 @@
+"""Calls of a loaded graph: straight into the compiled graph where that is proven to give what the public call gives.
+
+nn.GraphCell finds the compiled graph anew at each call, which takes longer than a small model's own work (MindSpore
+2.10: 100-200 us, of which the graph takes 25-60). What it finds in the end is a phase, the compiled graph's name. The
+executor that it hands the phase to is private, so each shape is called both ways before the worker registers, and the
+public call stays where they differ. A phase must only meet the shapes that it was compiled for: given others, the
+executor answers without an error, and wrongly.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mindspore_serving.worker.batch_sizes import equal
+
+logger = logging.getLogger("mindspore_serving.worker")
+
+Array = npt.NDArray[Any]
+Execute = Callable[[tuple[Any, ...], str], Any]
+Shapes = tuple[tuple[int, ...], ...]
+
+
+class GraphCalls:
+    """One graph's calls, on MindSpore's thread. `learn` comes first for each shape, and then the calls.
+
+    execute: runs tensors through a phase; None for the public call alone.
+    """
+
+    def __init__(self, cell: Any, path: Path, execute: Execute | None) -> None:
+        from mindspore import Tensor
+
+        self._to_tensor = Tensor.from_numpy
+        self._cell = cell
+        self._path = path
+        self._execute = execute
+        self._phases: dict[Shapes, str] = {}
+        self._open = False
+        self._open_phase: str | None = None  # takes every shape that the inputs allow
+
+    @property
+    def direct(self) -> bool:
+        """Calls go straight into the compiled graph."""
+        return self._execute is not None
+
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]:
+        """Arrays of learnt shapes in, outputs in memory of their own out. Raises whatever MindSpore raises."""
+        phase = self._phases.get(tuple([array.shape for array in arrays]), self._open_phase)
+        if phase is None or self._execute is None:
+            return self._public(arrays)
+        return self._direct(self._execute, arrays, phase)
+
+    def run_open(self, arrays: Sequence[Array]) -> list[Array]:
+        """The same by the graph for all shapes, though there be one for these alone."""
+        if self._open_phase is None or self._execute is None:
+            return self._public(arrays)
+        return self._direct(self._execute, arrays, self._open_phase)
+
+    def learn(self, arrays: Sequence[Array]) -> list[Array]:
+        """The public call: compiles the graph for these shapes if it must. Finds out whether the direct one agrees."""
+        expected = self._public(arrays)
+        if self._execute is not None:
+            fault = self._prove(self._execute, arrays, expected)
+            if fault:
+                self._execute = None
+                logger.warning(
+                    "model file '%s': %s, so its calls go MindSpore's public way, which takes longer", self._path, fault
+                )
+        return expected
+
+    def open(self, tensors: Sequence[Any]) -> None:
+        """From here on `learn` is about one graph for all shapes that these tensors of MindSpore's leave open."""
+        self._cell.set_inputs(*tensors)  # without this, MindSpore compiles again for each new shape
+        self._open = True
+
+    def forget(self, arrays: Sequence[Array]) -> None:
+        """Arrays of these shapes go to the graph for all shapes, though one was compiled for them alone."""
+        self._phases.pop(tuple([array.shape for array in arrays]), None)
+
+    def _prove(self, execute: Execute, arrays: Sequence[Array], expected: Sequence[Array]) -> str:
+        phase = getattr(self._cell, "compile_phase", None)
+        if not isinstance(phase, str):
+            return "this MindSpore does not tell which compiled graph it calls"
+        if self._open and self._open_phase not in (None, phase):
+            return "this MindSpore compiles more than one graph for its open shapes"
+        try:
+            found = self._direct(execute, arrays, phase)
+        except Exception as error:
+            return f"this MindSpore does not take a direct call ({type(error).__name__})"
+        if len(found) != len(expected) or not all(map(equal, found, expected)):
+            return "a direct call gave other numbers than the public call"
+        if self._open:
+            self._open_phase = phase
+        else:
+            self._phases[tuple([array.shape for array in arrays])] = phase
+        return ""
+
+    def _public(self, arrays: Sequence[Array]) -> list[Array]:
+        tensors = self._tensors(arrays)
+        return _arrays(self._cell(*tensors))
+
+    def _direct(self, execute: Execute, arrays: Sequence[Array], phase: str) -> list[Array]:
+        tensors = self._tensors(arrays)  # held until the outputs are there: the graph reads their memory
+        return _arrays(execute(tensors, phase))
+
+    def _tensors(self, arrays: Sequence[Array]) -> tuple[Any, ...]:
+        # from_numpy shares memory, and reads it as if it were contiguous: make sure that it is.
+        return tuple(
+            [
+                self._to_tensor(array if array.flags.c_contiguous and array.flags.aligned else array.copy())
+                for array in arrays
+            ]
+        )
+
+
+def executor() -> Execute | None:
+    """MindSpore's own way into a compiled graph. None where this MindSpore has it elsewhere."""
+    try:
+        from mindspore.graph.api import _cell_graph_executor
+
+        execute: Execute = _cell_graph_executor._graph_executor
+    except (ImportError, AttributeError):
+        logger.warning("this MindSpore has no direct call that we know: models are called its public way, a bit slower")
+        return None
+    return execute
+
+
+def _arrays(results: Any) -> list[Array]:
+    if isinstance(results, tuple | list):
+        return [np.asarray(result.asnumpy()) for result in results]
+    return [results.asnumpy()]

@@ -1,0 +1,208 @@
+"""Finds the fastest settings for a servable's models on this machine, by measuring them in processes of their own.
+
+The default plays against one change after the other: both run side by side, are measured in turn, and the faster one
+goes on. A change to fewer threads wins a draw, since other processes need the cores as well. A process that fails or
+hangs loses. What was found is kept (tuning_cache.py), and nothing here ever fails a load.
+"""
+
+import importlib.metadata
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from mindspore_serving.worker import tuning_cache
+from mindspore_serving.worker.config import AUTO, OFF
+from mindspore_serving.worker.engine_settings import (
+    INSTRUCTIONS,
+    OPENMP_THREADS,
+    EngineSettings,
+    changes,
+    core_count,
+    cpu_flags,
+    cpu_line,
+    default_settings,
+)
+from mindspore_serving.worker.target import Target
+from mindspore_serving.worker.tuning_process import Trial
+from mindspore_serving.worker.tuning_trial import model_files
+
+logger = logging.getLogger("mindspore_serving.worker")
+
+_SECONDS = 20.0  # for all trials of a version together
+_ROUNDS = 3
+_FASTER = 0.95  # what a change must reach of the time before it
+_DRAW = 1.03  # and one to fewer threads
+_NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
+_FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """settings: the fastest. seconds: of a call with each of the settings that were tried, the default first.
+
+    It is the geometric mean over model files and batch sizes. Empty: the models could not be measured, as when they
+    have open dimensions besides the batch. `whole`: nothing was left out for want of time.
+    """
+
+    settings: EngineSettings
+    seconds: dict[str, float]
+    whole: bool
+
+    def __str__(self) -> str:
+        if not self.seconds:
+            return f"{self.settings} (the models could not be measured)"
+        tried = "; ".join(f"{name}: {value * 1e6:.0f} us" for name, value in self.seconds.items())
+        return f"{self.settings} (tried {tried}{'' if self.whole else '; then the time was over'})"
+
+
+def find_settings(folder: Path, version: int, target: Target, mode: str) -> Finding | None:
+    """The finding for a version of the servable in `folder`, from the cache or measured now: at most 20 s.
+
+    None for mode "off", on other devices than CPUs, and where there is no model.
+    """
+    if mode == OFF or target.device_type != "CPU":
+        return None
+    place = folder / str(version)
+    cache = tuning_cache.cache_folder(os.environ)
+    deadline = time.monotonic() + _SECONDS
+    try:
+        files = model_files(place)
+        if not files:
+            return None
+        key = tuning_cache.content_key(files, _facts(target))
+        known = kept_finding(cache, key) if mode == AUTO else None
+        if known is not None:
+            return known
+        logger.info(
+            "measuring the fastest settings for version %d of '%s' on this machine: at most %.0f s, and once "
+            "(--tune off does without)",
+            version,
+            folder,
+            _SECONDS,
+        )
+        with tuning_cache.alone(cache, key, deadline):
+            known = kept_finding(cache, key) if mode == AUTO else None  # another worker may have measured meanwhile
+            finding = known or compare(
+                lambda settings: Trial(settings, place, target, deadline),
+                default_settings(os.environ, cpu_flags()),
+                changes(os.environ, cpu_flags(), core_count()),
+                lambda: time.monotonic() > deadline,
+            )
+            if known is None:
+                tuning_cache.write(cache, key, asdict(finding))
+            return finding
+    except OSError as error:
+        logger.warning("the models of '%s' were not measured: %s", place, error)
+        return None
+
+
+def _facts(target: Target) -> list[str]:
+    """What a finding depends on besides the models."""
+    return [
+        _FORMAT,
+        cpu_line("model name"),
+        cpu_line("flags"),
+        str(core_count()),
+        _mindspore_version(),
+        os.environ.get(INSTRUCTIONS, ""),
+        os.environ.get(OPENMP_THREADS, ""),
+        target.dec_mode if target.dec_key else "",
+    ]
+
+
+def _mindspore_version() -> str:
+    try:
+        return importlib.metadata.version("mindspore")
+    except importlib.metadata.PackageNotFoundError:
+        return ""  # installed under another name, or not at all: loading tells
+
+
+def kept_finding(cache: Path, key: str) -> Finding | None:
+    """What an earlier start found; None when there is nothing, or it is of another format, or damaged."""
+    found = tuning_cache.read(cache, key)
+    try:
+        if found is None:
+            return None
+        settings = EngineSettings(
+            str(found["settings"]["instructions"]),
+            int(found["settings"]["openmp_threads"]),
+            int(found["settings"]["kernel_threads"]),
+        )
+        seconds = {str(name): float(value) for name, value in found["seconds"].items()}
+        return Finding(settings, seconds, bool(found["whole"]))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+class Contestant(Protocol):
+    """What is needed of a Trial."""
+
+    settings: EngineSettings
+
+    def measure(self) -> list[float]: ...
+    def close(self) -> None: ...
+
+
+def compare(
+    start: Callable[[EngineSettings], Contestant],
+    default: EngineSettings,
+    changes: Sequence[Mapping[str, Any]],
+    time_is_over: Callable[[], bool],
+) -> Finding:
+    """Plays one change after the other against the best so far."""
+    seconds: dict[str, float] = {}
+    whole = True
+    with ExitStack() as running:
+
+        def enter(settings: EngineSettings) -> Contestant:
+            return running.enter_context(closing(start(settings)))
+
+        best = enter(default)
+        times = best.measure()
+        for change in changes:
+            if times and max(times) < _NOTHING_TO_GAIN_SECONDS:
+                break
+            other = enter(replace(best.settings, **change))
+            times, others = _play(best, other)
+            seconds |= {str(trial.settings): _mean(found) for trial, found in ((best, times), (other, others)) if found}
+            if time_is_over():
+                whole = False
+                break
+            if not times and not others:
+                break
+            if _wins(other.settings, others, best.settings, times):
+                best, other, times = other, best, others
+            other.close()
+        if times:
+            seconds.setdefault(str(best.settings), _mean(times))
+    return Finding(best.settings, seconds, whole)
+
+
+def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float]]:
+    """The shortest time of each call with either, measured in turn: a slow moment of the machine hits both."""
+    rounds = [(one.measure(), other.measure()) for _ in range(_ROUNDS)]
+    ours, theirs = zip(*rounds, strict=True)
+    return _shortest(ours), _shortest(theirs)
+
+
+def _shortest(rounds: Sequence[list[float]]) -> list[float]:
+    return [] if not all(rounds) else [min(times) for times in zip(*rounds, strict=True)]
+
+
+def _wins(change: EngineSettings, times: list[float], before: EngineSettings, times_before: list[float]) -> bool:
+    if not times:
+        return False
+    if not times_before:
+        return True
+    fewer = (change.kernel_threads, change.openmp_threads) != (before.kernel_threads, before.openmp_threads)
+    return _mean(times) < _mean(times_before) * (_DRAW if fewer else _FASTER)
+
+
+def _mean(times: list[float]) -> float:
+    return math.exp(sum(map(math.log, times)) / len(times))

@@ -1,0 +1,69 @@
+"""A trial of tuning, as its parent sees it: a process with its own settings that measures a version's models."""
+
+import contextlib
+import json
+import math
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mindspore_serving.worker.engine_settings import EngineSettings
+from mindspore_serving.worker.target import Target
+
+
+class Trial:
+    """A process that has loaded the models with these settings, or is about to."""
+
+    def __init__(self, settings: EngineSettings, folder: Path, target: Target, deadline: float) -> None:
+        self.settings = settings
+        self._deadline = deadline
+        self._buffer = b""
+        environment = {**os.environ, **settings.environment()}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "mindspore_serving.worker.tuning_trial"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        request = {
+            "folder": str(folder),
+            "seconds": math.ceil(max(1.0, deadline - time.monotonic())) + 1,
+            "kernel_threads": settings.kernel_threads,
+            "dec_key": target.dec_key.hex() if target.dec_key else None,
+            "dec_mode": target.dec_mode,
+        }
+        self._say(json.dumps(request))
+
+    def measure(self) -> list[float]:
+        """Seconds of each call. Empty when it has failed, when there is nothing to measure, or the time is over."""
+        self._say("measure")
+        assert self._popen.stdout is not None
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([self._popen.stdout], [], [], max(0.0, self._deadline - time.monotonic()))
+            chunk = os.read(self._popen.stdout.fileno(), 65536) if ready else b""
+            if not chunk:
+                return []
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return [float(value) for value in json.loads(line)]
+
+    def close(self) -> None:
+        """Ends it."""
+        assert self._popen.stdin is not None
+        assert self._popen.stdout is not None
+        self._popen.kill()
+        self._popen.wait()
+        self._popen.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._popen.stdin.close()
+
+    def _say(self, line: str) -> None:
+        assert self._popen.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended: reading tells
+            self._popen.stdin.write(line.encode() + b"\n")
+            self._popen.stdin.flush()
