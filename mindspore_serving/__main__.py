@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mindspore_serving.chaos.config import ChaosConfig
 from mindspore_serving.command_line import run
 from mindspore_serving.operator.config import CheckConfig, NewConfig, UpConfig
 
@@ -13,7 +14,7 @@ PROG = "mindspore-serving"
 class Command(NamedTuple):
     """A config, what it does, the module that does it, and the extra that the module needs."""
 
-    config: type[CheckConfig] | type[NewConfig] | type[UpConfig]
+    config: type[ChaosConfig] | type[CheckConfig] | type[NewConfig] | type[UpConfig]
     description: str
     module: str
     extra: str
@@ -36,6 +37,12 @@ COMMANDS = {
         UpConfig,
         "Serves servables on this machine: a master and a worker for each device, which are kept running.",
         "mindspore_serving.operator.up",
+        "all",
+    ),
+    "chaos": Command(
+        ChaosConfig,
+        "Makes random faults on a cluster of its own under checked load, and says what was lost or wrong.",
+        "mindspore_serving.operator.chaos",
         "all",
     ),
 }

@@ -5,4 +5,5 @@ In reading order:
     check     loads servables as a worker would, and says what is in them and what is wrong
     new       writes a servable for a MindIR file
     up        a master and workers on this machine, kept running
+    chaos     faults on purpose, and what became of the calls; its parts and config are in mindspore_serving/chaos
 """
