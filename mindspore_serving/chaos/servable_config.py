@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mindspore_serving.chaos.checked_calls import DWELL_SECONDS, MEGABYTE, Order, answer_to
+from mindspore_serving.chaos.checked_calls import DWELL_SECONDS, MEGABYTE, POISONED_EXIT_CODE, Order, answer_to
 from mindspore_serving.server import register
 
 BATCH_SIZE = 8
@@ -42,7 +42,7 @@ def is_first_time(token: int) -> bool:
 
 def obey(order: Order, token: int) -> None:
     if order is Order.DIE:
-        os._exit(77)
+        os._exit(POISONED_EXIT_CODE)
     elif order is Order.DIE_ONCE and is_first_time(token):
         fill_memory_and_be_killed()
     elif order is Order.DWELL:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from mindspore_serving import chaos
-from mindspore_serving.chaos.checked_calls import SERVABLE
+from mindspore_serving.chaos.checked_calls import POISONED_EXIT_CODE, SERVABLE
 from mindspore_serving.chaos.member import Member
 from mindspore_serving.chaos.proxy import Proxy
 from mindspore_serving.cluster.addresses import LOOPBACK, Address
@@ -34,6 +34,7 @@ class SmallCluster:
         self.masters = [self._master(number) for number in range(masters)]
         self.workers: list[Member] = [self._worker(number) for number in range(workers)]
         self.batches_moved = 0
+        self.poison_deaths = 0
         self.noticed_seconds: list[float] = []  # from a kill -9 of a worker to a master's word of it
         self._links: dict[int, tuple[int, int]] = {}  # a proxy's port -> (worker, master)
         self._registered: set[tuple[int, int]] = set()
@@ -177,6 +178,7 @@ class SmallCluster:
 
         def on_end(code: int) -> None:
             self._note_end(self.workers[number], code)
+            self.poison_deaths += code == POISONED_EXIT_CODE
             self.lose_links(number)
             self.wake()
 

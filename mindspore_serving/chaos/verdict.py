@@ -55,6 +55,7 @@ class ClusterRecord:
     worker_starts: int
     master_starts: int
     batches_moved: int
+    poison_deaths: int
     noticed_seconds: Sequence[float]
     troubles: Sequence[str]
 
@@ -110,6 +111,10 @@ class Verdict:
             lines.append(
                 f"kill -9     noticed after p50 {_ms(percentile(ordered, 50))}, at most {_ms(ordered[-1])} "
                 f"({len(ordered)} kills)"
+            )
+        if cluster.poison_deaths:
+            lines.append(
+                f"poison      {cluster.poison_deaths} workers died of {calls[Outcome.ISOLATED.value]} instances"
             )
         lines += [f"trouble     {text}" for text in cluster.troubles]
         lines += [f"{count:5} times: {text}" for text, count in list(self.texts.items())[:SHOWN_TEXTS]]

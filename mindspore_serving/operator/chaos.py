@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mindspore_serving.chaos.clients import Clients
 from mindspore_serving.chaos.config import LARGEST_SEED, ChaosConfig
-from mindspore_serving.chaos.faults import schedule
+from mindspore_serving.chaos.faults import POISON_DEATHS, Fault, schedule
 from mindspore_serving.chaos.small_cluster import SmallCluster
 from mindspore_serving.chaos.tormentor import Tormentor
 from mindspore_serving.chaos.verdict import ClusterRecord, Verdict, judge
@@ -23,20 +23,33 @@ THREADS = 8  # of each client process
 def run(config: ChaosConfig, notify: Callable[[str], None]) -> int:
     """Prints each fault and the verdict. Returns 1 when it is not a good one. Raises SetupError."""
     del notify  # this is no service
+    if config.json is not None:
+        _write(config.json, "")  # a file that cannot be written is known now, not after the run
     folder = _log_folder(config)
     seed = secrets.randbelow(LARGEST_SEED) if config.seed is None else config.seed
     verdict = asyncio.run(_torment(config, seed, folder))
     print("\n".join(verdict.lines()), flush=True)
     if config.json is not None:
-        try:
-            config.json.write_text(verdict.as_json() + "\n")
-        except OSError as error:
-            raise SetupError(f"--json '{config.json}' cannot be written: {error.strerror}") from error
+        _write(config.json, verdict.as_json() + "\n")
     if config.logs is None and verdict.passed:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         print(f"the output of every process is in {folder}", flush=True)
     return 0 if verdict.passed else 1
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise SetupError(f"--json '{path}' cannot be written: {error.strerror}") from error
+
+
+def _too_deadly(tormentor: Tormentor, cluster: SmallCluster) -> list[str]:
+    allowed = POISON_DEATHS * tormentor.done[Fault.POISON.value]
+    if cluster.poison_deaths <= allowed:
+        return []
+    return [f"{cluster.poison_deaths} workers died of poison instances that may cost {allowed} at most"]
 
 
 def _log_folder(config: ChaosConfig) -> Path:
@@ -102,7 +115,8 @@ async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
         worker_starts=sum(worker.starts for worker in cluster.workers),
         master_starts=sum(master.starts for master in cluster.masters),
         batches_moved=cluster.batches_moved,
+        poison_deaths=cluster.poison_deaths,
         noticed_seconds=cluster.noticed_seconds,
-        troubles=[*tormentor.troubles, *ended],
+        troubles=[*tormentor.troubles, *_too_deadly(tormentor, cluster), *ended],
     )
     return judge(clients.records, record, seed, seconds)
