@@ -134,6 +134,10 @@ class SmallCluster:
     def proxies_of(self, worker: int) -> list[Proxy]:
         return [self.proxies[worker, master] for master in range(len(self.masters))]
 
+    def log_of(self, name: str) -> Path:
+        """What the process of this name, such as worker-0, has printed in all its lives."""
+        return self._folder / f"{name}.log"
+
     def _control(self, master: int) -> Address:
         return Address(LOOPBACK, self._ports[len(self.masters) + master])
 
@@ -158,7 +162,7 @@ class SmallCluster:
             self._note_end(self.masters[number], code)
             self._master_ended(number)
 
-        return Member(name, lambda: arguments, self._folder / f"{name}.log", tell, on_end)
+        return Member(name, lambda: arguments, self.log_of(name), tell, on_end)
 
     def _worker(self, number: int) -> Member:
         def arguments() -> list[str]:
@@ -182,7 +186,7 @@ class SmallCluster:
             self.lose_links(number)
             self.wake()
 
-        return Member(name, arguments, self._folder / f"{name}.log", tell, on_end)
+        return Member(name, arguments, self.log_of(name), tell, on_end)
 
     def _note_end(self, member: Member, code: int) -> None:
         if not self._has_started and self._failure is None:

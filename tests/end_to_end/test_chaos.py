@@ -11,7 +11,7 @@ from tests.processes import Processes
 def test_nothing_is_lost_or_wrong_under_any_fault(run: Processes, tmp_path: Path) -> None:
     figures, logs = tmp_path / "figures.json", tmp_path / "logs"
     chaos = run.start(
-        *("-m", "mindspore_serving", "chaos", "--seed", "1", "--seconds", "12", "--interval-seconds", "0.8"),
+        *("-m", "mindspore_serving", "chaos", "--seed", "1", "--seconds", "8", "--interval-seconds", "0.5"),
         *("--json", str(figures), "--logs", str(logs)),
     )
     assert chaos.wait() == 0, chaos.output
