@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed-from-this-setup
 
-.PHONY: help setup demo test lint types proto clean
+.PHONY: help setup demo test lint types chaos soak proto clean
 
 help: ## lists these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -34,6 +34,12 @@ lint: setup ## format and lint checks
 types: setup ## type checks
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy benchmarks/*.py
+
+chaos: setup ## faults on a cluster of its own under checked load; SECONDS=30 for a short run
+	$(VENV)/bin/python -m mindspore_serving chaos --seconds $(or $(SECONDS),180)
+
+soak: setup ## mixed load on a cluster of its own, and whether anything grows; SECONDS=3600 for an hour
+	$(VENV)/bin/python -m mindspore_serving.chaos.soak --seconds $(or $(SECONDS),300)
 
 proto: ## regenerates mindspore_serving/proto from proto/*.proto
 	@# In an environment of its own: the output of grpcio-tools 1.80 runs on protobuf 6.31.1 and newer, MindSpore wants 7.34.

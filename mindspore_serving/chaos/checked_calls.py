@@ -109,7 +109,7 @@ class CallMaker:
 
     def seconds_until_cancelled(self) -> float:
         """How long the next caller that cancels waits before."""
-        return self._chance.uniform(0.0, 0.05)
+        return self._chance.uniform(0.0, 0.01)
 
     def _tokens(self, count: int) -> tuple[int, ...]:
         first, self._next_token = self._next_token, self._next_token + count

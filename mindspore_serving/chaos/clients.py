@@ -20,7 +20,16 @@ class Clients:
     """Runs from start() to end(), in the running event loop. `log` gets what the processes say besides."""
 
     def __init__(
-        self, address: str, log: Path, *, processes: int, threads: int, rate: float, deadline_seconds: float, seed: int
+        self,
+        address: str,
+        log: Path,
+        *,
+        processes: int,
+        threads: int,
+        rate: float,
+        deadline_seconds: float,
+        seed: int,
+        mix: Mix,
     ) -> None:
         self.records: list[CallRecord] = []
         self._log = log
@@ -32,7 +41,7 @@ class Clients:
                 threads=threads,
                 rate=rate / (processes * threads),
                 deadline_seconds=deadline_seconds,
-                mix=Mix(),
+                mix=mix,
             )
             for number in range(processes)
         ]

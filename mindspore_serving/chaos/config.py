@@ -1,4 +1,4 @@
-"""Every setting of `mindspore-serving chaos`, read once when it starts."""
+"""Every setting of `mindspore-serving chaos` and of the soak, read once when they start."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,3 +55,20 @@ class ChaosConfig:
                 f"--workers {self.workers}: a poison instance may cost {POISON_DEATHS} workers, and one has to live; "
                 f"give {POISON_DEATHS + 1} or more, or leave poison out of --faults"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoakConfig:
+    """What the soak is told."""
+
+    seconds: float = setting("S", "go on for so long", read_seconds("--seconds"), 300.0)
+    workers: int = setting("N", "worker processes", integer("--workers", 1, 64), 2)
+    masters: int = same_as(ChaosConfig, "masters")
+    rate: int = same_as(ChaosConfig, "rate")
+    deadline_seconds: float = same_as(ChaosConfig, "deadline_seconds")
+    lease_seconds: float = same_as(MasterConfig, "lease_seconds")
+    log_level: str = same_as(MasterConfig, "log_level", "warning")
+
+    def __post_init__(self) -> None:
+        if self.seconds < 12:
+            raise SetupError("--seconds should be 12 or more: fewer samples have no trend")

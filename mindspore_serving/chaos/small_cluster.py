@@ -144,7 +144,7 @@ class SmallCluster:
     def _master(self, number: int) -> Member:
         count = len(self._ports) // 2
         arguments = [
-            *("-m", "mindspore_serving.master", "--lease-seconds", str(self._lease_seconds)),
+            *("-m", "mindspore_serving.chaos.attended_master", "--lease-seconds", str(self._lease_seconds)),
             *("--grpc", str(self._ports[number]), "--ctrl", str(self._ports[count + number])),
         ]
         name = f"master-{number}"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from mindspore_serving.chaos.checked_calls import Mix
 from mindspore_serving.chaos.clients import Clients
 from mindspore_serving.chaos.config import LARGEST_SEED, ChaosConfig
 from mindspore_serving.chaos.faults import POISON_DEATHS, Fault, schedule
@@ -82,6 +83,7 @@ async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
         rate=config.rate,
         deadline_seconds=config.deadline_seconds,
         seed=seed,
+        mix=Mix(),
     )
     tormentor = Tormentor(cluster, clients.call_with, lambda line: print(line, flush=True))
     planned = schedule(

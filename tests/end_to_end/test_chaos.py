@@ -5,15 +5,14 @@ import signal
 from pathlib import Path
 
 from mindspore_serving.chaos.faults import POISON_DEATHS, Fault
-from tests.processes import Processes
+from tests.end_to_end.test_docs import operator_commands
+from tests.processes import Process, Processes, until
 
 
 def test_nothing_is_lost_or_wrong_under_any_fault(run: Processes, tmp_path: Path) -> None:
     figures, logs = tmp_path / "figures.json", tmp_path / "logs"
-    chaos = run.start(
-        *("-m", "mindspore_serving", "chaos", "--seed", "1", "--seconds", "8", "--interval-seconds", "0.5"),
-        *("--json", str(figures), "--logs", str(logs)),
-    )
+    (command,) = operator_commands("docs/reliability.md", {"--seconds 30": "--seconds 8"})
+    chaos = run.start(*command, "--interval-seconds", "0.5", "--seed", "1", "--json", str(figures), "--logs", str(logs))
     assert chaos.wait() == 0, chaos.output
     assert "passed, seed 1" in chaos.output
     found = json.loads(figures.read_text())
@@ -25,10 +24,29 @@ def test_nothing_is_lost_or_wrong_under_any_fault(run: Processes, tmp_path: Path
     assert not [log for log in logs.glob("*.log") if "Traceback" in log.read_text()]
 
 
-def test_ctrl_c_ends_chaos_with_a_verdict_and_leaves_nobody(run: Processes) -> None:
-    chaos = run.start("-m", "mindspore_serving", "chaos", "--seconds", "600", "--faults", "stop-worker")
-    chaos.wait_for(" s  stop-worker")
+def running_chaos(run: Processes) -> tuple[Process, set[int]]:
+    """It runs until it is told to end; with the pids of its processes."""
+    chaos = run.start(
+        "-m", "mindspore_serving", "chaos", "--seconds", "600", "--faults", "cut-network", "--workers", "2"
+    )
+    chaos.wait_for(" s  cut-network")
     children = chaos.children()
+    assert len(children) == 5  # one master, two workers, two clients
+    return chaos, children
+
+
+def alive(pids: set[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_ctrl_c_ends_chaos_with_a_verdict_and_leaves_nobody(run: Processes) -> None:
+    chaos, children = running_chaos(run)
     assert chaos.stop(signal.SIGINT) == 0, chaos.output
     assert "passed, seed" in chaos.output
-    assert children and not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    assert not alive(children)
+
+
+def test_killed_chaos_leaves_nobody(run: Processes) -> None:
+    chaos, children = running_chaos(run)
+    chaos.kill()
+    until(lambda: not alive(children), "the end of its processes")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mindspore_serving.chaos.checked_calls import Order, Outcome
+from mindspore_serving.chaos.checked_calls import Mix, Order, Outcome
 from mindspore_serving.chaos.clients import Clients
 from mindspore_serving.chaos.faults import POISON_DEATHS
 from mindspore_serving.chaos.proxy import Proxy
@@ -68,7 +68,14 @@ async def under_load(folder: Path, workers: int) -> AsyncIterator[UnderLoad]:
     """Afterwards every call has ended, and none was lost or wrong."""
     cluster = SmallCluster(folder, masters=1, workers=workers, lease_seconds=LEASE_SECONDS)
     clients = Clients(
-        cluster.address, folder / "clients.log", processes=1, threads=8, rate=100, deadline_seconds=60.0, seed=1
+        cluster.address,
+        folder / "clients.log",
+        processes=1,
+        threads=8,
+        rate=100,
+        deadline_seconds=60.0,
+        seed=1,
+        mix=Mix(),
     )
     try:
         await cluster.start()
