@@ -16,7 +16,7 @@ class Bound:
     share: float = 0.0
 
 
-# Memory: an allocator's pools move by some payloads of 8 MB; a leak of 1 KB a call is above this within minutes.
+# Memory: two batches of up to 8 MB an instance come and go; a leak of 1 KB a call is above this within minutes.
 BOUNDS: Mapping[str, Bound] = {
     "rss": Bound("MB", 16.0, 0.10),
     "fds": Bound("", 3.0),

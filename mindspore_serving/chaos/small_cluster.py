@@ -36,9 +36,11 @@ class SmallCluster:
         self.batches_moved = 0
         self.poison_deaths = 0
         self.noticed_seconds: list[float] = []  # from a kill -9 of a worker to a master's word of it
+        self.registered_seconds: list[float] = []  # from a restarted master's opening to an undisturbed worker's return
         self._links: dict[int, tuple[int, int]] = {}  # a proxy's port -> (worker, master)
         self._registered: set[tuple[int, int]] = set()
-        self._serving: set[int] = set()  # masters
+        self._awaited: set[tuple[int, int]] = set()  # those that are expected back at a restarted master
+        self._serving: dict[int, float] = {}  # masters, and since when
         self._held: set[int] = set()  # workers that are disturbed for a while, and do not register again after it
         self._killed_at: dict[int, float] = {}  # by pid
         self._has_started = False
@@ -121,7 +123,9 @@ class SmallCluster:
 
     def lose_links(self, worker: int) -> None:
         """This worker is fit again when it has registered again at each master."""
-        self._registered -= {(worker, master) for master in range(len(self.masters))}
+        links = {(worker, master) for master in range(len(self.masters))}
+        self._registered -= links
+        self._awaited -= links
 
     def hold(self, worker: int) -> None:
         """This worker is not fit until release()."""
@@ -151,7 +155,7 @@ class SmallCluster:
 
         def tell(line: str) -> None:
             if "Serving gRPC start success" in line:
-                self._serving.add(number)
+                self._serving[number] = time.monotonic()
                 self.wake()
             if lost := _LOST.search(line):
                 self.batches_moved += int(lost[2])
@@ -177,8 +181,7 @@ class SmallCluster:
 
         def tell(line: str) -> None:
             if registered := _REGISTERED.search(line):
-                self._registered.add(self._links[int(registered[1])])
-                self.wake()
+                self._note_registered(self._links[int(registered[1])])
 
         def on_end(code: int) -> None:
             self._note_end(self.workers[number], code)
@@ -194,8 +197,17 @@ class SmallCluster:
             self.wake()
 
     def _master_ended(self, master: int) -> None:
-        self._serving.discard(master)
-        self._registered = {link for link in self._registered if link[1] != master}
+        self._serving.pop(master, None)
+        gone = {link for link in self._registered if link[1] == master}
+        self._awaited |= {(worker, number) for worker, number in gone if worker not in self._held}
+        self._registered -= gone
+        self.wake()
+
+    def _note_registered(self, link: tuple[int, int]) -> None:
+        self._registered.add(link)
+        if link in self._awaited and link[1] in self._serving:
+            self.registered_seconds.append(time.monotonic() - self._serving[link[1]])
+        self._awaited.discard(link)
         self.wake()
 
 

@@ -47,7 +47,11 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class ClusterRecord:
-    """What happened to the processes. noticed_seconds: from each kill -9 of a worker to the master's word of it."""
+    """What happened to the processes.
+
+    noticed_seconds: from each kill -9 of a worker to the master's word of it. registered_seconds: from each opening of
+    a restarted master to the return of each worker that nothing else disturbed.
+    """
 
     masters: int
     workers: int
@@ -57,6 +61,7 @@ class ClusterRecord:
     batches_moved: int
     poison_deaths: int
     noticed_seconds: Sequence[float]
+    registered_seconds: Sequence[float]
     troubles: Sequence[str]
 
 
@@ -107,11 +112,9 @@ class Verdict:
             f"callers asked again {self.asked_again} times",
         ]
         if cluster.noticed_seconds:
-            ordered = sorted(cluster.noticed_seconds)
-            lines.append(
-                f"kill -9     noticed after p50 {_ms(percentile(ordered, 50))}, at most {_ms(ordered[-1])} "
-                f"({len(ordered)} kills)"
-            )
+            lines.append(f"kill -9     noticed after {_spread(cluster.noticed_seconds)}")
+        if cluster.registered_seconds:
+            lines.append(f"master back workers registered again after {_spread(cluster.registered_seconds)}")
         if cluster.poison_deaths:
             lines.append(
                 f"poison      {cluster.poison_deaths} workers died of {calls[Outcome.ISOLATED.value]} instances"
@@ -160,6 +163,11 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     if not ordered:
         return 0.0
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    ordered = sorted(seconds)
+    return f"p50 {_ms(percentile(ordered, 50))}, at most {_ms(ordered[-1])} ({len(ordered)} times)"
 
 
 def _ms(seconds: float) -> str:

@@ -119,6 +119,7 @@ async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
         batches_moved=cluster.batches_moved,
         poison_deaths=cluster.poison_deaths,
         noticed_seconds=cluster.noticed_seconds,
+        registered_seconds=cluster.registered_seconds,
         troubles=[*tormentor.troubles, *_too_deadly(tormentor, cluster), *ended],
     )
     return judge(clients.records, record, seed, seconds)
