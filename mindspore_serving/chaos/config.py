@@ -19,11 +19,11 @@ class ChaosConfig:
     seconds: float = setting(
         "S", "go on for so long, and until each kind of fault has come once", read_seconds("--seconds"), 60.0
     )
-    faults: frozenset[Fault] = setting(
+    faults: frozenset[Fault] | None = setting(
         "LIST",
         f"the kinds of faults, separated by commas: {','.join(fault.value for fault in Fault)} (default: all)",
         read_faults,
-        frozenset(Fault),
+        None,
     )
     seed: int | None = setting(
         "N", "the same seed gives the same faults and calls (default: another one each time)",
@@ -46,11 +46,16 @@ class ChaosConfig:
     )
     log_level: str = same_as(MasterConfig, "log_level", "warning")
 
+    @property
+    def kinds(self) -> frozenset[Fault]:
+        """The kinds of faults that may come."""
+        return frozenset(Fault) if self.faults is None else self.faults
+
     def __post_init__(self) -> None:
         for name in ("lease_seconds", "interval_seconds", "deadline_seconds"):
             if not getattr(self, name) > 0:
                 raise SetupError(f"--{name.replace('_', '-')} should be more than 0")
-        if Fault.POISON in self.faults and self.workers <= POISON_DEATHS:
+        if Fault.POISON in self.kinds and self.workers <= POISON_DEATHS:
             raise SetupError(
                 f"--workers {self.workers}: a poison instance may cost {POISON_DEATHS} workers, and one has to live; "
                 f"give {POISON_DEATHS + 1} or more, or leave poison out of --faults"

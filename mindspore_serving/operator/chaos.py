@@ -88,7 +88,7 @@ async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
     tormentor = Tormentor(cluster, clients.call_with, lambda line: print(line, flush=True))
     planned = schedule(
         seed,
-        config.faults,
+        config.kinds,
         seconds=config.seconds,
         interval_seconds=config.interval_seconds,
         replicas=config.workers * config.masters,
