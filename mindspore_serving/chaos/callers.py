@@ -1,10 +1,12 @@
 """`python -m mindspore_serving.chaos.callers`: threads that call at a given rate and compare each answer.
 
-It is told what to do by lines on standard input: the settings first, then orders for single calls. When that ends, it
-finishes its calls and ends as well. It writes each call's record as a line of JSON.
+It is told what to do by lines on standard input: the settings first, then orders for single calls. At the line END it
+finishes its calls and ends; when standard input ends without it, nobody wants to know any more, and it ends at once. It
+writes each call's record as a line of JSON.
 """
 
 import json
+import os
 import random
 import sys
 import threading
@@ -31,6 +33,7 @@ from mindspore_serving.client import Client
 # while it stops (1); a call that its own caller has cancelled never comes to this.
 _UNAVAILABLE = ("Grpc Error, (14,", "Grpc Error, (1,", "servable is not available")
 _DEADLINE_PASSED = ("Grpc Error, (4,", "the deadline passed")
+END = "END"
 _PAUSE_SECONDS = 0.05
 _MOST_BEHIND_SECONDS = 1.0  # a caller that is later than that does not catch up
 
@@ -162,12 +165,15 @@ class Callers:
 
 
 def main() -> None:
-    """Until standard input ends."""
+    """Until it is told to end."""
     callers = Callers(CallersSettings.from_json(sys.stdin.readline()))
     callers.start()
     for line in sys.stdin:
+        if line.strip() == END:
+            callers.end()
+            return
         callers.call_with(Order[line.strip()])
-    callers.end()
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import mindspore_serving
-from mindspore_serving.chaos.callers import CallersSettings
+from mindspore_serving.chaos.callers import END, CallersSettings
 from mindspore_serving.chaos.checked_calls import Mix, Order
 from mindspore_serving.chaos.verdict import CallRecord
 
@@ -76,8 +76,7 @@ class Clients:
     async def end(self) -> list[int]:
         """Returns the exit codes when all calls are finished."""
         for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.close()
+            self._say(process, END)
         await asyncio.gather(*self._readers)
         return [await process.wait() for process in self._processes]
 

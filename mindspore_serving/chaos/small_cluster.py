@@ -82,7 +82,7 @@ class SmallCluster:
         for member in (*self.masters, *self.workers):
             member.start()
         if not await self.until(lambda: self.is_whole or self._failure is not None, START_SECONDS):
-            raise SetupError(f"the cluster was not ready after {START_SECONDS:g} s: see the logs in {self._folder}")
+            raise SetupError(f"the cluster was not ready after {START_SECONDS:g} s")
         if self._failure is not None:
             raise SetupError(self._failure)
         self._has_started = True

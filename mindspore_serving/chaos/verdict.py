@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -98,9 +99,11 @@ class Verdict:
         calls, cluster = self.calls, self.cluster
         faults = ", ".join(f"{name} {count}" for name, count in sorted(cluster.faults.items())) or "none"
         lines = [
-            f"calls       {sum(calls.values())} in {self.seconds:.1f} s ({self.instances} instances, "
-            f"{self.megabytes:.0f} MB each way): " + ", ".join(f"{name} {count}" for name, count in calls.items()),
-            f"faults      {sum(cluster.faults.values())}: {faults}",
+            *_wrapped(
+                f"calls       {sum(calls.values())} in {self.seconds:.1f} s ({self.instances} instances, "
+                f"{self.megabytes:.0f} MB each way): " + ", ".join(f"{name} {count}" for name, count in calls.items())
+            ),
+            *_wrapped(f"faults      {sum(cluster.faults.values())}: {faults}"),
             f"lost        {calls[Outcome.LOST.value]}",
             f"wrong       {calls[Outcome.WRONG.value]}",
             f"duplicated  {self.duplicated}",
@@ -163,6 +166,10 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     if not ordered:
         return 0.0
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 110, subsequent_indent=" " * 12, break_on_hyphens=False)
 
 
 def _spread(seconds: Sequence[float]) -> str:

@@ -28,7 +28,10 @@ def run(config: ChaosConfig, notify: Callable[[str], None]) -> int:
         _write(config.json, "")  # a file that cannot be written is known now, not after the run
     folder = _log_folder(config)
     seed = secrets.randbelow(LARGEST_SEED) if config.seed is None else config.seed
-    verdict = asyncio.run(_torment(config, seed, folder))
+    try:
+        verdict = asyncio.run(_torment(config, seed, folder))
+    except SetupError as error:
+        raise SetupError(f"{error} (the output of every process is in {folder})") from error
     print("\n".join(verdict.lines()), flush=True)
     if config.json is not None:
         _write(config.json, verdict.as_json() + "\n")

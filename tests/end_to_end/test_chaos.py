@@ -1,12 +1,13 @@
 """`mindspore-serving chaos`: each fault at least once on a real cluster, and nothing is lost or wrong."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
 from mindspore_serving.chaos.faults import POISON_DEATHS, Fault
 from tests.end_to_end.test_docs import operator_commands
-from tests.processes import Process, Processes, until
+from tests.processes import ROOT, Process, Processes, until
 
 
 def test_nothing_is_lost_or_wrong_under_any_fault(run: Processes, tmp_path: Path) -> None:
@@ -50,3 +51,13 @@ def test_killed_chaos_leaves_nobody(run: Processes) -> None:
     chaos, children = running_chaos(run)
     chaos.kill()
     until(lambda: not alive(children), "the end of its processes")
+
+
+def test_a_process_that_cannot_start_is_named_with_its_reason(run: Processes, tmp_path: Path) -> None:
+    (tmp_path / "zmq.py").write_text("raise ModuleNotFoundError('no zmq here', name='zmq')\n")
+    place = {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    chaos = run.start("-m", "mindspore_serving", "chaos", "--logs", str(tmp_path / "logs"), environment=place)
+    assert chaos.wait() == 1
+    reason = r"^(master|worker)-[0-3] ended with exit code 1 at its start: .* needs the package zmq.* \(the output of "
+    assert re.search(reason, chaos.last_line)
+    assert chaos.output.count("\n") == 1

@@ -171,7 +171,9 @@ def test_an_answer_given_twice_and_a_cluster_that_does_not_come_back_fail_the_ru
 def test_the_lines_and_the_json_say_the_same() -> None:
     found = verdict(record(0.0, 1.0), record(0.0, 2.0, Outcome.CANCELLED), record(0.5, 1.5))
     text = "\n".join(found.lines())
-    assert "calls       3 in 10.0 s (6 instances, 3 MB each way): right 2, wrong 0, lost 0" in text
+    assert "calls       3 in 10.0 s (6 instances, 3 MB each way): right 2, wrong 0, lost 0" in " ".join(
+        text.split("\n")
+    )
     assert "kill -9     noticed after p50 20 ms, at most 30 ms (3 times)" in text
     assert "master back workers registered again after p50 500 ms, at most 500 ms (1 times)" in text
     assert "restarts    workers 3, masters 0; 4 batches moved" in text
