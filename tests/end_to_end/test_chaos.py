@@ -25,7 +25,7 @@ def test_nothing_is_lost_or_wrong_under_any_fault(run: Processes, tmp_path: Path
     assert not [log for log in logs.glob("*.log") if "Traceback" in log.read_text()]
 
 
-def running_chaos(run: Processes) -> tuple[Process, set[int]]:
+def running_chaos(run: Processes, folder: Path) -> tuple[Process, set[int]]:
     """It runs until it is told to end; with the pids of its processes."""
     chaos = run.start(
         "-m", "mindspore_serving", "chaos", "--seconds", "600", "--faults", "cut-network", "--workers", "2"
@@ -40,15 +40,15 @@ def alive(pids: set[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
-def test_ctrl_c_ends_chaos_with_a_verdict_and_leaves_nobody(run: Processes) -> None:
-    chaos, children = running_chaos(run)
+def test_ctrl_c_ends_chaos_with_a_verdict_and_leaves_nobody(run: Processes, tmp_path: Path) -> None:
+    chaos, children = running_chaos(run, tmp_path)
     assert chaos.stop(signal.SIGINT) == 0, chaos.output
     assert "passed, seed" in chaos.output
     assert not alive(children)
 
 
-def test_killed_chaos_leaves_nobody(run: Processes) -> None:
-    chaos, children = running_chaos(run)
+def test_killed_chaos_leaves_nobody(run: Processes, tmp_path: Path) -> None:
+    chaos, children = running_chaos(run, tmp_path)
     chaos.kill()
     until(lambda: not alive(children), "the end of its processes")
 
