@@ -28,7 +28,8 @@ def test_nothing_is_lost_or_wrong_under_any_fault(run: Processes, tmp_path: Path
 def running_chaos(run: Processes, folder: Path) -> tuple[Process, set[int]]:
     """It runs until it is told to end; with the pids of its processes."""
     chaos = run.start(
-        "-m", "mindspore_serving", "chaos", "--seconds", "600", "--faults", "cut-network", "--workers", "2"
+        *("-m", "mindspore_serving", "chaos", "--seconds", "600", "--faults", "cut-network", "--workers", "2"),
+        *("--logs", str(folder)),
     )
     chaos.wait_for(" s  cut-network")
     children = chaos.children()
