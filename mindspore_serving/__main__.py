@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mindspore_serving.bench.config import BenchConfig
+from mindspore_serving.chaos.config import ChaosConfig
 from mindspore_serving.command_line import run
 from mindspore_serving.operator.config import CheckConfig, KeygenConfig, NewConfig, UpConfig
 
@@ -14,7 +15,14 @@ PROG = "mindspore-serving"
 class Command(NamedTuple):
     """A config, what it does, the module that does it, and the extra that the module needs."""
 
-    config: type[BenchConfig] | type[CheckConfig] | type[KeygenConfig] | type[NewConfig] | type[UpConfig]
+    config: (
+        type[BenchConfig]
+        | type[ChaosConfig]
+        | type[CheckConfig]
+        | type[KeygenConfig]
+        | type[NewConfig]
+        | type[UpConfig]
+    )
     description: str
     module: str
     extra: str
@@ -49,6 +57,12 @@ COMMANDS = {
         UpConfig,
         "Serves servables on this machine: a master and a worker for each device, which are kept running.",
         "mindspore_serving.operator.up",
+        "all",
+    ),
+    "chaos": Command(
+        ChaosConfig,
+        "Makes random faults on a cluster of its own under checked load, and says what was lost or wrong.",
+        "mindspore_serving.operator.chaos",
         "all",
     ),
 }

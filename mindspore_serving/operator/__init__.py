@@ -6,4 +6,5 @@ In reading order:
     keygen    writes the keys of a control port and its workers
     new       writes a servable for a MindIR file
     up        a master and workers on this machine, kept running
+    chaos     faults on purpose, and what became of the calls; its parts and config are in mindspore_serving/chaos
 """

@@ -86,6 +86,7 @@ def test_no_caller_notices_that_one_of_two_workers_goes(run: Processes, servable
             desk.wait_for("lost (its lease ran out)")
             first.send(signal.SIGCONT)
             first.wait_for("Worker registered at", times=2)
+            assert first.output.count("Start servable success") == 1  # nothing was loaded again
         callers.wait_for_calls(CALLS_AFTER_THE_FAULT)
     assert callers.wrong == []
 
