@@ -5,7 +5,9 @@ In reading order:
     server         the life of a master: open, serve, drain, stop
     free_address   whether an address can be listened at
     tls            a door's certificate and key
-    grpc_api       the gRPC door: service paths to handlers of raw bytes
+    service_table  the gRPC services: paths to handlers of raw bytes
+    lean_door      the gRPC door, with lean_connection, lean_call, grpc_head and grpc_messages; on http2, our own HTTP/2
+    grpc_api       the same door by grpcio, for --grpc-engine grpcio
     ms_service     MSService/Predict: a request's bytes in, a reply's bytes out
     wire_tensors   protobuf tensors <-> the cluster's
     rest_api       the RESTful door

@@ -10,14 +10,18 @@ from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import FromMaster
+from mindspore_serving.master.config import DEFAULT_GRPC_ENGINE
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.grpc_api import GrpcDoor
+from mindspore_serving.master.lean_door import LeanDoor
 from mindspore_serving.master.ms_service import ms_service
 from mindspore_serving.master.rest_api import RestDoor
 from mindspore_serving.master.tls import Tls
 from mindspore_serving.master.worker_socket import WorkerSocket
 
 logger = logging.getLogger("mindspore_serving.master")
+
+_GRPC_DOORS: dict[str, type[GrpcDoor] | type[LeanDoor]] = {"lean": LeanDoor, "grpcio": GrpcDoor}
 
 
 class MasterServer:
@@ -29,7 +33,7 @@ class MasterServer:
         self._workers = WorkerSocket(context, self._desk.receive, self._desk.connection_dropped)
         self._workers.bind_inproc(self.inproc_endpoint)
         self._control_is_open = False
-        self._grpc_door: GrpcDoor | None = None
+        self._grpc_door: GrpcDoor | LeanDoor | None = None
         self._rest_door: RestDoor | None = None
 
     def open_control(self, address: Endpoint) -> Endpoint:
@@ -41,11 +45,16 @@ class MasterServer:
         print(f"Serving: Master server start success, listening on {real}", flush=True)
         return real
 
-    def bind_grpc(self, address: Endpoint, max_message_mb: int, tls: Tls | None = None) -> Endpoint:
-        """Takes the port, so that a busy one is found early; start_grpc() serves clients. Raises SetupError."""
+    def bind_grpc(
+        self, address: Endpoint, max_message_mb: int, tls: Tls | None = None, engine: str = DEFAULT_GRPC_ENGINE
+    ) -> Endpoint:
+        """Takes the port, so that a busy one is found early; start_grpc() serves clients. Raises SetupError.
+
+        `engine`: one of config.GRPC_ENGINES.
+        """
         if self._grpc_door is not None:
             raise SetupError("Serving Error: Serving gRPC server is already running")
-        door = GrpcDoor({**ms_service(self._desk)}, max_message_mb)
+        door = _GRPC_DOORS[engine]({**ms_service(self._desk)}, max_message_mb)
         real = door.bind(address, tls)
         self._grpc_door = door
         return real

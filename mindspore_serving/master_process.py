@@ -30,7 +30,7 @@ async def _serve(config: MasterConfig, notify: Callable[[str], None]) -> int:
     server = MasterServer(config.limits, context)
     workers = InProcessWorkers(context, server.inproc_endpoint)
     try:
-        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb)
+        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb, engine=config.grpc_engine)
         rest_address = server.bind_rest(config.rest, config.max_message_mb) if config.rest is not None else None
         if config.ctrl is not None:
             server.open_control(config.ctrl)

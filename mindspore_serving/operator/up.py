@@ -70,7 +70,7 @@ async def _serve(config: UpConfig, specs: list[WorkerSpec], folder: Path, notify
         on_gone=all_gone,
     )
     try:
-        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb)
+        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb, engine=config.grpc_engine)
         rest_address = None if config.rest is None else server.bind_rest(config.rest, config.max_message_mb)
         server.open_control(control)
         supervisor.start()
