@@ -76,6 +76,7 @@ class LeanConnection(asyncio.Protocol):
         self._flush_is_due = False
         self._burst_bytes = 0
         self._held_since: float | None = None
+        self._is_lingering = False  # the last words are said
 
     # What the transport tells.
 
@@ -184,7 +185,8 @@ class LeanConnection(asyncio.Protocol):
         self._flush_is_due = False
         self._burst_bytes = 0
         while data := self._http2.data_to_send():
-            self._transport.write(data)
+            if not self._is_lingering:
+                self._transport.write(data)
         if self._blocked:
             for stream_id in [i for i in self._blocked if self._http2.unsent(i) <= DRAINED_BYTES]:
                 blocked = self._blocked.pop(stream_id)
@@ -260,8 +262,9 @@ class LeanConnection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Closes when the peer has, or soon: what it has still sent would else destroy our last words."""
-        if self._transport.is_closing():
+        if self._is_lingering or self._transport.is_closing():
             return
+        self._is_lingering = True
         if self._transport.can_write_eof():
             with contextlib.suppress(OSError):  # the peer is gone already
                 self._transport.write_eof()
