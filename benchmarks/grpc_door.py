@@ -14,7 +14,7 @@ import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
@@ -59,14 +59,15 @@ def _server(engine: str, parent: Connection) -> None:
 
 def _verify(target: str) -> None:
     with grpc.insecure_channel(target) as channel:
-        reply = channel.unary_unary(PATH)(BODY, timeout=30)  # type: ignore[var-annotated]
+        say: Any = channel.unary_unary(PATH)
+        reply = say(BODY, timeout=30)
     if reply != BODY:
         raise SystemExit(f"{target} does not echo")
 
 
 async def _call(target: str, calls: int, callers: int) -> None:
     async with grpc.aio.insecure_channel(target) as channel:
-        say = channel.unary_unary(PATH)  # type: ignore[var-annotated]
+        say: Any = channel.unary_unary(PATH)
 
         async def caller() -> None:
             for _ in range(calls // callers):

@@ -43,6 +43,7 @@ class LeanDoor:
         self._read_head = head_reader(table)
         self._most_held = max(LEAST_HELD_BYTES, HELD_MESSAGES * self.largest_message)
         self._held = 0
+        self._is_stopped = False
         self._connections: dict[LeanConnection, None] = {}
         self._listeners: list[socket.socket] = []
         self._path: Path | None = None  # of a unix socket
@@ -88,7 +89,7 @@ class LeanDoor:
 
     async def stop(self) -> None:
         """Stops listening; calls in progress have a moment to end."""
-        self.draining = True
+        self.draining = self._is_stopped = True
         for server in self._servers:
             server.close()
         for listener in self._listeners:
@@ -119,6 +120,8 @@ class LeanDoor:
 
     def admit(self, connection: LeanConnection) -> bool:
         """A new connection may stay, if need be in place of the one that has been idle for the longest time."""
+        if self._is_stopped:  # it was accepted in the same turn of the loop
+            return False
         if len(self._connections) >= self.most_connections:
             idle = [(since, other) for other in self._connections if (since := other.idle_since) is not None]
             if not idle:

@@ -1,7 +1,7 @@
 """Header blocks <-> fields: HPACK (RFC 7541) by the hpack library, behind a cache for blocks that recur.
 
-A block of nothing but indexed fields means the same until an entry is added to the dynamic table. After a client's
-first calls nearly all of its blocks are such, and so are all of ours.
+A block means the same until an entry is added to the dynamic table. After a client's first calls few of its blocks
+add any, and none of ours.
 """
 
 import re
@@ -17,6 +17,7 @@ Field: TypeAlias = tuple[bytes, bytes]
 Fields: TypeAlias = tuple[Field, ...]
 
 MOST_CACHED = 256  # blocks, each way
+LARGEST_CACHED = 1024  # bytes of a block of the peer's
 _INDEXED = bytes(range(0x80, 0xFF))  # an indexed field of one byte; 0xff begins an index of several
 _TABLE_BYTES = 4096
 _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -45,10 +46,10 @@ class HeaderReader:
         """Raises StreamFault for fields that are no request, ConnectionFault for what is no header block."""
         request = self._known.get(block)
         if request is None:
-            fields = self._decode(block)
+            fields, is_lasting = self._decode(block)
             content_length = _check_request(fields)
             request = Request(self._interpret(fields), content_length)
-            if _is_indexed(block):
+            if is_lasting and len(block) <= LARGEST_CACHED:
                 if len(self._known) >= MOST_CACHED:
                     self._known.clear()
                 self._known[block] = request
@@ -56,7 +57,7 @@ class HeaderReader:
 
     def read_trailers(self, block: bytes) -> None:
         """Checks fields after a body, which nobody wants. Raises StreamFault and ConnectionFault."""
-        for name, value in self._decode(block):
+        for name, value in self._decode(block)[0]:
             if name.startswith(b":"):
                 raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"{name!r} after a body")
             _check_field(name, value)
@@ -65,15 +66,21 @@ class HeaderReader:
         """Keeps the state right for a block that comes too late. Raises ConnectionFault."""
         self._decode(block)
 
-    def _decode(self, block: bytes) -> Fields:
-        if not _is_indexed(block):
-            self._known.clear()
+    def _decode(self, block: bytes) -> tuple[Fields, bool]:
+        """The fields, and whether the block left the table as it was: then it will mean the same again."""
+        entries = self._decoder.header_table.dynamic_entries
+        size, newest = len(entries), entries[0] if entries else None
         try:
-            return tuple(self._decoder.decode(block, raw=True))
+            fields = tuple(self._decoder.decode(block, raw=True))
         except hpack.OversizedHeaderListError as error:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "header fields that are too large") from error
         except hpack.HPACKError as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"no header block: {error}") from error
+        if len(entries) != size or (entries[0] if entries else None) is not newest:
+            self._known.clear()
+            return fields, False
+        resizes = block[:1] and block[0] & 0xE0 == 0x20  # RFC 7541 §6.3: has to be done again
+        return fields, not resizes
 
 
 class HeaderWriter:

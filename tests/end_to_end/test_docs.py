@@ -129,7 +129,7 @@ def test_every_setting_is_explained_by_help() -> None:
             assert word in text
 
 
-READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md", "docs/servables.md"]
+READMES = ["README.md", "CONTRIBUTING.md", "deploy/systemd/README.md", "docs/servables.md", "docs/grpc-door.md"]
 READMES += [f"examples/{example}/README.md" for example in ("add_sub", "lenet")]
 
 

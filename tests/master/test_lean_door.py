@@ -191,6 +191,7 @@ def test_a_client_that_does_not_read_is_not_read_from_and_ends() -> None:
         client.call("Flood", message_prefix(b"1000000") + b"1000000")
         assert isinstance(door.door, LeanDoor)
         connections = door.door._connections
+        until(lambda: door.drawn, "the replies to begin")
         until(lambda: not connections, "the connection to be closed")
     assert door.drawn < 1000
     door.close()
