@@ -88,10 +88,13 @@ class HeaderWriter:
 
     def __init__(self) -> None:
         self._encoder = hpack.Encoder()
+        self._new_sizes: list[int] = []  # that the peer has set since the last block; patience bounds them
         self._known: dict[Fields, bytes] = {}
 
     def write(self, lasting: Fields, passing: Sequence[Field] = ()) -> bytes:
         """A header block. `lasting` fields recur and go into the table; `passing` ones do not."""
+        if self._new_sizes:
+            self._resize()
         block = self._known.get(lasting)
         if block is None:
             block = self._encoder.encode(lasting)
@@ -107,7 +110,13 @@ class HeaderWriter:
     def set_table_size(self, size: int) -> None:
         """The peer's SETTINGS_HEADER_TABLE_SIZE: we use at most the usual size, whatever it offers."""
         self._known.clear()
-        self._encoder.header_table_size = min(size, _TABLE_BYTES)
+        self._new_sizes.append(min(size, _TABLE_BYTES))
+
+    def _resize(self) -> None:
+        """RFC 7541 §4.2: the smallest of the sizes since the last block, then the last; none between."""
+        for size in dict.fromkeys((min(self._new_sizes), self._new_sizes[-1])):
+            self._encoder.header_table_size = size
+        self._new_sizes.clear()
 
 
 def _is_indexed(block: bytes) -> bool:

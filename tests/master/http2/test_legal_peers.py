@@ -99,6 +99,8 @@ class Client:
                 assert not isinstance(event, h2.events.ConnectionTerminated), event
 
     def ask(self, more: list[tuple[bytes, bytes]]) -> None:
+        if self.h2.open_outbound_streams >= LIMITS.max_streams:
+            return
         stream_id = self.h2.get_next_available_stream_id()
         self.h2.send_headers(stream_id, [*REQUEST, *more])
         self.open[stream_id], self.replies[stream_id] = bytearray(), bytearray()
