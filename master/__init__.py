@@ -7,8 +7,9 @@ In reading order:
     free_address   whether an address can be listened at
     tls            a door's certificate and key
     tokens         bearer tokens, and the guard before every service
-    grpc_api       the gRPC door: service paths to handlers of raw bytes
-    services       every gRPC service, each a table of methods (service_table)
+    service_table  what a gRPC service is: paths to handlers of raw bytes; services has all of ours
+    lean_door      the gRPC door, with lean_connection, lean_call, grpc_head and grpc_messages; on http2, our own HTTP/2
+    grpc_api       the same door by grpcio, for --grpc-engine grpcio
     ms_service     MSService/Predict: a request's bytes in, a reply's bytes out
     wire_tensors   protobuf tensors <-> the cluster's
     error_status   what becomes of each kind of fault in gRPC and in HTTP, where they have real statuses

@@ -9,6 +9,9 @@ from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting, switch
 
+GRPC_ENGINES = ("lean", "grpcio")
+DEFAULT_GRPC_ENGINE = "lean"
+
 
 class LocalServable(NamedTuple):
     """A servable that the master runs in its own process."""
@@ -87,6 +90,12 @@ class MasterConfig:
         parse_local_servable,
         (),
         True,
+    )
+    grpc_engine: str = setting(
+        "ENGINE",
+        "lean or grpcio: what serves gRPC; lean needs a fifth of the CPU time, see docs/grpc-door.md",
+        choice("--grpc-engine", *GRPC_ENGINES),
+        DEFAULT_GRPC_ENGINE,
     )
     device_type: str = setting(
         "TYPE",

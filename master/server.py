@@ -10,9 +10,11 @@ from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import FromMaster
+from mindspore_serving.master.config import DEFAULT_GRPC_ENGINE
 from mindspore_serving.master.curve import MasterKeys
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.grpc_api import GrpcDoor
+from mindspore_serving.master.lean_door import LeanDoor
 from mindspore_serving.master.rest_api import RestDoor
 from mindspore_serving.master.services import services
 from mindspore_serving.master.tls import Tls
@@ -23,6 +25,7 @@ from mindspore_serving.master.zap import ZapHandler
 logger = logging.getLogger("mindspore_serving.master")
 
 _NOBODY_CALLS_SECONDS = 5.0  # after so long without a call there is nobody to warn
+_GRPC_DOORS: dict[str, type[GrpcDoor] | type[LeanDoor]] = {"lean": LeanDoor, "grpcio": GrpcDoor}
 
 
 class MasterServer:
@@ -37,7 +40,7 @@ class MasterServer:
         self._workers.bind_inproc(self.inproc_endpoint)
         self._zap: ZapHandler | None = None
         self._control_is_open = False
-        self._grpc_door: GrpcDoor | None = None
+        self._grpc_door: GrpcDoor | LeanDoor | None = None
         self._rest_door: RestDoor | None = None
 
     def open_to_own_workers(self, path: UnixPath) -> None:
@@ -58,11 +61,16 @@ class MasterServer:
         print(f"Serving: Master server start success, listening on {real}", flush=True)
         return real
 
-    def bind_grpc(self, address: Endpoint, max_message_mb: int, tls: Tls | None = None) -> Endpoint:
-        """Takes the port, so that a busy one is found early; start_grpc() serves clients. Raises SetupError."""
+    def bind_grpc(
+        self, address: Endpoint, max_message_mb: int, tls: Tls | None = None, engine: str = DEFAULT_GRPC_ENGINE
+    ) -> Endpoint:
+        """Takes the port, so that a busy one is found early; start_grpc() serves clients. Raises SetupError.
+
+        `engine`: one of config.GRPC_ENGINES.
+        """
         if self._grpc_door is not None:
             raise SetupError("Serving Error: Serving gRPC server is already running")
-        door = GrpcDoor(guarded(services(self._desk), self._tokens), max_message_mb)
+        door = _GRPC_DOORS[engine](guarded(services(self._desk), self._tokens), max_message_mb)
         real = door.bind(address, tls)
         self._grpc_door = door
         return real

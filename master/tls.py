@@ -19,6 +19,7 @@ class Tls:
     custom_ca: bytes | None
     verify_client: bool
     context: ssl.SSLContext
+    http2_context: ssl.SSLContext  # the same, which offers nothing but HTTP/2 (ALPN, RFC 9113 §3.2)
 
 
 def read_tls(certificate: str, private_key: str, custom_ca: str | None, verify_client: bool) -> Tls:
@@ -28,6 +29,12 @@ def read_tls(certificate: str, private_key: str, custom_ca: str | None, verify_c
         _read("private_key", private_key),
         None if custom_ca is None else _read("root certificate", custom_ca),
     )
+    context, http2_context = (_context(certificate, private_key, custom_ca, verify_client) for _ in range(2))
+    http2_context.set_alpn_protocols(["h2"])
+    return Tls(*contents, verify_client, context, http2_context)
+
+
+def _context(certificate: str, private_key: str, custom_ca: str | None, verify_client: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, private_key, password=lambda: b"")
@@ -49,7 +56,7 @@ def read_tls(certificate: str, private_key: str, custom_ca: str | None, verify_c
             ) from error
     if verify_client:
         context.verify_mode = ssl.CERT_REQUIRED
-    return Tls(*contents, verify_client, context)
+    return context
 
 
 def _read(what: str, path: str) -> bytes:

@@ -33,7 +33,7 @@ async def _serve(config: MasterConfig, notify: ServiceManager) -> int:
     workers = InProcessWorkers(context, server.inproc_endpoint)
     watchdog = asyncio.create_task(_feed_watchdog(notify))
     try:
-        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb, security.tls)
+        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb, security.tls, config.grpc_engine)
         rest_address = None
         if config.rest is not None:
             rest_address = server.bind_rest(config.rest, config.max_message_mb, security.tls)

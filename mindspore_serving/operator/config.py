@@ -105,6 +105,7 @@ class UpConfig:
         MasterConfig.__dataclass_fields__["ctrl"].metadata["setting"].read,
         None,
     )
+    grpc_engine: str = same_as(MasterConfig, "grpc_engine")
     device_type: str = same_as(WorkerConfig, "device_type")
     max_message_mb: int = same_as(MasterConfig, "max_message_mb")
     max_enqueued_requests: int = same_as(MasterConfig, "max_enqueued_requests")
@@ -135,6 +136,7 @@ class UpConfig:
             grpc=self.grpc,
             rest=self.rest,
             ctrl=ctrl,
+            grpc_engine=self.grpc_engine,
             max_message_mb=self.max_message_mb,
             max_enqueued_requests=self.max_enqueued_requests,
             lease_seconds=self.lease_seconds,

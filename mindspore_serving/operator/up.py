@@ -73,7 +73,7 @@ async def _serve(config: UpConfig, specs: list[WorkerSpec], folder: Path, notify
         on_gone=all_gone,
     )
     try:
-        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb, security.tls)
+        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb, security.tls, config.grpc_engine)
         rest_address = None
         if config.rest is not None:
             rest_address = server.bind_rest(config.rest, config.max_message_mb, security.tls)

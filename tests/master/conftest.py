@@ -5,15 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from mindspore_serving.cluster.dispatch_events import Limits
+from mindspore_serving.master.config import GRPC_ENGINES
 from tests.master.rest_client import RestClient, echoing
 from tests.master.running_master import RunningMaster
 from tests.master.v2_client import V2Client
 
 
-@pytest.fixture
-def master() -> Iterator[RunningMaster]:
-    """A master with one fake worker, whose lease does not run out."""
-    running = RunningMaster(Limits(lease_seconds=60.0))
+@pytest.fixture(params=GRPC_ENGINES)
+def master(request: pytest.FixtureRequest) -> Iterator[RunningMaster]:
+    """A master with one fake worker, whose lease does not run out; once with each gRPC engine."""
+    running = RunningMaster(Limits(lease_seconds=60.0), request.param)
     running.worker()
     yield running
     running.close()

@@ -12,6 +12,7 @@ import zmq
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.messages import MethodSpec
+from mindspore_serving.master.config import DEFAULT_GRPC_ENGINE
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.proto import ms_service_pb2 as pb
 from tests.master.fake_worker import METHODS, FakeWorker
@@ -25,19 +26,19 @@ PREDICT = "/mindspore.serving.proto.MSService/Predict"
 class RunningMaster:
     """A MasterServer in an event loop of its own, a worker, and a client."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, grpc_engine: str = DEFAULT_GRPC_ENGINE) -> None:
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
-        self.grpc, self.ctrl = self.run(self._open(limits))
+        self.grpc, self.ctrl = self.run(self._open(limits, grpc_engine))
         self.workers: list[FakeWorker] = []
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc.port}")
         self._predict: Any = self.channel.unary_unary(PREDICT)
 
-    async def _open(self, limits: Limits) -> tuple[Address, Address]:
+    async def _open(self, limits: Limits, grpc_engine: str) -> tuple[Address, Address]:
         self.server = MasterServer(limits, self.context)
-        address = self.server.bind_grpc(Address("127.0.0.1", 0), max_message_mb=1)
+        address = self.server.bind_grpc(Address("127.0.0.1", 0), max_message_mb=1, engine=grpc_engine)
         control = self.server.open_control(Address("127.0.0.1", 0))
         assert isinstance(address, Address) and isinstance(control, Address)
         await self.server.start_grpc(address)

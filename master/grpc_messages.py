@@ -1,0 +1,147 @@
+"""gRPC's own layer upon HTTP/2: messages with a length, compression, timeouts, status texts, binary metadata.
+
+Source: github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md and doc/compression.md.
+"""
+
+import base64
+import binascii
+import re
+import zlib
+from collections import deque
+
+from mindspore_serving.master.http2.headers import Field
+from mindspore_serving.master.service_table import Metadata, RpcFault, Status
+
+PREFIX_BYTES = 5  # whether it is compressed, and its length in 4 bytes
+ENCODINGS = {b"identity": None, b"gzip": zlib.MAX_WBITS | 16, b"deflate": zlib.MAX_WBITS}  # to zlib's wbits
+ACCEPT_ENCODING: Field = (b"grpc-accept-encoding", b",".join(ENCODINGS))
+
+_TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
+_UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_PLAIN = frozenset(range(0x20, 0x7F)) - {ord("%")}
+
+
+def parse_timeout(text: bytes) -> float:
+    """A grpc-timeout in seconds. Raises RpcFault."""
+    found = _TIMEOUT.fullmatch(text)
+    if found is None:
+        raise RpcFault(Status.INTERNAL, "grpc-timeout is not a number of at most 8 digits and a unit")
+    return int(found[1]) * _UNIT_SECONDS[found[2]]
+
+
+def percent_encode(text: str) -> bytes:
+    """A grpc-message."""
+    encoded = text.encode("utf-8", "replace")
+    return b"".join(bytes((byte,)) if byte in _PLAIN else b"%%%02X" % byte for byte in encoded)
+
+
+def decode_metadata(name: bytes, value: bytes) -> list[tuple[str, str | bytes]]:
+    """A header field as metadata; binary ones may hold several values. Raises RpcFault."""
+    key = name.decode("ascii")
+    if not name.endswith(b"-bin"):
+        return [(key, value.decode("latin-1"))]
+    try:
+        return [(key, base64.b64decode(part.rstrip(b"=") + b"=" * (-len(part.rstrip(b"=")) % 4), validate=True))
+                for part in value.replace(b" ", b"").split(b",")]  # fmt: skip
+    except binascii.Error as error:
+        raise RpcFault(Status.INTERNAL, f"metadata {key} is not base64") from error
+
+
+def encode_metadata(metadata: Metadata) -> tuple[Field, ...]:
+    """Metadata as header fields."""
+    return tuple(
+        (
+            key.lower().encode("ascii"),
+            base64.b64encode(value).rstrip(b"=") if isinstance(value, bytes) else value.encode("ascii", "replace"),
+        )
+        for key, value in metadata
+    )
+
+
+def message_prefix(message: bytes) -> bytes:
+    """What stands before a message that is not compressed."""
+    return b"\0" + len(message).to_bytes(4, "big")
+
+
+class MessageReader:
+    """The messages in a body, taken out one by one; what was not taken stays as it came."""
+
+    __slots__ = ("_at", "_chunks", "_largest", "_wbits", "size")
+
+    def __init__(self, encoding: bytes, largest: int) -> None:
+        self._wbits = ENCODINGS[encoding]
+        self._largest = largest
+        self._chunks: deque[bytes] = deque()
+        self._at = 0  # where the next message begins in the first chunk
+        self.size = 0  # bytes that were fed and not taken
+
+    def feed(self, chunk: bytes) -> None:
+        """The next piece of the body."""
+        if chunk:
+            self._chunks.append(chunk)
+            self.size += len(chunk)
+
+    @property
+    def missing(self) -> int:
+        """Bytes that the message at hand still lacks; 0 when it is complete or its length is unknown.
+
+        Raises RpcFault when it will be too large.
+        """
+        return 0 if self.size < PREFIX_BYTES else max(0, PREFIX_BYTES + self._next_length() - self.size)
+
+    def take(self) -> bytes | None:
+        """The next message, if it is complete. Raises RpcFault when it is too large or cannot be read."""
+        if self.size < PREFIX_BYTES:
+            return None
+        length = self._next_length()
+        whole = PREFIX_BYTES + length
+        if self.size < whole:
+            return None
+        if len(self._chunks[0]) - self._at < whole:
+            self._join()
+        first, at = self._chunks[0], self._at
+        flag = first[at]
+        message = first[at + PREFIX_BYTES : at + whole]
+        self.size -= whole
+        self._at += whole
+        if self._at == len(first):
+            self._chunks.popleft()
+            self._at = 0
+        return self._decompress(message) if flag else message
+
+    def _next_length(self) -> int:
+        if len(self._chunks[0]) - self._at < PREFIX_BYTES:
+            self._join()
+        first, at = self._chunks[0], self._at
+        if first[at] > 1:
+            raise RpcFault(Status.INTERNAL, "a message that begins with neither 0 nor 1")
+        if first[at] and self._wbits is None:
+            raise RpcFault(Status.INTERNAL, "a compressed message without grpc-encoding")
+        length = int.from_bytes(first[at + 1 : at + PREFIX_BYTES], "big")
+        if length > self._largest:
+            raise self._too_large(length)
+        return length
+
+    def _join(self) -> None:
+        first = self._chunks.popleft()
+        joined = b"".join((first[self._at :], *self._chunks))
+        self._chunks.clear()
+        self._chunks.append(joined)
+        self._at = 0
+
+    def _decompress(self, message: bytes) -> bytes:
+        assert self._wbits is not None
+        stream = zlib.decompressobj(self._wbits)
+        try:
+            plain = stream.decompress(message, self._largest + 1)  # never more, whatever it would become
+        except zlib.error as error:
+            raise RpcFault(Status.INTERNAL, "a message that cannot be decompressed") from error
+        if len(plain) > self._largest:
+            raise self._too_large(len(plain))
+        if not stream.eof or stream.unused_data:
+            raise RpcFault(Status.INTERNAL, "a message that cannot be decompressed")
+        return plain
+
+    def _too_large(self, length: int) -> RpcFault:
+        text = f"Received message larger than max ({length} vs. {self._largest})"
+        return RpcFault(Status.RESOURCE_EXHAUSTED, text)

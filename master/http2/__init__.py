@@ -1,0 +1,13 @@
+"""HTTP/2's server side (RFC 9113) without sockets, clocks or tasks: bytes in, events out, bytes to send.
+
+In reading order:
+    errors         the error codes, and the two ways to fail: a stream, or the connection
+    limits         what a peer is allowed, and the patience that floods use up
+    frames         frames <-> bytes
+    headers        header blocks <-> fields, by the hpack library behind a cache
+    header_blocks  frames put together to header blocks
+    streams        the open streams, and enough of the closed ones
+    outbox         frames on their way out, within the peer's windows
+    events         what a connection tells its owner
+    connection     the state machine: receive() and what it tells, send_*() and data_to_send()
+"""

@@ -1,0 +1,70 @@
+"""The streams of a connection (RFC 9113 §5.1): who may still send, how much, and what waits to be sent."""
+
+from collections import deque
+
+from mindspore_serving.master.http2.errors import ConnectionFault, ErrorCode
+from mindspore_serving.master.http2.headers import Field, Fields
+from mindspore_serving.master.http2.limits import Pace
+
+REMEMBERED_STREAMS = 1000  # closed ones, to tell late frames from wrong ones
+
+
+class Stream:
+    """Open, or half closed on one side."""
+
+    __slots__ = (
+        "body_left",
+        "credit",
+        "id",
+        "pace",
+        "queue",
+        "they_may_send",
+        "trailers",
+        "unsent",
+        "we_may_send",
+        "window",
+    )
+
+    def __init__(self, stream_id: int, window: int, credit: int, body_left: int | None, they_may_send: bool) -> None:
+        self.id = stream_id
+        self.window = window  # bytes that the peer lets us send; settings can make it negative
+        self.credit = credit  # bytes that we let the peer send
+        self.body_left = body_left  # what its content-length promises still to come
+        self.they_may_send = they_may_send
+        self.we_may_send = True
+        self.queue: deque[memoryview] | None = None  # what waits for a window
+        self.unsent = 0  # its bytes
+        self.trailers: tuple[Fields, tuple[Field, ...]] | None = None  # that follow it
+        self.pace: Pace | None = None  # at which it is fetched
+
+
+class Streams:
+    """The open ones, and enough of the closed ones."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Stream] = {}
+        self.newest = 0  # of the peer's; ours there are none
+        self._closed: dict[int, bool] = {}  # the last ones; whether frames may still be on their way
+
+    def close(self, stream_id: int, more_may_come: bool) -> None:
+        """Both sides are through with it; the peer may not know yet."""
+        self.open.pop(stream_id, None)
+        self._closed[stream_id] = more_may_come
+        if len(self._closed) > REMEMBERED_STREAMS:
+            del self._closed[next(iter(self._closed))]
+
+    def check_not_idle(self, stream_id: int, what: str) -> None:
+        """Raises ConnectionFault if the peer has not opened it yet (§5.1, "idle"), or cannot."""
+        if stream_id > self.newest or not stream_id & 1:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{what} on stream {stream_id}, which is not open")
+
+    def check_late(self, stream_id: int, what: str) -> None:
+        """A frame after the peer's end of a stream: raises ConnectionFault, unless it was on its way when we ended it.
+
+        §5.1 makes it the stream's error where only one side is closed; §5.4 lets it be the connection's.
+        """
+        self.check_not_idle(stream_id, what)
+        if stream_id in self.open or self._closed.get(stream_id) is False:
+            raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"{what} on stream {stream_id} after its end")
+        if stream_id not in self._closed:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{what} on stream {stream_id}, long closed or skipped")

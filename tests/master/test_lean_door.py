@@ -1,0 +1,244 @@
+"""The lean door's own ways: other clients than gRPC's, lost connections, time limits, bounds, GOAWAY, nghttp2."""
+
+import asyncio
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from mindspore_serving.cluster.addresses import Address
+from mindspore_serving.master.grpc_messages import message_prefix
+from mindspore_serving.master.http2.errors import ErrorCode
+from mindspore_serving.master.http2.frames import Kind, pack
+from mindspore_serving.master.http2.limits import Limits
+from mindspore_serving.master.lean_door import LeanDoor
+from tests.master.running_door import WAIT_SECONDS, RunningDoor
+from tests.processes import until
+
+FIELDS = {
+    b":method": b"POST",
+    b":path": b"",
+    b":scheme": b"http",
+    b":authority": b"here",
+    b"content-type": b"application/grpc",
+}
+
+
+@pytest.fixture
+def door() -> Iterator[RunningDoor]:
+    running = RunningDoor()
+    yield running
+    running.close()
+
+
+class RawClient:
+    """A client that may stop in the middle of anything."""
+
+    def __init__(self, door: RunningDoor) -> None:
+        assert isinstance(door.address, Address)
+        self.socket = socket.create_connection(door.address, WAIT_SECONDS)
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=False))
+        self.events: list[h2.events.Event] = []
+
+    def __enter__(self) -> "RawClient":
+        self.h2.initiate_connection()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def call(self, name: str, body: bytes, ended: bool = True, changed: dict[bytes, bytes] | None = None) -> int:
+        stream_id = self.h2.get_next_available_stream_id()
+        fields = {**FIELDS, b":path": b"/Echo/" + name.encode(), **(changed or {})}
+        self.h2.send_headers(stream_id, list(fields.items()))
+        self.h2.send_data(stream_id, body, end_stream=ended)
+        self.socket.sendall(self.h2.data_to_send())
+        return stream_id
+
+    def hear(self, kind: type[Any]) -> Any:
+        """The next event of a kind."""
+        while not (found := [event for event in self.events if isinstance(event, kind)]):
+            content = self.socket.recv(65_536)
+            assert content, f"closed without {kind.__name__}"
+            self.events += self.h2.receive_data(content)
+        self.events.remove(found[0])
+        return found[0]
+
+    def wait_for_close(self) -> bytes:
+        rest = b""
+        while content := self.socket.recv(65_536):
+            rest += content
+        return rest
+
+    def is_turned_away(self) -> bool:
+        with self.socket:
+            try:
+                return self.socket.recv(1) == b""
+            except ConnectionError:
+                return True
+
+    def status(self) -> bytes:
+        """The gRPC status of the next response without a body."""
+        return dict(self.hear(h2.events.ResponseReceived).headers)[b"grpc-status"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"POST /x HTTP/1.0\r\n\r\n"])
+def test_an_http_1_client_reads_what_to_do(door: RunningDoor, said: bytes) -> None:
+    with RawClient(door) as client:
+        client.socket.sendall(said)
+        answer = client.wait_for_close()
+    assert answer.startswith(b"HTTP/1.1 505 ")
+    assert answer.endswith(b"needs HTTP/2: for HTTP/1 use the port that --rest names\n")
+
+
+def test_garbage_is_not_answered(door: RunningDoor) -> None:
+    with RawClient(door) as client:
+        client.socket.sendall(b"\x16\x03\x01\x02")
+        assert client.wait_for_close() == b""
+
+
+def test_what_is_not_grpc_gets_415_and_another_method_405(door: RunningDoor) -> None:
+    with RawClient(door) as client:
+        client.call("Say", b"", changed={b"content-type": b"application/json"})
+        assert dict(client.hear(h2.events.ResponseReceived).headers)[b":status"] == b"415"
+        client.call("Say", b"", changed={b":method": b"PUT"})
+        assert dict(client.hear(h2.events.ResponseReceived).headers)[b":status"] == b"405"
+
+
+def test_a_request_that_is_no_message_is_refused(door: RunningDoor) -> None:
+    with RawClient(door) as client:
+        for body in (b"", b"\0\0\0", b"\0\0\0\0\5abc", (message_prefix(b"a") + b"a") * 2, b"\2\0\0\0\0"):
+            client.call("Say", body)
+            assert client.status() == b"13"
+        client.call("Say", b"\1\0\0\0\0", changed={b"grpc-encoding": b"zstd"})
+        headers = dict(client.hear(h2.events.ResponseReceived).headers)
+        assert (headers[b"grpc-status"], headers[b"grpc-accept-encoding"]) == (b"12", b"identity,gzip,deflate")
+
+
+def test_a_connection_that_is_lost_cancels_its_handlers(door: RunningDoor) -> None:
+    with RawClient(door) as client:
+        client.call("Wait", message_prefix(b""))
+        assert door.entered.acquire(timeout=WAIT_SECONDS)
+    assert door.cancelled.acquire(timeout=WAIT_SECONDS)
+
+
+def test_a_faulty_client_reads_why_its_connection_ends(door: RunningDoor) -> None:
+    with RawClient(door) as client:
+        client.call("Say", message_prefix(b""))
+        client.socket.sendall(pack(Kind.PING, 0, 0, b"1234567"))
+        assert client.hear(h2.events.ConnectionTerminated).error_code == ErrorCode.FRAME_SIZE_ERROR
+        client.wait_for_close()
+
+
+def test_a_stopping_door_says_goodbye_and_serves_what_is_open(door: RunningDoor) -> None:
+    with RawClient(door) as client:
+        client.call("Wait", message_prefix(b"x") + b"x")
+        assert door.entered.acquire(timeout=WAIT_SECONDS)
+        stopping = asyncio.run_coroutine_threadsafe(door.door.stop(), door.loop)
+        assert client.hear(h2.events.ConnectionTerminated).last_stream_id == 2**31 - 1
+        door.let_go_on()
+        assert b"x" in client.wait_for_close()
+    stopping.result(WAIT_SECONDS)
+
+
+def test_a_message_of_100_mb_goes_both_ways() -> None:
+    door = RunningDoor(max_message_mb=100)
+    body = bytes(range(256)) * (100 << 12)
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(door.target, options=options) as channel:
+        say: Any = channel.unary_unary("/Echo/Say")
+        assert say(body[:-16]) == body[:-16]
+        stream: Any = channel.stream_stream("/Echo/Stream")
+        assert [len(reply) for reply in stream(iter([body[: 10 << 20]] * 2))] == [10 << 20] * 2
+    door.close()
+    assert isinstance(door.door, LeanDoor)
+    assert door.door._held == 0
+
+
+def test_a_request_that_does_not_come_on_ends() -> None:
+    door = RunningDoor(limits=Limits(grace_seconds=0.0))
+    with RawClient(door) as client:
+        client.call("Say", message_prefix(bytes(100)) + b"abc", ended=False)
+        assert client.status() == b"4"
+        client.call("Stream", message_prefix(bytes(100)) + b"abc", ended=False)
+        assert client.status() == b"4"
+    door.close()
+
+
+def test_a_reply_that_nobody_fetches_ends() -> None:
+    door = RunningDoor(limits=Limits(grace_seconds=0.0))
+    with RawClient(door) as client:
+        client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        client.call("Say", message_prefix(b"x") + b"x")
+        assert client.hear(h2.events.StreamReset).error_code == ErrorCode.CANCEL
+    door.close()
+
+
+def test_a_client_that_does_not_read_is_not_read_from_and_ends() -> None:
+    door = RunningDoor(limits=Limits(grace_seconds=0.0))
+    with RawClient(door) as client:
+        client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        client.h2.increment_flow_control_window(2**31 - 1 - 65_535)
+        client.call("Flood", message_prefix(b"1000000") + b"1000000")
+        assert isinstance(door.door, LeanDoor)
+        connections = door.door._connections
+        until(lambda: door.drawn, "the replies to begin")
+        until(lambda: not connections, "the connection to be closed")
+    assert door.drawn < 1000
+    door.close()
+
+
+def test_unfinished_requests_of_all_clients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mindspore_serving.master.lean_door.LEAST_HELD_BYTES", 0)
+    monkeypatch.setattr("mindspore_serving.master.lean_door.HELD_MESSAGES", 0.03)
+    door = RunningDoor()
+    with RawClient(door) as client:
+        for _ in range(2):
+            client.call("Say", message_prefix(bytes(100_000)) + bytes(14_000), ended=False)
+        client.call("Say", message_prefix(bytes(100_000)) + bytes(5_000), ended=False)
+        assert client.status() == b"8"
+    assert isinstance(door.door, LeanDoor)
+    lean = door.door
+    until(lambda: lean._held == 0, "the bytes to be given up")
+    door.close()
+
+
+def test_one_connection_too_many_takes_the_place_of_an_idle_one(door: RunningDoor) -> None:
+    assert isinstance(door.door, LeanDoor)
+    lean = door.door
+    lean.most_connections = 2
+    with RawClient(door) as busy, RawClient(door) as idle:
+        busy.call("Wait", message_prefix(b""))
+        idle.call("Say", message_prefix(b""))
+        idle.hear(h2.events.StreamEnded)
+        assert door.entered.acquire(timeout=WAIT_SECONDS)
+        with RawClient(door) as third:
+            assert idle.hear(h2.events.ConnectionTerminated).error_code == ErrorCode.NO_ERROR
+            third.call("Wait", message_prefix(b""))
+            assert door.entered.acquire(timeout=WAIT_SECONDS)
+            idle.socket.close()
+            until(lambda: len(lean._connections) == 2, "the idle connection to be closed")
+            assert RawClient(door).is_turned_away()
+
+
+@pytest.mark.skipif(shutil.which("nghttp") is None, reason="needs nghttp2-client")
+def test_nghttp2s_tools_are_served(door: RunningDoor, tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(message_prefix(b"hello") + b"hello")
+    url = f"http://{door.target}/Echo/Say"
+    common = ["-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers"]
+    said = subprocess.run(["nghttp", "-v", url, *common], capture_output=True, text=True, check=True).stdout
+    assert "grpc-status: 0" in said
+    assert "hello" in said
+    load = ["h2load", "-n", "2000", "-c", "4", "-m", "32", url, *common]
+    counted = subprocess.run(load, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"2000 total, 2000 started, 2000 done, 2000 succeeded, 0 failed, 0 errored", counted), counted
