@@ -14,10 +14,13 @@ In reading order:
     costs        what a batch costs, learned
     quarantine   methods that kill their workers
     lane         one version of a servable at work: batcher, scheduler, costs, quarantines
-    open_requests  what is admitted and not answered yet
     statistics   what was asked of each method, and how long it took
     dispatch_events  what goes into the dispatcher and comes out of it
     refusals     why a request gets no result
+    board        what the parts of the dispatcher share
+    open_requests  what is admitted and not answered yet
+    losses       what happens to the work of a replica that is lost
+    members      the workers: they register, live, stall, drain
     dispatcher   the master's mind: events in, actions out
     session      the worker's side of the same talk
     purse        how a worker shares itself between several masters

@@ -32,7 +32,7 @@ class Request:
     nbytes: int
     results: list[Result | None]
     missing: int  # results still to come
-    losses: defaultdict[int, set[str]]  # index -> the workers that were lost while it ran
+    losses: defaultdict[int, dict[str, float]]  # index -> the workers lost while it ran, and what each counts
     arrived_at: float = 0.0
     sent_at: float | None = None  # when the first of it went to a worker
     settled: bool = False

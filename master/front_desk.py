@@ -133,7 +133,7 @@ class FrontDesk:
 
     def set_max_enqueued_requests(self, count: int) -> None:
         """From now on, so many requests may wait or run."""
-        self._dispatcher.limits = dataclasses.replace(self._dispatcher.limits, max_enqueued_requests=count)
+        self._dispatcher.set_max_enqueued_requests(count)
 
     def receive(self, worker_id: str, message: FromWorker) -> None:
         """A worker said something."""

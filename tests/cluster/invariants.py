@@ -29,7 +29,7 @@ def _check_master(dispatcher: object) -> None:
     requests = dispatcher._requests  # type: ignore[attr-defined]
     assert len(requests) == 0, "a request is still open when everything has healed"
     assert requests.nbytes == 0, "bytes are still counted as waiting"
-    for route, lane in dispatcher._lanes.items():  # type: ignore[attr-defined]
+    for route, lane in dispatcher._board.lanes.items():  # type: ignore[attr-defined]
         assert lane.batcher.next() is None, "something still waits"
         for replica in route.replicas.values():
             assert not replica.open, "a batch is still open"

@@ -17,8 +17,9 @@ from mindspore_serving.cluster.dispatch_events import (
     Send,
     Tick,
 )
-from mindspore_serving.cluster.dispatcher import PROBE_SECONDS, Dispatcher
+from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
+from mindspore_serving.cluster.members import PROBE_SECONDS
 from mindspore_serving.cluster.messages import (
     BatchDone,
     Condemned,
@@ -251,6 +252,25 @@ def test_a_worker_that_is_lost_again_and_again_without_dying_counts_once() -> No
     ((holder, batch),) = [(to, m) for to, m in master.sent if isinstance(m, RunBatch)]
     master.done(holder, batch)
     assert master.answers[request] == [(number(5),)]
+
+
+def test_silence_counts_half_a_death() -> None:
+    master = Master()
+    for name in "abcdef":
+        master.join(name)
+    request = master.ask(5)
+    for lost in range(1, 7):
+        assert request not in master.answers
+        ((holder, _),) = [(to, m) for to, m in master.sent if isinstance(m, RunBatch)]
+        master.sent.clear()
+        master.now += 2.0
+        for name in set("abcdef") - {holder}:
+            master.say(name, Heartbeat())
+        master.now += 1.5
+        master.feed(Tick())
+        assert lost == 6 or request not in master.answers
+    (failure,) = master.answers[request]  # type: ignore[misc]
+    assert failure.code is Code.DEADLY
 
 
 def test_a_failed_instance_does_not_spoil_its_neighbours(master: Master) -> None:

@@ -164,7 +164,7 @@ def test_below_capacity_hardly_anything_is_refused() -> None:
 
 def test_an_estimate_that_is_too_high_is_mended_by_requests_that_find_an_idle_replica() -> None:
     load = Load(5, 0.0)
-    (lane,) = load.dispatcher._lanes.values()
+    (lane,) = load.dispatcher._board.lanes.values()
     for _ in range(20):
         lane.cost("m").observe(1, 3.0)  # the device was busy with something else
     outcome = load.run(0.5 * CAPACITY, 4.0, objective=0.05)
