@@ -255,7 +255,7 @@ def test_a_worker_that_is_lost_again_and_again_without_dying_counts_once() -> No
 
 
 def test_silence_counts_half_a_death() -> None:
-    master = Master(lease_seconds=3.0)
+    master = Master(quarantine_deaths=100)
     master.join("w0")
     request = master.ask(5)
     for lost in range(6):
