@@ -146,9 +146,10 @@ class Dispatcher:
         while self._requests.nbytes + arrival.nbytes > limits.max_enqueued_bytes:
             if not self._make_room(lane.batcher.queue(arrival.method), refusals.too_large(limits)):
                 return refusals.too_large(limits)
-        if late_by := lane.late_by(arrival.method, len(arrival.instances), deadline, now):
-            return refusals.would_be_late(arrival, late_by)
-        return None
+        if arrival.deadline is None:
+            return None  # it is the queue's limit that bounds it
+        late_by = lane.late_by(arrival.method, len(arrival.instances), deadline, now)
+        return refusals.would_be_late(arrival, late_by) if late_by else None
 
     def _make_room(self, queue: MethodQueue, failure: Failure) -> bool:
         """A method that waits for more than the one of `queue` gives up its newest request: no method starves another.

@@ -80,7 +80,10 @@ class Handshakes:
                 self._closes += 1
                 if self._closes == CLOSES_THAT_REFUSE:
                     path = keys.folder / MASTER_PUBLIC
-                    return f"it does not understand this worker: is '{path}' the public key of this very master?"
+                    return (
+                        "it does not understand this worker: either it has no keys and should be started with "
+                        f"--curve-dir, or '{path}' is not the public key of this very master"
+                    )
         return None
 
 

@@ -58,7 +58,8 @@ def test_only_an_admitted_key_gets_in_and_every_other_worker_says_why_not(run: P
     (keys / "workers" / "gpu2.key").unlink()
     denied = worker(run, keys, ctrl, "--curve-dir", str(banned))
     assert refusal(without).startswith(f"{here}it admits only workers with a key: give this one --curve-dir")
-    assert refusal(stranger).startswith(f"{here}it does not understand this worker: is '{others}")
+    said = refusal(stranger)
+    assert said.startswith(f"{here}it does not understand this worker") and f"'{others}" in said
     assert refusal(denied).startswith(f"{here}the key ")
     assert f"in '{banned}' is not admitted: add its worker.key to the folder 'workers'" in denied.last_line
     assert "registered" not in without.output + stranger.output + denied.output
@@ -77,7 +78,8 @@ def test_only_an_admitted_key_gets_in_and_every_other_worker_says_why_not(run: P
 def test_a_worker_with_a_key_says_that_the_master_has_none(run: Processes, keys: Path) -> None:
     desk, _, ctrl = master(run)
     hand = worker(run, keys, ctrl, "--curve-dir", str(keys / "for-workers" / "gpu1"))
-    assert "it has no keys, and this worker has: start the master with --curve-dir" in refusal(hand)
+    said = refusal(hand)  # in one way or the other: either side may be the first to hang up
+    assert "it has no keys" in said and "--curve-dir" in said
     assert desk.stop() == 0
 
 

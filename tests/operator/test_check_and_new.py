@@ -159,7 +159,7 @@ def test_new_writes_a_servable_with_the_models_own_names_that_check_finds_good(
     "arguments, code, text",
     [
         ([], 2, ""),
-        (["nope"], 2, "there is no command 'nope', only check, new, keygen, up"),
+        (["nope"], 2, "there is no command 'nope', only bench, check, new, keygen, up, chaos"),
         (["check", "/nowhere"], 1, "there is no directory '/nowhere'"),
         (["check", "FOLDER"], 1, "there is no servable in 'FOLDER'"),
         (["new", "a-b", "--model", "x"], 2, "NAME 'a-b' should be letters, digits and _"),
