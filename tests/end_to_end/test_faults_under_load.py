@@ -222,7 +222,9 @@ def test_a_cancelled_call_leaves_the_queue(run: Processes, tmp_path: Path) -> No
 
         calls = [client.infer_async({"x": 1})]
         hand.wait_for("working on 1")
-        calls += [client.infer_async({"x": x}) for x in (2, 3)]
+        calls.append(client.infer_async({"x": 2}))
+        client.infer({"x": 9}, timeout=0.3)  # behind it: so the worker has 2, and 3 cannot be sent beside it
+        calls.append(client.infer_async({"x": 3}))
         until(queue_is_full, "three calls in the queue")
         calls.pop().cancel()
         until(lambda: not queue_is_full(), "room for another call")
