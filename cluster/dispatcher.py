@@ -219,7 +219,7 @@ class Dispatcher:
             self._board.send(replica.id, Unregistered())
             return
         route, now = replica.route, self._board.now
-        self._board.lane(route).finish(replica, batch, now)
+        self._board.lane(route).finish(replica, batch, succeeded, now)
         self._board.touch(route)
         self._members.stall(replica, "")
         self._members.keep_credit(replica)

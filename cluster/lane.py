@@ -70,9 +70,13 @@ class Lane:
         self._set_free_at(replica, max(self._free_at.get(replica, 0.0), now) + batch.foretold_seconds)
         self.place(replica)
 
-    def finish(self, replica: Replica, batch: Batch, now: float) -> None:
-        """The batch was answered: what it cost is learned, and its method has shown that it runs."""
-        self._costs[batch.method.name].observe(len(batch.entries), max(0.0, now - replica.running_since))
+    def finish(self, replica: Replica, batch: Batch, succeeded: int, now: float) -> None:
+        """The batch was answered: its method has shown that it runs, and what it cost is learned.
+
+        Not from a batch without any result: the worker may have given it up unread.
+        """
+        if succeeded:
+            self._costs[batch.method.name].observe(len(batch.entries), max(0.0, now - replica.running_since))
         if quarantine := self.quarantines.get(batch.method.name):
             quarantine.success()
         replica.running_since = now

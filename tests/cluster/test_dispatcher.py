@@ -555,3 +555,13 @@ def test_a_request_without_a_deadline_gets_the_default_one() -> None:
     master.feed(Tick())
     failure = master.answers[request]
     assert isinstance(failure, Failure) and failure.code is Code.DEADLINE_PASSED
+
+
+def test_a_batch_without_any_result_teaches_nothing_about_costs(master: Master) -> None:
+    busy(master, 0.5)
+    for _ in range(5):
+        master.ask(0)
+        (batch,) = master.batches("a")
+        master.say("a", BatchDone(batch.batch_id, (), {0: Failure(Code.DEADLINE_PASSED, "late")}))
+    (lane,) = master.dispatcher._board.lanes.values()
+    assert lane.cost("echo").seconds(1) == pytest.approx(0.5)
