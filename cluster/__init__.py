@@ -3,6 +3,7 @@
 In reading order:
     errors       the error tree, and failures as values
     tensors      instances and columns as raw bytes
+    results      what comes of a request, in columns
     messages     what master and worker say to each other
     codec        messages <-> ZeroMQ frames
     addresses    HOST:PORT as people write it

@@ -17,7 +17,7 @@ from mindspore_serving.cluster.dispatch_events import Answer, Arrival, Limits
 from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.messages import FromWorker, Message, RunBatch
-from mindspore_serving.cluster.tensors import Instance
+from mindspore_serving.cluster.tensors import Instance, to_columns
 from tests.cluster.sim_worker import BAD, METHODS, POISON, Connection, SimWorker, number
 
 __all__ = ["BAD", "METHODS", "POISON", "Caller", "Plan", "World"]
@@ -117,7 +117,7 @@ class SimMaster:
                             self._check_run(message)
                             connection.to_worker(message)
                     case Answer(request_id, _, results):
-                        self.world.answer(request_id, results)
+                        self.world.answer(request_id, results if isinstance(results, Failure) else results.each())
                     case master_side.Report(_, text):
                         self.world.note(f"master {self.index}: {text}")
         wakeup = self.dispatcher.next_wakeup()
@@ -318,10 +318,11 @@ class World:
         except RequestRefused as refused:
             self.answer(request_id, refused.failure)
             return
-        instances = tuple((number(value),) for value in caller.values)
+        columns = to_columns([(number(value),) for value in caller.values])
         # What travels is the time that is left: clocks differ.
         deadline = None if caller.deadline is None else master.now + max(0.0, caller.deadline - self.now)
-        arrival = Arrival(request_id, 0, route, spec, instances, 8 * len(instances), deadline)
+        count = len(caller.values)
+        arrival = Arrival(request_id, 0, route, spec, count, columns, 8 * count, deadline)
         master.feed(master_side.RequestsArrived([arrival]))
 
     def answer(self, request_id: int, results: Sequence[Instance | Failure] | Failure) -> None:

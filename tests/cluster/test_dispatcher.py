@@ -39,7 +39,7 @@ from mindspore_serving.cluster.messages import (
     RunBatch,
     Unregistered,
 )
-from mindspore_serving.cluster.tensors import Stacked, from_column
+from mindspore_serving.cluster.tensors import Stacked, from_column, to_columns
 from tests.cluster.sim_worker import number
 
 ECHO = MethodSpec("echo", ("x",), ("y",), 4)
@@ -62,7 +62,8 @@ class Master:
         for action in actions:
             if isinstance(action, Answer):
                 assert action.request_id not in self.answers, "answered twice"
-                self.answers[action.request_id] = action.results
+                results = action.results
+                self.answers[action.request_id] = results if isinstance(results, Failure) else results.each()
         return actions
 
     def say(self, worker: str, message: FromWorker) -> None:
@@ -76,8 +77,8 @@ class Master:
     def ask(self, *values: int, method: str = "echo", version: int = 0, deadline: float | None = None) -> int:
         self._requests += 1
         route, spec = self.dispatcher.resolve("s", version, method)
-        instances = tuple((number(value),) for value in values)
-        arrival = Arrival(self._requests, version, route, spec, instances, 8 * len(values), deadline)
+        columns = to_columns([(number(value),) for value in values])
+        arrival = Arrival(self._requests, version, route, spec, len(values), columns, 8 * len(values), deadline)
         self.feed(RequestsArrived([arrival]))
         return self._requests
 
