@@ -66,7 +66,8 @@ class Span(NamedTuple):
     stop: int
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
+        """How many instances."""
         return self.stop - self.start
 
 
@@ -123,7 +124,7 @@ class MethodQueue:
             if not request.settled:
                 for part in reversed(_apart(span)):
                     (self._suspects if request.is_suspect(part.start) else self._others).appendleft(part)
-                self._count(request, span.count)
+                self._count(request, span.size)
 
     def next_runs_alone(self) -> bool:
         _drop_settled(self._suspects)
@@ -131,10 +132,7 @@ class MethodQueue:
 
     def take(self) -> list[Span]:
         """The next batch: a suspect alone, else up to the method's batch size and MAX_BATCH_BYTES."""
-        if self.next_runs_alone():
-            taken = [self._suspects.popleft()]
-        else:
-            taken = self._take_others()
+        taken = [self._suspects.popleft()] if self.next_runs_alone() else self._take_others()
         for request, start, stop in taken:
             request.queued -= stop - start
             self.waiting -= stop - start

@@ -29,7 +29,7 @@ class Limits:
 
 
 class Arrival(NamedTuple):
-    """A request for `route`, as `Dispatcher.resolve` gave it: a column of `count` instances for each input, in order.
+    """A request for `route`, as `Dispatcher.resolve` gave it: a column of `size` instances for each input, in order.
 
     A tuple, as Answer is, since one is made for every request: that takes a third of the time of a frozen dataclass.
     """
@@ -38,7 +38,7 @@ class Arrival(NamedTuple):
     asked_version: int
     route: Route
     method: MethodSpec
-    count: int
+    size: int
     columns: tuple[Column, ...]
     nbytes: int
     deadline: float | None = None

@@ -149,7 +149,7 @@ class Dispatcher:
                 return refusals.too_large(limits)
         if arrival.deadline is None:
             return None  # it is the queue's limit that bounds it
-        late_by = lane.late_by(arrival.method, arrival.count, deadline, now)
+        late_by = lane.late_by(arrival.method, arrival.size, deadline, now)
         return refusals.would_be_late(arrival, late_by) if late_by else None
 
     def _make_room(self, queue: MethodQueue, failure: Failure) -> bool:
@@ -211,7 +211,7 @@ class Dispatcher:
             return  # late: the batch was given to somebody else
         succeeded = batch.count - len(done.failures)
         fits = len(done.columns) == len(batch.method.outputs) and all(
-            [column_length(column) == succeeded for column in done.columns]
+            column_length(column) == succeeded for column in done.columns
         )
         if (succeeded and not fits) or any(index >= batch.count for index in done.failures):
             self._members.losses.lose(replica, "its answer does not fit the batch it was sent", Loss.NONSENSE)

@@ -32,11 +32,11 @@ class OpenRequests:
             arrival.asked_version,
             arrival.route,
             arrival.method,
-            arrival.count,
+            arrival.size,
             arrival.columns,
             deadline,
             arrival.nbytes,
-            Collected(arrival.count),
+            Collected(arrival.size),
             self._board.now,
         )
         self._requests[request.id] = request

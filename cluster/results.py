@@ -1,6 +1,6 @@
-"""What comes of a request: values for the instances that succeeded, in columns, and a failure for each of the others."""
+"""What comes of a request: values of the instances that succeeded, in columns, and a failure for each other one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -20,10 +20,9 @@ class Results:
 
     def each(self) -> list[Result]:
         """A result for each instance, in order. Tensors share the columns' memory."""
+        values: Iterator[Instance] = iter([()] * (self.count - len(self.failures)))  # of a method without outputs
         if self.columns:
             values = zip(*map(from_column, self.columns), strict=True)
-        else:
-            values = iter([()] * (self.count - len(self.failures)))  # a method without outputs
         if not self.failures:
             return list(values)
         return [failure if (failure := self.failures.get(i)) is not None else next(values) for i in range(self.count)]

@@ -90,16 +90,16 @@ def join_columns(parts: Sequence[Column]) -> Column:
             buffers.append(part[2])
         else:
             return Stacked(dtype, (count, *shape), b"".join(buffers))
-    return tuple([value for part in parts for value in from_column(part)])
+    return to_column([value for part in parts for value in from_column(part)])
 
 
 def cut_column(column: Column, start: int, stop: int) -> Column:
-    """Some of its instances. A slice shares the column's memory."""
-    if not isinstance(column, Stacked):
-        return column[start:stop]
-    dtype, (count, *shape), data = column
-    if start == 0 and stop == count:
+    """Some of its instances. A slice of a buffer shares its memory."""
+    if start == 0 and stop == column_length(column):
         return column
+    if not isinstance(column, Stacked):
+        return to_column(column[start:stop])
+    dtype, (count, *shape), data = column
     step = len(data) // count
     return Stacked(dtype, (stop - start, *shape), memoryview(data)[start * step : stop * step])
 
