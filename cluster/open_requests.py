@@ -11,9 +11,11 @@ from mindspore_serving.cluster.results import Collected, Results
 from mindspore_serving.cluster.statistics import Statistics
 from mindspore_serving.cluster.tensors import Column
 
+_MOST_STALE = 1000  # deadlines of answered requests, which stand behind earlier ones that are open
+
 
 class OpenRequests:
-    """The table of open requests. Every operation costs the same for any number of them, or its logarithm."""
+    """The table of open requests. Every operation costs the same for any number of them, or its logarithm, on average."""
 
     def __init__(self, board: Board) -> None:
         self.statistics = Statistics()
@@ -41,7 +43,11 @@ class OpenRequests:
         )
         self._requests[request.id] = request
         self.nbytes += request.nbytes
-        heapq.heappush(self._deadlines, (deadline, request.id))
+        if len(self._deadlines) > _MOST_STALE + 2 * len(self._requests):
+            self._deadlines = [(request.deadline, request.id) for request in self._requests.values()]
+            heapq.heapify(self._deadlines)
+        else:
+            heapq.heappush(self._deadlines, (deadline, request.id))
         return request
 
     def succeed(self, request: Request, start: int, count: int, columns: tuple[Column, ...]) -> None:

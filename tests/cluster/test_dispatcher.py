@@ -566,3 +566,14 @@ def test_a_batch_without_any_result_teaches_nothing_about_costs(master: Master) 
         master.say("a", BatchDone(batch.batch_id, (), {0: Failure(Code.DEADLINE_PASSED, "late")}))
     (lane,) = master.dispatcher._board.lanes.values()
     assert lane.cost("echo").seconds(1) == pytest.approx(0.5)
+
+
+def test_answered_requests_leave_nothing_behind_an_open_one(master: Master) -> None:
+    master.ask(0, deadline=master.now + 100.0)
+    master.batches("a")
+    for _ in range(5000):
+        master.ask(1)
+        (batch,) = master.batches("a")
+        master.done("a", batch)
+    assert master.dispatcher.open_requests == 1
+    assert len(master.dispatcher._requests._deadlines) < 1500
