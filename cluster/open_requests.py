@@ -15,7 +15,7 @@ _MOST_STALE = 1000  # deadlines of answered requests, which stand behind earlier
 
 
 class OpenRequests:
-    """The table of open requests. Every operation costs the same for any number of them, or its logarithm, on average."""
+    """The table of open requests. An operation costs the same for any number of them, or its logarithm, on average."""
 
     def __init__(self, board: Board) -> None:
         self.statistics = Statistics()
