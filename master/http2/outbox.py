@@ -89,11 +89,6 @@ class Outbox:
         ready.clear()
         return taken, ended
 
-    @property
-    def has_more(self) -> bool:
-        """Whether take() would give something."""
-        return bool(self._ready) or bool(self._turns and self.window > 0 and not self.held)
-
     def _put_block(self, stream_id: int, block: bytes, end: bool) -> None:
         flag = END_STREAM if end else 0
         if len(block) <= self.max_frame:

@@ -41,7 +41,9 @@ class Stream:
 class Streams:
     """The open ones, and enough of the closed ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
+        self.now = now  # when the peer or the clock was heard last
+        self.idle_since = now  # makes sense while none is open
         self.open: dict[int, Stream] = {}
         self.newest = 0  # of the peer's; ours there are none
         self._closed: dict[int, bool] = {}  # the last ones; whether frames may still be on their way
@@ -52,6 +54,8 @@ class Streams:
         self._closed[stream_id] = more_may_come
         if len(self._closed) > REMEMBERED_STREAMS:
             del self._closed[next(iter(self._closed))]
+        if not self.open:
+            self.idle_since = self.now
 
     def check_not_idle(self, stream_id: int, what: str) -> None:
         """Raises ConnectionFault if the peer has not opened it yet (§5.1, "idle"), or cannot."""
