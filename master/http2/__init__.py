@@ -7,6 +7,7 @@ In reading order:
     headers        header blocks <-> fields, by the hpack library behind a cache
     header_blocks  frames put together to header blocks
     streams        the open streams, and enough of the closed ones
+    template       whole responses, prepared
     outbox         frames on their way out, within the peer's windows
     responses      what our side says on the streams
     control        what the peer says about the connection as a whole

@@ -19,7 +19,7 @@ from mindspore_serving.master.http2.events import (
     RequestReceived,
     StreamEnded,
 )
-from mindspore_serving.master.http2.frames import ACK, END_STREAM, PADDED, Kind
+from mindspore_serving.master.http2.frames import ACK, END_HEADERS, END_STREAM, PADDED, Kind
 from mindspore_serving.master.http2.header_blocks import Block, BlockReader
 from mindspore_serving.master.http2.headers import Fields, HeaderReader
 from mindspore_serving.master.http2.limits import Limits, Patience
@@ -36,6 +36,12 @@ class Phase(Enum):
     FRAMES = auto()
     CONTINUATION = auto()
     NOTHING = auto()
+
+
+# Looked at for each frame: on Python 3.11 an Enum's attribute costs as much as to read a frame's head.
+_FRAMES = Phase.FRAMES
+_KINDS = len(Kind)
+_WHOLE_REQUEST = END_HEADERS | END_STREAM
 
 
 class Connection:
@@ -58,6 +64,7 @@ class Connection:
         self._phase = Phase.PREFACE
         self._partial = b""
         self._events: list[Event] = []
+        self.send_response = responses.send_response
         self.send_headers = responses.send_headers
         self.send_body = responses.send_body
         self.send_trailers = responses.send_trailers
@@ -84,20 +91,21 @@ class Connection:
         self._streams.now = now
         events: list[Event] = []
         self._events = events
-        if self._phase is Phase.NOTHING:
-            return events
         buffer = self._partial + data if self._partial else data
-        at = 0
         try:
-            if self._phase is Phase.PREFACE:
-                at = self._skip_preface(buffer)
-            if at or self._phase not in (Phase.PREFACE, Phase.NOTHING):
-                at = self._read_frames(buffer, at)
+            at = self._read_frames(buffer, 0) if self._phase is _FRAMES else self._read_first(buffer)
         except ConnectionFault as fault:
             self._fail(fault)
         else:
             self._partial = buffer[at:]
         return events
+
+    def _read_first(self, buffer: bytes) -> int:
+        """Handles what comes when not just any frame may. Returns where what is left begins. Raises ConnectionFault."""
+        at = self._skip_preface(buffer) if self._phase is Phase.PREFACE else 0
+        if self._phase is Phase.NOTHING:
+            return len(buffer)
+        return at if self._phase is Phase.PREFACE else self._read_frames(buffer, at)
 
     def _read_frames(self, buffer: bytes, at: int) -> int:
         """Handles the whole frames from here on. Returns where the next begins. Raises ConnectionFault."""
@@ -110,13 +118,13 @@ class Connection:
             after = start + (high << 8 | low)
             if after - start > largest:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of more than {largest} bytes")
-            if self._phase is not Phase.FRAMES:
+            if self._phase is not _FRAMES:
                 self._check_phase(kind, flags)
             if after > end:
                 break
             stream_id &= frames.LARGEST_STREAM_ID
             try:
-                if kind <= Kind.CONTINUATION:
+                if kind < _KINDS:
                     handlers[kind](stream_id, flags, buffer[start:after])
                 else:
                     self._patience.spend("unknown", self._streams.now)  # §4.1: ignored
@@ -163,6 +171,10 @@ class Connection:
         if flags & PADDED:
             payload = frames.unpad(payload)
             self.grant(stream_id, size - len(payload))
+        if flags & END_STREAM and stream.body_left is None:  # as most do
+            stream.they_may_send = False
+            self._events.append(DataReceived(stream_id, payload, True))
+            return
         ended = bool(flags & END_STREAM)
         if not payload and not ended:
             self._patience.spend("empty DATA", self._streams.now)
@@ -170,6 +182,13 @@ class Connection:
 
     def _headers_frame(self, stream_id: int, flags: int, payload: bytes) -> None:
         """§6.2."""
+        streams = self._streams
+        if flags | END_STREAM == _WHOLE_REQUEST and stream_id > streams.newest and stream_id & 1:
+            request = self._headers.recall(payload)
+            if request is not None:
+                streams.newest = stream_id
+                self._open(stream_id, request.head, request.content_length, bool(flags & END_STREAM))
+                return
         block = self._blocks.begin(stream_id, flags, payload, self._streams.now)
         if block is None:
             self._phase = Phase.CONTINUATION
@@ -227,7 +246,7 @@ class Connection:
 
     def _reset(self, stream_id: int, _: int, payload: bytes) -> None:
         """§6.4."""
-        frames.read_number(payload, Kind.RST_STREAM)
+        frames.read_number(payload, "RST_STREAM")
         self._streams.check_not_idle(stream_id, "RST_STREAM")
         if stream_id in self._streams.open:
             self._patience.spend("RST_STREAM", self._streams.now)

@@ -109,7 +109,7 @@ class Control:
 
     def window_update(self, stream_id: int, _: int, payload: bytes) -> None:
         """§6.9."""
-        increment = frames.read_number(payload, Kind.WINDOW_UPDATE) & frames.LARGEST_WINDOW
+        increment = frames.read_number(payload, "WINDOW_UPDATE") & frames.LARGEST_WINDOW
         if stream_id == 0:
             self._out.window += increment
             if increment == 0:

@@ -16,6 +16,19 @@ class Responses:
         self._streams = streams
         self._out = out
 
+    def send_response(self, stream_id: int, fields: Fields, prefix: bytes, body: bytes, trailers: Fields) -> None:
+        """What send_headers(), send_body() and send_trailers() would say, at once: on a stream without a word yet."""
+        stream = self._streams.open.get(stream_id)
+        if stream is None or not stream.we_may_send:
+            return
+        if self._out.put_response(stream, fields, prefix, body, trailers):
+            self._patience.earn()  # as for the body's frame
+            self._through(stream)
+        else:
+            self.send_headers(stream_id, fields)
+            self.send_body(stream_id, prefix, body)
+            self.send_trailers(stream_id, trailers)
+
     def send_headers(self, stream_id: int, fields: Fields, passing: tuple[Field, ...] = (), end: bool = False) -> None:
         """The fields of the response; `passing` ones are not expected to recur. `end`: nothing follows."""
         stream = self._streams.open.get(stream_id)
@@ -63,7 +76,7 @@ class Responses:
         self._patience.earn()
         if stream.they_may_send:
             self._out.put(frames.reset_frame(stream.id, ErrorCode.NO_ERROR))
-        self.forget(stream.id, stream.they_may_send)
+        self._streams.close(stream.id, stream.they_may_send)
 
     def forget(self, stream_id: int, more_may_come: bool) -> None:
         """Nothing more is sent on the stream."""
