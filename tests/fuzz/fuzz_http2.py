@@ -22,13 +22,13 @@ from tests.fuzz.fuzz_v2_message import SEEDS as V2_MESSAGES
 _LIMITS = Limits(window_bytes=70_000, connection_window_bytes=140_000, max_streams=8)
 _TURNS = 12  # of the loop, in which every call that can be answered is: by way of the desk and its worker
 _MUCH_LATER = 10_000.0  # seconds
-_V2 = "/inference.GRPCInferenceService/"
+V2 = "/inference.GRPCInferenceService/"
 
 _made: list[tuple[EchoDesk, LeanDoor]] = []
 _raised: list[dict[str, Any]] = []
 
 
-def _call(stream_id: int, path: str, *messages: bytes, **fields: str) -> bytes:
+def call(stream_id: int, path: str, *messages: bytes, **fields: str) -> bytes:
     """A whole call, in a header block that is not compressed against any other."""
     head = [(":method", "POST"), (":scheme", "http"), (":path", path), ("te", "trailers")]
     more = [(name.replace("_", "-"), value) for name, value in fields.items()]
@@ -37,19 +37,19 @@ def _call(stream_id: int, path: str, *messages: bytes, **fields: str) -> bytes:
     return pack(Kind.HEADERS, END_HEADERS, stream_id, block) + pack(Kind.DATA, END_STREAM, stream_id, body)
 
 
-_HEALTH = _call(1, "/grpc.health.v1.Health/Watch", b"", grpc_timeout="1S") + pack(Kind.RST_STREAM, 0, 1, bytes(4))
-_REFLECTION = _call(5, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", b"\x3a\1*", b"\x22\5a.b.c")
+_HEALTH = call(1, "/grpc.health.v1.Health/Watch", b"", grpc_timeout="1S") + pack(Kind.RST_STREAM, 0, 1, bytes(4))
+_REFLECTION = call(5, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", b"\x3a\1*", b"\x22\5a.b.c")
 _SPLIT = hpack.Encoder().encode([(":method", "POST"), (":path", "/x"), (":scheme", "http"), ("x-bin", "AAE=,/w")])
 
 SEEDS = [
     bytes([200]) + rest
     for rest in (
-        _call(1, _V2 + "ModelInfer", V2_MESSAGES[0][1:]),
-        _call(1, _V2 + "ModelStreamInfer", V2_MESSAGES[0][1:], V2_MESSAGES[5][1:], b"\xff"),
-        _call(1, "/mindspore.serving.proto.MSService/Predict", PREDICTIONS[0], grpc_encoding="gzip"),
-        _call(1, _V2 + "ServerLive", b"", grpc_timeout="1n") + _call(3, "/a/b") + _REFLECTION,
+        call(1, V2 + "ModelInfer", V2_MESSAGES[0][1:]),
+        call(1, V2 + "ModelStreamInfer", V2_MESSAGES[0][1:], V2_MESSAGES[5][1:], b"\xff"),
+        call(1, "/mindspore.serving.proto.MSService/Predict", PREDICTIONS[0], grpc_encoding="gzip"),
+        call(1, V2 + "ServerLive", b"", grpc_timeout="1n") + call(3, "/a/b") + _REFLECTION,
         _HEALTH + pack(Kind.PING, 0, 0, bytes(8)) + pack(Kind.GOAWAY, 0, 0, bytes(8)),
-        pack(Kind.SETTINGS, 0, 0, b"\0\4\0\0\0\1\0\1\0\0\0\0\0\5\0\0\x40\0") + _call(1, _V2 + "ServerMetadata", b""),
+        pack(Kind.SETTINGS, 0, 0, b"\0\4\0\0\0\1\0\1\0\0\0\0\0\5\0\0\x40\0") + call(1, V2 + "ServerMetadata", b""),
         pack(Kind.WINDOW_UPDATE, 0, 0, b"\x7f\xff\0\0") + pack(Kind.PRIORITY, 0, 3, b"\0\0\0\3\1"),
         pack(Kind.HEADERS, END_STREAM, 1, _SPLIT[:9]) + pack(Kind.CONTINUATION, END_HEADERS, 1, _SPLIT[9:]),
         pack(Kind.HEADERS, END_HEADERS | 0x28, 1, b"\2\0\0\0\0\x10" + _SPLIT + b"\0\0") + pack(99, 255, 7, b"x"),
