@@ -10,7 +10,10 @@ import msgpack
 
 from mindspore_serving.cluster.errors import Code, RequestRefused
 from mindspore_serving.cluster.tensors import Tensor, Value
-from mindspore_serving.master.json_child import LENGTH_BYTES
+from mindspore_serving.master.error_status import CallFault, Fate, refusal_fault
+from mindspore_serving.master.json_child import HEAD, LENGTH, Kind
+from mindspore_serving.master.service_table import Status
+from mindspore_serving.master.v2_types import AskedOutput, InferRequest, V2Tensor
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -26,13 +29,24 @@ class JsonReader:
         self._process: asyncio.subprocess.Process | None = None
 
     async def read(self, body: bytes) -> list[dict[str, Value]]:
-        """The instances that a request's body holds. Raises RequestRefused."""
-        async with self._lock:
-            reply = await self._ask(body)
-        content = msgpack.unpackb(reply, use_list=False, unicode_errors="surrogatepass", strict_map_key=False)
+        """The instances that a RESTful body holds. Raises RequestRefused."""
+        content = await self._ask(Kind.INSTANCES, body, len(body))
         if len(content) == 2:
             raise RequestRefused(Code(content[0]), content[1])
         return [{name: _value(item) for name, item in items.items()} for items in content[0]]
+
+    async def read_v2(self, model: str, version: str, body: bytes, json_bytes: int | None) -> InferRequest:
+        """The inference that a body of the Open Inference Protocol asks for: see v2_json. Raises CallFault."""
+        try:
+            content = await self._ask(Kind.INFERENCE, body, len(body) if json_bytes is None else json_bytes)
+        except RequestRefused as refused:
+            raise refusal_fault(refused) from refused
+        if len(content) == 3:
+            raise CallFault(Fate(Status(content[0]), content[1]), content[2])
+        request_id, parameters, inputs, outputs = content[0]
+        tensors = [V2Tensor(*fields) for fields in inputs]
+        asked = [AskedOutput(*fields) for fields in outputs]
+        return InferRequest(model, version, request_id, parameters, tensors, asked, len(body))
 
     async def close(self) -> None:
         """Ends the process. May be called again."""
@@ -42,7 +56,14 @@ class JsonReader:
                 process.kill()
             await process.communicate()  # closes the pipes, too
 
-    async def _ask(self, body: bytes) -> bytes:
+    async def _ask(self, kind: Kind, body: bytes, json_bytes: int) -> tuple[Any, ...]:
+        async with self._lock:
+            reply = await self._exchange(HEAD.pack(kind, len(body), json_bytes), body)
+        content = msgpack.unpackb(reply, use_list=False, unicode_errors="surrogatepass", strict_map_key=False)
+        assert isinstance(content, tuple)
+        return content
+
+    async def _exchange(self, head: bytes, body: bytes) -> bytes:
         done = False
         try:
             if self._process is None or self._process.returncode is not None:
@@ -51,10 +72,10 @@ class JsonReader:
             source, sink = self._process.stdout, self._process.stdin
             assert source is not None
             assert sink is not None
-            sink.write(len(body).to_bytes(LENGTH_BYTES, "big"))
+            sink.write(head)
             sink.write(body)
             await sink.drain()
-            length = int.from_bytes(await source.readexactly(LENGTH_BYTES), "big")
+            (length,) = LENGTH.unpack(await source.readexactly(LENGTH.size))
             reply = await source.readexactly(length)
             done = True
             return reply

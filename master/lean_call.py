@@ -53,6 +53,7 @@ class Call:
         "_granted",
         "_head",
         "_held",
+        "_is_released",
         "_link",
         "_pace",
         "_reader",
@@ -76,6 +77,7 @@ class Call:
         self._granted = window  # bytes that may come in all
         self._received = 0
         self._held = 0  # bytes of the reader that hold_bytes() knows of
+        self._is_released = False
         self._pace: Pace | None = Pace(now)  # while a message is awaited: for a streaming method, the rest of one
         self._work: asyncio.Future[Any] | None = None  # what the handler is doing
         self._arrival: asyncio.Future[None] | None = None  # what the handler waits for
@@ -237,7 +239,8 @@ class Call:
             work.cancel()
 
     def _hold(self, size: int) -> None:
-        if size != self._held:
+        # A task of the handler's may still draw a request after the call's end: that would be counted for ever.
+        if size != self._held and not self._is_released:
             change, self._held = size - self._held, size
             self._link.hold_bytes(change)
 
@@ -246,6 +249,7 @@ class Call:
             self._timer.cancel()
             self._timer = None
         self._hold(0)
+        self._is_released = True
 
 
 class _Requests:

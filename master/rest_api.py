@@ -13,10 +13,12 @@ from starlette.types import Receive, Scope, Send
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
 from mindspore_serving.master.client_gone import unless_gone
+from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
 from mindspore_serving.master.openapi import documentation
 from mindspore_serving.master.predict import Call, predict
+from mindspore_serving.master.rest_body import OVERLOADED_TEXT, Overloaded, Place, Room, collect
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
 from mindspore_serving.master.rest_protocol import MOST_HEAD_BYTES, HttpLimits, protocol_with
 from mindspore_serving.master.rest_url import parse_target
@@ -30,7 +32,6 @@ logger = logging.getLogger("mindspore_serving.master")
 
 MEGABYTE = 1 << 20
 REQUEST_SECONDS = 100.0  # for a body to come, and again for its answer; the original's time-out
-BODIES_HELD = 4  # bodies of the largest size, or as many bytes of smaller ones, may wait to be read
 LAST_WORDS_SECONDS = 1  # for replies that are being written when the door closes
 _NOT_SUPPORTED = "http message only support POST right now"
 
@@ -48,14 +49,13 @@ class RestDoor:
         limits: HttpLimits | None = None,
     ) -> None:
         self._desk = desk
-        self._max_bytes = max_message_mb * MEGABYTE
         self._request_seconds = request_seconds
         self._draining = False
         self._reader = JsonReader()
-        self._held_bytes = 0  # of bodies that came, in part or whole, and are not read yet
+        self._room = Room(max_message_mb * MEGABYTE)
         self._listener: socket.socket | None = None
         self._main_loop: asyncio.Task[None] | None = None
-        self._v2 = V2Rest(desk, self._max_bytes, request_seconds)
+        self._v2 = V2Rest(desk, self._room, self._reader, request_seconds)
         health = [Route("/healthz", self._healthz), Route("/readyz", self._readyz)]
         # Any other URL is searched for keywords, which a route cannot.
         urls = [*health, *documentation(self._v2.routes())]
@@ -139,57 +139,32 @@ class RestDoor:
         if request.method != "POST":
             return _error(_NOT_SUPPORTED, 200 if request.method in ("GET", "PUT", "DELETE", "HEAD") else 501)
         target = parse_target(_url(request.scope))
-        held = _Held()
         try:
-            body = await asyncio.wait_for(self._body(request, held), self._request_seconds)
-            if not body:
-                return _error("http message invalid")
-            if len(body) < LARGE_BYTES:
-                instances = read_instances(body)
-            else:
-                instances = await unless_gone(self._reader.read(body), request.receive)
+            with self._room.place() as place:
+                body = await asyncio.wait_for(self._body(request, place), self._request_seconds)
+                if not body:
+                    return _error("http message invalid")
+                if len(body) < LARGE_BYTES:
+                    instances = read_instances(body)
+                else:
+                    instances = await unless_gone(self._reader.read(body), request.receive)
         except asyncio.TimeoutError:
             return _error(f"http message was not complete after {self._request_seconds:g} s", 408)
-        except _Overloaded:
-            return _error("the master holds too many large requests: send it again later", 503)
-        finally:
-            self._held_bytes -= held.nbytes
+        except Overloaded:
+            return _error(OVERLOADED_TEXT, 503)
         if self._draining:
             return _error(STOPPING_TEXT, 503)
         call = Call(target.servable, target.version, target.method, instances, lambda value: value, len(body))
         predicted = predict(self._desk, call, self._request_seconds)
         return _json(write_reply(await unless_gone(predicted, request.receive)))
 
-    async def _body(self, request: Request, held: "_Held") -> bytes:
-        """A request's whole body, which is never held beyond the limit. Raises RequestRefused, ClientDisconnect.
-
-        All bodies together take no more than BODIES_HELD of the largest: beyond that _Overloaded is raised.
-        """
-        self._check_size(int(request.headers.get("content-length", 0)))
-        chunks, size = [], 0
-        async for chunk in request.stream():
-            chunks.append(chunk)
-            size += len(chunk)
-            self._check_size(size)
-            held.nbytes += len(chunk)
-            self._held_bytes += len(chunk)
-            if self._held_bytes > BODIES_HELD * self._max_bytes:
-                raise _Overloaded
-        return b"".join(chunks)
-
-    def _check_size(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise RequestRefused(Code.INVALID_INPUTS, f"http message is bigger than {self._max_bytes}")
-
-
-class _Overloaded(Exception):
-    """There is no room for this body now."""
-
-
-class _Held:
-    """What one request's body takes so far."""
-
-    nbytes = 0
+    async def _body(self, request: Request, place: Place) -> bytes:
+        """A request's whole body. Raises RequestRefused, Overloaded, ClientDisconnect."""
+        try:
+            return await collect(request, place)
+        except CallFault as fault:
+            most = self._room.most_bytes
+            raise RequestRefused(Code.INVALID_INPUTS, f"http message is bigger than {most}") from fault
 
 
 def _listen(address: Address) -> socket.socket:

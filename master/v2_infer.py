@@ -21,6 +21,7 @@ from mindspore_serving.master.v2_types import (
     BYTES,
     DATATYPES,
     DTYPES,
+    MOST_INSTANCES,
     SHARED_MEMORY_TEXT,
     AskedOutput,
     InferRequest,
@@ -31,7 +32,6 @@ from mindspore_serving.master.v2_types import (
     refuse,
 )
 
-MOST_INSTANCES = 1 << 16  # of one request: each takes some 500 bytes here, whatever is in it
 _MICROSECOND = 1e-6
 _OURS = {"method", "batched"}
 _THE_PROTOCOLS = {"sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers"}

@@ -24,7 +24,8 @@ from mindspore_serving.master.error_status import (
     CallFault,
 )
 from mindspore_serving.master.front_desk import FrontDesk
-from mindspore_serving.master.rest_body import SMALLEST_PACKED, pack, read_body, wanted_encoding
+from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
+from mindspore_serving.master.rest_body import SMALLEST_PACKED, Room, pack, read_body, wanted_encoding
 from mindspore_serving.master.service_table import OWN_FAULT_TEXT, STOPPING_TEXT
 from mindspore_serving.master.v2_about import (
     model_config,
@@ -51,6 +52,7 @@ from mindspore_serving.master.v2_types import (
 logger = logging.getLogger("mindspore_serving.master")
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_MOST_QUESTION_BYTES = 1 << 16  # of a body that is no inference
 
 Handler: TypeAlias = Callable[[Request, str, str], Awaitable[Response]]
 
@@ -67,9 +69,10 @@ class V2Route(NamedTuple):
 class V2Rest:
     """Serves every path under /v2 as an ASGI application. Never raises."""
 
-    def __init__(self, desk: FrontDesk, most_bytes: int, request_seconds: float) -> None:
+    def __init__(self, desk: FrontDesk, room: Room, reader: JsonReader, request_seconds: float) -> None:
         self._desk = desk
-        self._most_bytes = most_bytes
+        self._room = room
+        self._reader = reader
         self._request_seconds = request_seconds
         self._routes = [(_pattern(path), route) for route in self.routes() for path in route.paths]
 
@@ -149,12 +152,7 @@ class V2Rest:
         raise CallFault(NOT_FOUND, f"{quoted(path)} is not a URL of this server: see /docs")
 
     async def _infer(self, request: Request, model: str, version: str) -> Response:
-        json_bytes = _header_length(request)
-        body = await read_body(request, self._most_bytes, self._request_seconds)
-        if json_bytes == 0:
-            asked = self._raw_request(model, version, body)
-        else:
-            asked = read_request(model, version, body, json_bytes)
+        asked = await self._asked(request, model, version)
         answer = await unless_gone(infer(self._desk, asked, self._request_seconds), request.receive)
         reply, reply_json_bytes = write_response(asked, answer)
         headers = {}
@@ -166,6 +164,17 @@ class V2Rest:
             headers["Content-Encoding"] = encoding
         kind = "application/json" if reply_json_bytes is None else "application/octet-stream"
         return Response(reply, headers=headers, media_type=kind)
+
+    async def _asked(self, request: Request, model: str, version: str) -> InferRequest:
+        """The inference that the body asks for."""
+        json_bytes = _header_length(request)
+        with self._room.place() as place:
+            body = await read_body(request, place, self._request_seconds)
+            if json_bytes == 0:
+                return self._raw_request(model, version, body)
+            if min(len(body), json_bytes or len(body)) < LARGE_BYTES:
+                return read_request(model, version, body, json_bytes)
+            return await unless_gone(self._reader.read_v2(model, version, body, json_bytes), request.receive)
 
     def _raw_request(self, model: str, version: str, body: bytes) -> InferRequest:
         """A body that is the values of the only input, of one instance, and nothing else."""
@@ -203,7 +212,11 @@ class V2Rest:
         return _json(statistics(self._desk, model, version))
 
     async def _index(self, request: Request, _model: str, _version: str) -> Response:
-        asked = read_document(await read_body(request, self._most_bytes, self._request_seconds))
+        with self._room.place() as place:
+            body = await read_body(request, place, self._request_seconds)
+        if len(body) > _MOST_QUESTION_BYTES:
+            refuse(f"the body has more than {_MOST_QUESTION_BYTES} bytes: all that it can say is 'ready'")
+        asked = read_document(body)
         ready = asked.get("ready", False)
         if not isinstance(ready, bool):
             refuse("'ready' should be true or false")

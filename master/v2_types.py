@@ -29,6 +29,7 @@ SHARED_MEMORY_TEXT = "shared memory is not supported: send tensors in requests"
 REPOSITORY_TEXT = "models are not loaded by clients here: start or stop a worker with the servable"
 SETTINGS_TEXT = "trace and log settings cannot be changed by clients: see --log-level of the master"
 MOST_QUOTED = 100  # characters of a client's own text in an error
+MOST_INSTANCES = 1 << 16  # of one request: each takes some 500 bytes here, whatever is in it
 
 Parameter: TypeAlias = bool | int | float | str
 Parameters: TypeAlias = Mapping[str, Parameter]
@@ -95,8 +96,11 @@ def refuse(text: str) -> NoReturn:
 
 
 def quoted(text: str) -> str:
-    """A client's own text as it may stand in an error."""
-    return f"'{text[:MOST_QUOTED]}'"
+    """A client's own text as it may stand in an error, which is one line."""
+    shown = text[:MOST_QUOTED]
+    if not shown.isprintable():
+        shown = "".join(each if each.isprintable() else "?" for each in shown)
+    return f"'{shown}'"
 
 
 def check_input(name: str, datatype: str, shape: Sequence[int], parameters: Parameters) -> None:
@@ -112,6 +116,9 @@ def check_input(name: str, datatype: str, shape: Sequence[int], parameters: Para
         refuse(f"input {quoted(name)}: {len(shape)} dimensions are more than {MOST_DIMS}")
     if any(size < 0 for size in shape):
         refuse(f"input {quoted(name)}: shape {list(shape)} has a negative dimension")
+    # Each element is an instance. Raw they may be four bytes each, and would become objects by the million.
+    if datatype == BYTES and math.prod(shape) > MOST_INSTANCES:
+        refuse(f"input {quoted(name)}: BYTES of shape {list(shape)} have more than {MOST_INSTANCES} elements")
 
 
 def raw_tensor(name: str, datatype: str, shape: tuple[int, ...], data: Buffer, parameters: Parameters) -> V2Tensor:

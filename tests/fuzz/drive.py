@@ -17,7 +17,7 @@ _LONGEST = 4096  # bytes of an input
 def main(name: str, seconds: str) -> None:
     """Does not return: libFuzzer ends the process."""
     atheris: Any = importlib.import_module("atheris")  # only make fuzz installs it
-    with atheris.instrument_imports(include=["mindspore_serving", "tests.fuzz"]):
+    with atheris.instrument_imports(include=["mindspore_serving", "tests.fuzz", "hpack"]):
         target = importlib.import_module(f"tests.fuzz.{name}")
     corpus = Path(tempfile.mkdtemp())
     for number, seed in enumerate(target.SEEDS):

@@ -18,16 +18,16 @@ class EchoDesk:
     """Lives as long as the process; every call to run() is one request."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self.desk = self._loop.run_until_complete(self._open())
+        self.loop = asyncio.new_event_loop()
+        self.desk = self.loop.run_until_complete(self._open())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The answer; a request that gets none is a fault."""
-        return self._loop.run_until_complete(asyncio.wait_for(work, WAIT_SECONDS))
+        return self.loop.run_until_complete(asyncio.wait_for(work, WAIT_SECONDS))
 
     def close(self) -> None:
         self.desk.close()
-        self._loop.close()
+        self.loop.close()
 
     async def _open(self) -> FrontDesk:
         desk = FrontDesk(Limits(lease_seconds=1e6), self._send)
@@ -41,5 +41,5 @@ class EchoDesk:
             assert isinstance(sent, RunBatch)
             done = decode(encode(BatchDone(sent.batch_id, sent.columns)))
             assert isinstance(done, FromWorker)
-            self._loop.call_soon(self.desk.receive, WORKER, done)
+            self.loop.call_soon(self.desk.receive, WORKER, done)
         return True

@@ -5,7 +5,7 @@ import json
 import msgpack
 
 from mindspore_serving.cluster.errors import RequestRefused
-from mindspore_serving.master.json_child import answer
+from mindspore_serving.master.json_child import Kind, answer
 from mindspore_serving.master.predict import Call, predict
 from mindspore_serving.master.rest_json import read_instances, write_reply
 from tests.fuzz.echo_desk import EchoDesk
@@ -27,7 +27,7 @@ def run(data: bytes) -> None:
     """Reads the body, here and as the process for large ones does, and answers it."""
     if not _desk:
         _desk.append(EchoDesk())
-    packed = msgpack.unpackb(answer(data), use_list=False, unicode_errors="surrogatepass")
+    packed = msgpack.unpackb(answer(Kind.INSTANCES, data, len(data)), use_list=False, unicode_errors="surrogatepass")
     try:
         instances = read_instances(data)
     except RequestRefused as refused:

@@ -1,9 +1,13 @@
-"""Starts a master, a worker of the judged servable, and a judge: `python -m tests.judges.run INTERPRETER SCRIPT`."""
+"""Starts a master, a worker of the judged servable, and a judge: `python -m tests.judges.run INTERPRETER SCRIPT`.
+
+What follows the script are more options of the master, such as `--grpc-engine grpcio`.
+"""
 
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.processes import ROOT, free_port, processes
@@ -12,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 JUDGE_SECONDS = 120.0
 
 
-def judge(interpreter: str, script: str, folder: Path) -> int:
+def judge(interpreter: str, script: str, options: Sequence[str], folder: Path) -> int:
     """The exit code of the judge's script; `folder` is for what is served."""
     shutil.copy(ROOT / "examples" / "add" / "export_model.py", folder)
     subprocess.run([sys.executable, str(folder / "export_model.py")], check=True, capture_output=True)
@@ -22,7 +26,7 @@ def judge(interpreter: str, script: str, folder: Path) -> int:
     doors = [f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"]
     control = str(free_port())
     with processes() as group:
-        master = group.start("-m", "master", "--grpc", doors[0], "--rest", doors[1], "--ctrl", control)
+        master = group.start("-m", "master", "--grpc", doors[0], "--rest", doors[1], "--ctrl", control, *options)
         master.wait_for("RESTful server start success")
         place = ("--directory", str(folder), "--master", f"127.0.0.1:{control}")
         worker = group.start("-m", "worker", "--servable", "judged", *place)
@@ -37,4 +41,4 @@ def judge(interpreter: str, script: str, folder: Path) -> int:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        sys.exit(judge(sys.argv[1], sys.argv[2], Path(scratch)))
+        sys.exit(judge(sys.argv[1], sys.argv[2], sys.argv[3:], Path(scratch)))

@@ -1,10 +1,9 @@
 """The RESTful door and those who mean it ill: slow heads, floods, bodies without end, readers that stall, huge JSON."""
 
-import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,9 +13,9 @@ from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.tensors import Stacked, Tensor
-from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
 from mindspore_serving.master.predict import Predictions
-from mindspore_serving.master.rest_api import BODIES_HELD, MEGABYTE, RestDoor
+from mindspore_serving.master.rest_api import MEGABYTE, RestDoor
+from mindspore_serving.master.rest_body import BODIES_HELD
 from mindspore_serving.master.rest_json import read_instances, write_reply
 from mindspore_serving.master.rest_protocol import HttpLimits
 from tests.master.rest_client import RestClient
@@ -153,7 +152,7 @@ def test_bodies_that_wait_are_bounded_together(master: RunningMaster) -> None:
         waiting = [connect(address) for _ in range(BODIES_HELD)]
         for connection in waiting:
             connection.sendall(HEAD + b"content-length: %d\r\n\r\n" % MEGABYTE + b" " * (MEGABYTE - 1))
-        until(lambda: opened._held_bytes == BODIES_HELD * (MEGABYTE - 1), "the bodies")
+        until(lambda: opened._room.held_bytes == BODIES_HELD * (MEGABYTE - 1), "the bodies")
         client = RestClient(address)
         status, _, answer = client.exchange(b" " * 1000, "/model/add:echo")
         assert (status, json.loads(answer)) == (
@@ -162,88 +161,9 @@ def test_bodies_that_wait_are_bounded_together(master: RunningMaster) -> None:
         )
         for connection in waiting:
             connection.close()
-        until(lambda: not opened._held_bytes, "the end of the bodies")
+        until(lambda: not opened._room.held_bytes, "the end of the bodies")
         assert client.exchange(b" " * 1000, "/model/add:echo")[0] == 200
         client.connection.close()
-
-
-def large(body: bytes) -> bytes:
-    return body + b" " * LARGE_BYTES
-
-
-def reads(work: Callable[[JsonReader], Awaitable[None]]) -> None:
-    async def run() -> None:
-        reader = JsonReader()
-        try:
-            await work(reader)
-        finally:
-            await reader.close()
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"instances": [{"x": [[1.5, 2.5]], "y": "a", "z": {"b64": "AAEC"}}, {"x": true}]}',
-        b'{"instances": {"x": "\\ud83d\\ude00", "y": 1e30}}',
-        b'{"instances": {"x": "\\ud800", "y": 99999999999999999999.0}}',
-        b"{",
-        b'{"instances": []}',
-        b'{"instances": {"x": [1, 1.5]}}',
-        b"[" * 100_000,
-        b"\xff",
-    ],
-)
-def test_a_large_body_is_read_by_another_process_as_a_small_one_is_here(body: bytes) -> None:
-    def here() -> object:
-        try:
-            return read_instances(large(body))
-        except RequestRefused as refused:
-            return refused.failure
-
-    async def there(reader: JsonReader) -> None:
-        try:
-            answer: object = await reader.read(large(body))
-        except RequestRefused as refused:
-            answer = refused.failure
-        assert answer == here()
-
-    reads(there)
-
-
-def test_a_reader_that_dies_or_is_left_costs_its_own_caller_only() -> None:
-    good = large(b'{"instances": {"x": "a"}}')
-
-    async def work(reader: JsonReader) -> None:
-        assert await reader.read(good) == [{"x": "a"}]
-        process = reader._process
-        assert process is not None
-        left = asyncio.create_task(reader.read(good * 100))
-        await asyncio.sleep(0)  # it has written a part
-        left.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await left
-        assert await reader.read(good) == [{"x": "a"}]
-        assert reader._process is not process
-        dying = asyncio.create_task(reader.read(good * 100))
-        await asyncio.sleep(0)
-        assert reader._process is not None
-        reader._process.kill()
-        with pytest.raises(RequestRefused, match="could not be read: send fewer values at once"):
-            await dying
-        assert await asyncio.gather(*(reader.read(good) for _ in range(3))) == [[{"x": "a"}]] * 3
-
-    reads(work)
-
-
-def test_a_large_body_goes_through_the_door(master: RunningMaster) -> None:
-    client = RestClient(master.open_rest())
-    values = list(range(100_000))
-    client.connection.request("POST", "/model/add:echo", json.dumps({"instances": {"x": values}}))
-    master.workers[0].echo()
-    assert json.load(client.connection.getresponse()) == {"instances": [{"y": values}]}
-    client.connection.close()
 
 
 def test_empty_arrays_that_a_reply_would_have_to_spell_out_are_refused() -> None:

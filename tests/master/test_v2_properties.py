@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mindspore_serving.master.error_status import CallFault
-from mindspore_serving.master.rest_body import unpack
+from mindspore_serving.master.rest_body import Room, unpack
 from mindspore_serving.master.v2_json import read_request, write_response
 from mindspore_serving.master.v2_messages import read_request as read_message
 from mindspore_serving.master.v2_types import BYTES, DTYPES, InferRequest, InferResponse, V2Tensor, raw_form, raw_tensor
@@ -125,8 +125,8 @@ def test_giant_shapes_deep_json_and_bombs_take_little_space() -> None:
             parsed(text + bytes(8), len(text))
     parsed(b'{"inputs":' + b"[" * 500_000, None)
     parsed(b'{"inputs":[{"name":"x","shape":[1],"datatype":"INT8","data":' + b"[" * 1000 + b"]" * 1000 + b"}]}", None)
-    with pytest.raises(CallFault, match="bigger than 1048576 bytes"):
-        asyncio.run(unpack(bomb, "deflate", 1 << 20))
+    with Room(1 << 20).place() as place, pytest.raises(CallFault, match="bigger than 1048576 bytes"):
+        asyncio.run(unpack(bomb, "deflate", place))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20 << 20
