@@ -7,6 +7,7 @@ comes back to the front and runs alone from then on, so that an instance that ki
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 from mindspore_serving.cluster.errors import Failure
@@ -51,14 +52,25 @@ class Request:
 Entry: TypeAlias = tuple[Request, int]  # one instance of a request
 
 
+class Cut(str, Enum):
+    """Why a batch was sent as it was, and not larger."""
+
+    FULL = "full"  # as many instances as its method takes
+    BYTES = "bytes"  # one more would have made it larger than MAX_BATCH_BYTES
+    DEADLINE = "deadline"  # a larger one would have been too late for one of its instances
+    IDLE = "idle"  # nothing more waited, and a replica had nothing to do
+    AHEAD = "ahead"  # nothing more waited, and a replica had room for one batch behind the one that it runs
+    ALONE = "alone"  # a suspect: its replica gets nothing else meanwhile
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
-    """Instances sent to one replica together. `alone`: the replica gets nothing else meanwhile."""
+    """Instances sent to one replica together."""
 
     id: int
     method: MethodSpec
     entries: tuple[Entry, ...]
-    alone: bool
+    cut: Cut
     sent_at: float
     foretold_seconds: float = 0.0  # what it will take, as far as that is known
 

@@ -224,7 +224,7 @@ class Dispatcher:
         self._members.stall(replica, "")
         self._members.keep_credit(replica)
         counters = self.statistics.of(route.servable, route.version, batch.method.name)
-        counters.batch_done(len(batch.entries), succeeded, batch.sent_at, now)
+        counters.batch_done(len(batch.entries), succeeded, batch.cut, batch.sent_at, now)
         values = zip(*map(from_column, done.columns), strict=True) if succeeded else iter(())
         for index, entry in enumerate(batch.entries):
             failure = done.failures.get(index)
@@ -251,7 +251,7 @@ class Dispatcher:
         self._last_batch_id += 1
         count, now = len(move.entries), self._board.now
         foretold = lane.cost(move.method.name).seconds_if_known(count)
-        batch = Batch(self._last_batch_id, move.method, tuple(move.entries), move.alone, now, foretold)
+        batch = Batch(self._last_batch_id, move.method, tuple(move.entries), move.cut, now, foretold)
         lane.start(move.replica, batch, now)
         instances = []
         for request, index in move.entries:
