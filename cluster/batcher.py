@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from mindspore_serving.cluster.errors import Failure
+from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.registry import Route
 from mindspore_serving.cluster.tensors import Instance, value_bytes
@@ -141,6 +141,11 @@ class MethodQueue:
         entry[0].queue = self
         entry[0].queued += 1
         self.waiting += 1
+
+
+def is_deadly(result: Result | None) -> bool:
+    """Whether the instance is given up because its workers died."""
+    return isinstance(result, Failure) and result.code is Code.DEADLY
 
 
 def _is_suspect(entry: Entry) -> bool:

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from mindspore_serving.cluster import refusals
-from mindspore_serving.cluster.batcher import Batch, MethodQueue, Request
+from mindspore_serving.cluster.batcher import Batch, MethodQueue, Request, is_deadly
 from mindspore_serving.cluster.board import Board
 from mindspore_serving.cluster.dispatch_events import (
     Action,
@@ -169,7 +169,7 @@ class Dispatcher:
 
     def _enqueue(self, request: Request) -> None:
         queue = self._board.lane(request.route).batcher.queue(request.method)
-        queue.append((request, index) for index in range(len(request.instances)))
+        queue.append((request, index) for index, result in enumerate(request.results) if result is None)
         self._board.touch(request.route)
 
     def _reroute(self, request: Request) -> None:
@@ -185,10 +185,11 @@ class Dispatcher:
         if method.inputs != request.method.inputs:
             self._requests.answer(request, refusals.gone(request))
             return
-        # From the start, so that one version answers all of it. Nothing of it runs any more.
+        # From the start, so that one version answers all of it. Nothing of it runs any more, and what has killed its
+        # workers does not run again.
         request.route, request.method = route, method
-        request.missing = len(request.instances)
-        request.results = [None] * request.missing
+        request.results = [result if is_deadly(result) else None for result in request.results]
+        request.missing = request.results.count(None)
         self._enqueue(request)
 
     # --- workers
