@@ -7,6 +7,7 @@ comes back to the front and runs alone from then on, so that an instance that ki
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
 from mindspore_serving.cluster.messages import MethodSpec
@@ -89,15 +90,26 @@ def split(spans: Sequence[Span], count: int) -> tuple[list[Span], list[Span]]:
     return front, []
 
 
+class Cut(str, Enum):
+    """Why a batch was sent as it was, and not larger."""
+
+    FULL = "full"  # as many instances as its method takes
+    BYTES = "bytes"  # one more would have made it larger than MAX_BATCH_BYTES
+    DEADLINE = "deadline"  # a larger one would have been too late for one of its instances
+    IDLE = "idle"  # nothing more waited, and a replica had nothing to do
+    AHEAD = "ahead"  # nothing more waited, and a replica had room for one batch behind the one that it runs
+    ALONE = "alone"  # a suspect: its replica gets nothing else meanwhile
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
-    """Instances sent to one replica together. `alone`: the replica gets nothing else meanwhile."""
+    """Instances sent to one replica together."""
 
     id: int
     method: MethodSpec
     spans: Sequence[Span]
     count: int
-    alone: bool
+    cut: Cut
     sent_at: float
     foretold_seconds: float = 0.0  # what it will take, as far as that is known
 
@@ -112,10 +124,11 @@ class MethodQueue:
         self._others: deque[Span] = deque()
 
     def append(self, request: Request) -> None:
-        """All of it, to the end."""
+        """All of it that has no result yet, to the end."""
         for span in _apart(Span(request, 0, request.count)):
-            (self._suspects if request.is_suspect(span.start) else self._others).append(span)
-        self._count(request, request.count)
+            if not request.results.has_failed(span.start):  # then its workers have died: it stands alone in its span
+                (self._suspects if request.is_suspect(span.start) else self._others).append(span)
+                self._count(request, span.size)
 
     def put_back(self, spans: Sequence[Span]) -> None:
         """To the front, in their old order."""

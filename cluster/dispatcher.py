@@ -31,7 +31,6 @@ from mindspore_serving.cluster.members import Members
 from mindspore_serving.cluster.messages import BatchDone, FromWorker, MethodSpec, Register, RunBatch, Unregistered
 from mindspore_serving.cluster.open_requests import OpenRequests
 from mindspore_serving.cluster.registry import Replica, Route, RouteHealth
-from mindspore_serving.cluster.results import Collected
 from mindspore_serving.cluster.statistics import Statistics
 from mindspore_serving.cluster.tensors import Column, column_length, cut_column, join_columns
 
@@ -185,9 +184,10 @@ class Dispatcher:
         if method.inputs != request.method.inputs:
             self._requests.answer(request, refusals.gone(request))
             return
-        # From the start, so that one version answers all of it. Nothing of it runs any more.
+        # From the start, so that one version answers all of it. Nothing of it runs any more, and what has killed its
+        # workers does not run again.
         request.route, request.method = route, method
-        request.results = Collected(request.count)
+        request.results = request.results.deadly_alone(request.count)
         self._enqueue(request)
 
     # --- workers
@@ -223,7 +223,7 @@ class Dispatcher:
         self._members.stall(replica, "")
         self._members.keep_credit(replica)
         counters = self.statistics.of(route.servable, route.version, batch.method.name)
-        counters.batch_done(batch.count, succeeded, batch.sent_at, now)
+        counters.batch_done(batch.count, succeeded, batch.cut, batch.sent_at, now)
         if done.failures:
             self._deal_out_with_failures(batch, done)
         else:
@@ -273,7 +273,7 @@ class Dispatcher:
         spans, now = move.spans, self._board.now
         count = count_instances(spans)
         foretold = lane.cost(move.method.name).seconds_if_known(count)
-        batch = Batch(self._last_batch_id, move.method, spans, count, move.alone, now, foretold)
+        batch = Batch(self._last_batch_id, move.method, spans, count, move.cut, now, foretold)
         lane.start(move.replica, batch, now)
         for span in spans:
             if span.request.sent_at is None:

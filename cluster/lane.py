@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mindspore_serving.cluster.batcher import Batch, Batcher, MethodQueue, Request, Span, count_instances, split
+from mindspore_serving.cluster.batcher import Batch, Batcher, Cut, MethodQueue, Request, Span, count_instances, split
 from mindspore_serving.cluster.costs import Cost
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.quarantine import Quarantine
@@ -26,7 +26,7 @@ class Move:
     replica: Replica
     method: MethodSpec
     spans: Sequence[Span]
-    alone: bool
+    cut: Cut
     late: Sequence[Request]
 
 
@@ -51,7 +51,7 @@ class Lane:
     def place(self, replica: Replica) -> None:
         """Puts the replica where the next batch can find it. One that drains takes work only when no other is left."""
         if replica.state is ReplicaState.READY or not self.route.ready:
-            full = any(batch.alone for batch in replica.open.values())
+            full = any(batch.cut is Cut.ALONE for batch in replica.open.values())
             self._slots.place(replica, len(replica.open), 0 if full or replica.stalled else replica.credit)
             self._set_free_at(replica, self._free_at.get(replica, 0.0))
         else:
@@ -120,14 +120,20 @@ class Lane:
         if replica is None:
             return None
         late: list[Request] = []
-        spans = queue.take() if alone else self._take_in_time(queue, replica, late, now)
+        if alone:
+            spans, cut = queue.take(), Cut.ALONE
+        else:
+            spans, shortened = self._take_in_time(queue, replica, late, now)
+            cut = Cut.DEADLINE if shortened else _why_no_larger(spans, queue, replica)
         if not spans and not late:
             return None
         self.batcher.end_turn(queue)
-        return Move(replica, queue.method, spans, alone, late)
+        return Move(replica, queue.method, spans, cut, late)
 
-    def _take_in_time(self, queue: MethodQueue, replica: Replica, late: list[Request], now: float) -> Sequence[Span]:
-        """The next batch. Requests that cannot be in time are put into `late` instead."""
+    def _take_in_time(
+        self, queue: MethodQueue, replica: Replica, late: list[Request], now: float
+    ) -> tuple[list[Span], bool]:
+        """The next batch, and whether it is shortened to be in time. `late` gets the requests that cannot be."""
         cost = self._costs[queue.method.name]
         while spans := queue.take():
             if not cost.is_known:
@@ -140,7 +146,7 @@ class Lane:
             if replica.open:
                 # Behind what runs there it is late. When that is done more will be known, and more be waiting.
                 queue.put_back(spans)
-                return ()
+                return [], False
             if count == 1 and not queue.waiting:
                 break  # nobody else wants the device: try it
             missed = {spans[0].request: None}
@@ -150,12 +156,21 @@ class Lane:
             elif fit := _longest_in_time(cost, start, spans):
                 front, rest = split(spans, fit)
                 queue.put_back(rest)
-                return front
+                return front, True
             for request in missed:
                 request.settle()
             late += missed
             queue.put_back(spans)  # but for what has been settled
-        return spans
+        return spans, False
+
+
+def _why_no_larger(spans: Sequence[Span], queue: MethodQueue, replica: Replica) -> Cut:
+    """Of a batch that no deadline has shortened."""
+    if count_instances(spans) == queue.method.batch_size:
+        return Cut.FULL
+    if queue.waiting:
+        return Cut.BYTES
+    return Cut.AHEAD if replica.open else Cut.IDLE
 
 
 def _longest_in_time(cost: Cost, start: float, spans: Sequence[Span]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from mindspore_serving.cluster.errors import Failure
+from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.tensors import Column, Instance, from_column, join_columns
 
 Result: TypeAlias = Instance | Failure
@@ -54,6 +54,18 @@ class Collected:
         """This instance has none."""
         self._failures[index] = failure
         self.missing -= 1
+
+    def has_failed(self, index: int) -> bool:
+        """Whether this instance's result is a failure."""
+        return index in self._failures
+
+    def deadly_alone(self, count: int) -> "Collected":
+        """Anew, but for the instances that are given up because their workers died."""
+        anew = Collected(count)
+        for index, failure in self._failures.items():
+            if failure.code is Code.DEADLY:
+                anew.fail(index, failure)
+        return anew
 
     def all(self, count: int) -> Results:
         """To be asked when nothing is missing."""

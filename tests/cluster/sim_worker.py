@@ -65,6 +65,18 @@ class SimWorker:
     def is_over(self) -> bool:
         return not self.alive or all(s.state is SessionState.CLOSED for s in self.sessions.values())
 
+    @property
+    def is_settled(self) -> bool:
+        """It serves every master, and nothing stands in its way."""
+        return (
+            not self.is_over
+            and max(self.frozen_until, self._busy_until) <= self.world.now
+            and all(session.state is SessionState.SERVING for session in self.sessions.values())
+            and all(
+                link.up and max(link.clear_at.values()) <= self.world.now + 0.1 for link in self.connections.values()
+            )
+        )
+
     def connect(self, master: int) -> None:
         closed = self.sessions[master].state is SessionState.CLOSED
         if self.alive and master not in self.connections and not closed:
@@ -178,11 +190,12 @@ class Connection:
         self.worker = worker
         self.master = world.masters[master]
         self.up = True
+        self._is_replaced = False
         self.clear_at = {"master": 0.0, "worker": 0.0}  # what is sent now arrives after this
         self.master.connections[worker.name] = self
 
     def to_master(self, message: FromWorker) -> None:
-        self._carry(message, "master", lambda m: self.master.receive(self.worker.name, m))
+        self._carry(message, "master", self._reach_master)
 
     def to_worker(self, message: FromMaster) -> None:
         self._carry(message, "worker", self._deliver)
@@ -198,6 +211,22 @@ class Connection:
             self.world.later(0.05, lambda: worker.handle(index, worker_side.LinkLost()))
             self.world.later(0.3, lambda: worker.connect(index))
 
+    def replace(self) -> None:
+        """Only the worker notices, and connects anew. What it has sent before still arrives, and nobody misses this one
+        for seconds."""
+        if self.up:
+            self.up, self._is_replaced = False, True
+            worker, index = self.worker, self.master.index
+            del worker.connections[index]
+            self.world.later(4.0, lambda: self.master.connection_dropped(self))
+            worker.handle(index, worker_side.LinkLost())
+            self.world.later(0.3, lambda: worker.connect(index))
+
+    def _reach_master(self, message: Message) -> None:
+        """Once another connection has its name, ZeroMQ gives the old one a made-up name."""
+        name = self.worker.name
+        self.master.receive(name if self.master.connections.get(name) is self else f"what was {name}", message)
+
     def _deliver(self, message: Message) -> None:
         assert isinstance(message, FromMaster)
         self.worker.handle(self.master.index, worker_side.MessageArrived(message))
@@ -208,7 +237,7 @@ class Connection:
         self.clear_at[to] = moment
 
         def arrive() -> None:
-            if self.up:
+            if self.up or (self._is_replaced and to == "master" and self.master.alive):
                 deliver(decode(frames))
 
         self.world.at(moment, arrive)
