@@ -31,6 +31,7 @@ class Plan:
     """What happens in a run, in numbers. Times in seconds."""
 
     masters: int = 1
+    siblings: bool = False  # the masters are processes of one: workers know the first one, and hear of the others
     workers: int = 3
     requests: int = 60
     duration: float = 20.0  # arrivals and faults happen within; afterwards everything heals
@@ -75,7 +76,9 @@ class SimMaster:
         self.alive = True
         self.clock_offset = 0.0
         self.connections: dict[str, Connection] = {}
-        self.dispatcher = Dispatcher(world.plan.limits)
+        others = tuple(1 + other for other in range(world.plan.masters) if other != index)
+        self._siblings = others if world.plan.siblings else ()
+        self.dispatcher = Dispatcher(world.plan.limits, self._siblings)
         self._alarm: float | None = None
         self._life = 0
 
@@ -100,7 +103,7 @@ class SimMaster:
     def _start(self) -> None:
         self.world.note(f"master {self.index} starts again")
         self.alive = True
-        self.dispatcher = Dispatcher(self.world.plan.limits)
+        self.dispatcher = Dispatcher(self.world.plan.limits, self._siblings)
 
     def feed(self, event: master_side.Event) -> None:
         if not self.alive:

@@ -61,6 +61,15 @@ def test_every_request_is_answered_once_and_rightly_under_any_faults(share: int)
         run(seed, some_plan(seed))
 
 
+def test_processes_of_one_master_are_met_at_run_time_and_share_a_worker_like_masters() -> None:
+    for seed in range(FIRST_SEED, FIRST_SEED + SEEDS_PER_KIND):
+        plan = some_plan(seed)
+        plan.masters, plan.siblings = 2 + seed % 2, True
+        world = run(seed, plan)
+        everybody = [len(worker.sessions) for worker in world.workers if not worker.is_over]
+        assert everybody == [plan.masters] * len(everybody), told(world)
+
+
 def last_worker_dies(world: World) -> None:
     world.workers[-1].die()
 
