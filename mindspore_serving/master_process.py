@@ -47,6 +47,8 @@ async def _serve(config: MasterConfig, notify: ServiceManager | Voice, place: Pl
             server.open_control(place.endpoint, security.keys)
             tasks += follow(server, place, told_to_stop)
             await until_workers_are_here(server, place, config.lease_seconds, told_to_stop)
+            if told_to_stop.is_set():
+                return 0
             doors = _bind(config, server, security)
         await server.start_grpc(doors.grpc)
         if doors.rest is not None:

@@ -41,6 +41,7 @@ class MasterProcesses:
         self._watchdog_seconds = notify.watchdog_seconds
         stop_seconds = config.lame_duck_seconds + config.drain_seconds + KILL_AFTER_SECONDS
         self._upkeep = Upkeep(config.processes, self._watchdog_seconds, stop_seconds)
+        self._speak_at = 0.0  # when the service manager wants to hear of this process
         self._children: dict[int, MasterChild] = {}
         self._failure: str | None = None  # the first one that ends the command
         self._reserved: list[socket.socket] = []
@@ -139,12 +140,11 @@ class MasterProcesses:
             child = self._children[slot]
             logger.warning("%s takes too long to stop, or has fallen silent: killed", child)
             child.send(signal.SIGKILL)
-        if self._watchdog_seconds is not None:
+        if self._watchdog_seconds is not None and self._speak_at <= now:
+            self._speak_at = now + self._watchdog_seconds / 2
             self._notify("WATCHDOG=1")
 
     def _seconds_until_due(self) -> float | None:
-        wakeup = self._upkeep.next_wakeup()
-        until_wakeup = None if wakeup is None else max(0.0, wakeup - time.monotonic())
-        if self._watchdog_seconds is None:
-            return until_wakeup
-        return min(self._watchdog_seconds / 2, self._watchdog_seconds if until_wakeup is None else until_wakeup)
+        moments = [self._upkeep.next_wakeup(), None if self._watchdog_seconds is None else self._speak_at]
+        moment = min((moment for moment in moments if moment is not None), default=None)
+        return None if moment is None else max(0.0, moment - time.monotonic())

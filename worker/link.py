@@ -203,6 +203,7 @@ class Link(threading.Thread):
         """Opens a session with each sibling that is new, and ends it with those that the master has no more."""
         found = {sibling_endpoint(master, sibling) for sibling in siblings} - {None}
         for gone in [sibling for sibling, told in self._met_at.items() if told == master and sibling not in found]:
+            logger.info("%s: is no process of the master any more", gone)
             self._post(gone, DrainRequested(time.monotonic() + _FAREWELL_SECONDS))
         new = sorted(one for one in found if one is not None and one not in self._sessions)
         if not new or self._is_leaving:
