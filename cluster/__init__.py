@@ -7,6 +7,7 @@ In reading order:
     messages     what master and worker say to each other
     codec        messages <-> ZeroMQ frames
     addresses    HOST:PORT as people write it
+    siblings     the processes of one master
     key_files    the files of CURVE keys
     leases       who was heard of lately
     registry     servables, their versions, and the replicas that serve them

@@ -31,15 +31,19 @@ from mindspore_serving.cluster.members import Members
 from mindspore_serving.cluster.messages import BatchDone, FromWorker, MethodSpec, Register, RunBatch, Unregistered
 from mindspore_serving.cluster.open_requests import OpenRequests
 from mindspore_serving.cluster.registry import Replica, Route, RouteHealth
+from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.statistics import Statistics
 from mindspore_serving.cluster.tensors import Column, column_length, cut_column, join_columns
 
 
 class Dispatcher:
-    """Events in, actions out. `now` is monotonic seconds and never goes back."""
+    """Events in, actions out. `now` is monotonic seconds and never goes back.
 
-    def __init__(self, limits: Limits) -> None:
-        self._board = Board(limits)
+    `siblings`: the other processes of this master, which its workers are told of.
+    """
+
+    def __init__(self, limits: Limits, siblings: tuple[Sibling, ...] = ()) -> None:
+        self._board = Board(limits, siblings)
         self._requests = OpenRequests(self._board)
         self._members = Members(self._board, self._requests)
         self._last_batch_id = 0
@@ -72,6 +76,11 @@ class Dispatcher:
     def has_ready_replica(self) -> bool:
         """Whether some servable can be called."""
         return any(route.ready for route in self.health())
+
+    @property
+    def worker_count(self) -> int:
+        """Workers that are registered."""
+        return len(self._board.registry)
 
     def health(self) -> list[RouteHealth]:
         """How each version of each servable stands."""

@@ -126,6 +126,9 @@ class Registry:
         self._replicas: dict[str, Replica] = {}
         self.health_version = 0  # another number: health() may say something else now
 
+    def __len__(self) -> int:
+        return len(self._replicas)
+
     def __iter__(self) -> Iterator[Replica]:
         return iter(tuple(self._replicas.values()))
 

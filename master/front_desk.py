@@ -26,6 +26,7 @@ from mindspore_serving.cluster.dispatch_events import (
 from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, MethodSpec
 from mindspore_serving.cluster.registry import Route, RouteHealth
+from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.statistics import Counters
 from mindspore_serving.cluster.tensors import Column
 
@@ -76,11 +77,14 @@ class _Caller(asyncio.Future[T]):
 
 
 class FrontDesk:
-    """One dispatcher and its callers, in one event loop. `send` puts a message on its way, and says if that worked."""
+    """One dispatcher and its callers, in one event loop. `send` puts a message on its way, and says if that worked.
 
-    def __init__(self, limits: Limits, send: SendToWorker) -> None:
+    `siblings`: the other processes of this master.
+    """
+
+    def __init__(self, limits: Limits, send: SendToWorker, siblings: tuple[Sibling, ...] = ()) -> None:
         self.phase = Phase.OPEN
-        self._dispatcher = Dispatcher(limits)
+        self._dispatcher = Dispatcher(limits, siblings)
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._callers: dict[int, _Caller[Any]] = {}
@@ -111,6 +115,11 @@ class FrontDesk:
     def has_ready_replica(self) -> bool:
         """Whether some servable can be called."""
         return self._dispatcher.has_ready_replica
+
+    @property
+    def worker_count(self) -> int:
+        """Workers that are registered."""
+        return self._dispatcher.worker_count
 
     @property
     def takes_calls(self) -> bool:

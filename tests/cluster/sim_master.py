@@ -28,7 +28,9 @@ class SimMaster:
         self.alive = True
         self.clock_offset = 0.0
         self.connections: dict[str, Connection] = {}
-        self.dispatcher = Dispatcher(world.plan.limits)
+        others = tuple(1 + other for other in range(world.plan.masters) if other != index)
+        self._siblings = others if world.plan.siblings else ()
+        self.dispatcher = Dispatcher(world.plan.limits, self._siblings)
         self._alarm: float | None = None
         self._answered_now: set[int] = set()
 
@@ -67,7 +69,7 @@ class SimMaster:
     def _start(self) -> None:
         self.world.note(f"master {self.index} starts again")
         self.alive = True
-        self.dispatcher = Dispatcher(self.world.plan.limits)
+        self.dispatcher = Dispatcher(self.world.plan.limits, self._siblings)
 
     def feed(self, event: master_side.Event) -> None:
         if not self.alive:

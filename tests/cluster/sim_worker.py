@@ -44,12 +44,13 @@ class SimWorker:
         self.alive = True
         self.frozen_until = 0.0
         self.hung = False
+        self._is_leaving = False
         self.clock_offset = 0.0  # this process's clock is ahead by so much
         self.connections: dict[int, Connection] = {}
-        masters = list(range(world.plan.masters))
+        masters = [0] if world.plan.siblings else list(range(world.plan.masters))
         self.purse = Purse(masters)
-        offer = Offer("sim", version, METHODS, "CPU:0", "host", 1)
-        self.sessions = {master: Session(offer, self.now, self.purse.credit(master)) for master in masters}
+        self._offer = Offer("sim", version, METHODS, "CPU:0", "host", 1)
+        self.sessions = {master: Session(self._offer, self.now, self.purse.credit(master)) for master in masters}
         self._open: dict[int, set[tuple[int, int]]] = {master: set() for master in masters}
         self._busy_until = 0.0
         self._wakeups = dict.fromkeys(masters, 0)
@@ -95,6 +96,7 @@ class SimWorker:
                 connection.drop()
 
     def drain(self, seconds: float) -> None:
+        self._is_leaving = True
         for master in self.sessions:
             self.handle(master, worker_side.DrainRequested(self.now + seconds))
 
@@ -134,6 +136,8 @@ class SimWorker:
                 self._run(master, batch, registration)
             case worker_side.Kept(batches):
                 self._share(self.purse.kept(master, batches))
+            case worker_side.Meet(siblings):
+                self._meet([int(sibling) - 1 for sibling in siblings])
             case worker_side.Close(refusal, at_once):
                 self.world.note(f"{self.name} closed to master {master}" + (f": {refusal}" if refusal else ""))
                 if at_once:
@@ -143,6 +147,16 @@ class SimWorker:
                     self.world.at(self.world.now + 0.1, connection.drop)
             case worker_side.Report(_, text):
                 self.world.note(f"{self.name}: {text}")
+
+    def _meet(self, siblings: list[int]) -> None:
+        for sibling in [sibling for sibling in siblings if sibling not in self.sessions and not self._is_leaving]:
+            for known in list(self.sessions):
+                self.handle(known, worker_side.FirstCreditChanged(1))
+            self.purse.joined(sibling)
+            self.sessions[sibling] = Session(self._offer, self.now, self.purse.credit(sibling))
+            self._open[sibling], self._wakeups[sibling] = set(), 0
+            self.connect(sibling)
+            self.handle(sibling, worker_side.Tick())
 
     def _share(self, changes: list[tuple[int, int]]) -> None:
         for master, batches in changes:

@@ -33,6 +33,7 @@ class Plan:
     """What happens in a run, in numbers. Times in seconds."""
 
     masters: int = 1
+    siblings: bool = False  # the masters are processes of one: workers know the first one, and hear of the others
     workers: int = 3
     requests: int = 60
     duration: float = 20.0  # arrivals and faults happen within; afterwards everything heals

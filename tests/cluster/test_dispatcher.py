@@ -421,6 +421,16 @@ def test_a_repeated_register_changes_nothing_and_a_new_one_starts_afresh(master:
     assert counts(master.batches("a")) == [1]  # what was open had been lost with the connection
 
 
+def test_a_worker_that_registers_is_told_of_the_masters_other_processes() -> None:
+    dispatcher = Dispatcher(Limits(), (6501, 6502))
+    register = Register(1, "s", 1, (ECHO,), "CPU:0", "host", 1)
+    sent = [action for action in dispatcher.handle(MessageReceived("a", register), 0.0) if isinstance(action, Send)]
+    assert [action.message for action in sent] == [Registered(3.0, 1, (6501, 6502))]
+    assert dispatcher.worker_count == 1
+    dispatcher.handle(MessageReceived("a", Goodbye()), 0.0)
+    assert dispatcher.worker_count == 0
+
+
 def test_the_same_version_with_other_methods_is_refused_with_what_to_do(master: Master) -> None:
     master.join("b", methods=[ECHO])
     (refused,) = master.take("b")

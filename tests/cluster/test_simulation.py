@@ -9,7 +9,7 @@ import pytest
 
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import Failure
-from tests.cluster.invariants import check
+from tests.cluster.invariants import check, told
 from tests.cluster.sim_worker import POISON
 from tests.cluster.simulate import main, run, some_plan
 from tests.cluster.simulator import Plan, World
@@ -23,6 +23,15 @@ SEEDS_PER_KIND = 40
 def test_every_request_is_answered_once_and_rightly_under_any_faults(share: int) -> None:
     for seed in range(share, SEEDS, SHARES):
         run(seed, some_plan(seed))
+
+
+def test_processes_of_one_master_are_met_at_run_time_and_share_a_worker_like_masters() -> None:
+    for seed in range(SEEDS_PER_KIND):
+        plan = some_plan(seed)
+        plan.masters, plan.siblings = 2 + seed % 2, True
+        world = run(seed, plan)
+        everybody = [len(worker.sessions) for worker in world.workers if not worker.is_over]
+        assert everybody == [plan.masters] * len(everybody), told(world)
 
 
 def last_worker_dies(world: World) -> None:
@@ -39,10 +48,10 @@ def test_the_command_tells_the_story_of_a_seed_that_fails(
 ) -> None:
     monkeypatch.setattr(World, "answer", lambda *_: None)  # as if no answer reached its caller
     assert main(["--seeds", "2", "--processes", "1"]) == 1
-    told = capsys.readouterr().out
-    assert "seed 0 failed; alone: python -m tests.cluster.simulate --seeds 1 --first 0" in told
-    assert "the cluster has not healed" in told and "w1 joins with version" in told
-    assert "2 seeds, 2 failures" in told
+    said = capsys.readouterr().out
+    assert "seed 0 failed; alone: python -m tests.cluster.simulate --seeds 1 --first 0" in said
+    assert "the cluster has not healed" in said and "w1 joins with version" in said
+    assert "2 seeds, 2 failures" in said
 
 
 def test_a_seed_replays_identically() -> None:

@@ -34,7 +34,7 @@ _MESSAGES: list[Message] = [
     BatchDone(1, (Stacked("<f4", (2, 2), bytes(16)),)),
     BatchDone(1, (), {0: Failure(Code.FAILED, "no"), 1: Failure(Code.INVALID_INPUTS, "")}),
     BatchDone(1, ((Tensor("|i1", (3,), b"abc"), "text"),)),
-    Registered(3.0, 1),
+    Registered(3.0, 1, (6501, "control.1")),
     Refused("no"),
     RunBatch(1, "m", 1, (("a",),), 1.5),
     RunBatch(2, "m", 2, (Stacked("<f8", (2, 16384), bytes(262144)),)),
