@@ -122,6 +122,7 @@ async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
         batches_moved=cluster.batches_moved,
         poison_deaths=cluster.poison_deaths,
         noticed_seconds=cluster.noticed_seconds,
+        opened_at=cluster.opened_at,
         registered_seconds=cluster.registered_seconds,
         troubles=[*tormentor.troubles, *_too_deadly(tormentor, cluster), *ended],
     )
