@@ -259,4 +259,6 @@ class Dispatcher:
             instances.append(request.instances[index])
         columns = tuple(to_column(values) for values in zip(*instances, strict=True))
         seconds_left = max(request.deadline for request, _ in move.entries) - now
-        self._board.send(move.replica.id, RunBatch(batch.id, move.method.name, count, columns, seconds_left))
+        self._board.send(
+            move.replica.id, RunBatch(batch.id, move.method.name, count, columns, seconds_left, move.alone)
+        )

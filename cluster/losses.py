@@ -48,7 +48,7 @@ class Losses:
         batches = list(replica.open.values())
         replica.open.clear()
         self._put_back(lane, replica, batches, loss)
-        if batches and loss is not Loss.FAREWELL:
+        if batches and loss is not Loss.FAREWELL and _may_have_run(replica, batches[0], loss):
             self._count_death(lane, batches[0], _name(replica, batches[0], loss))
         board.place_draining(replica.route)
 
@@ -75,8 +75,9 @@ class Losses:
     def _put_back(self, lane: Lane, replica: Replica, batches: list[Batch], loss: Loss) -> None:
         back: dict[MethodQueue, list[Entry]] = {}
         for batch in batches:
+            weight = _WEIGHT[loss] if _may_have_run(replica, batch, loss) else 0.0
             for entry in batch.entries:
-                failure = self._failure(entry, _name(replica, batch, loss), _WEIGHT[loss])
+                failure = self._failure(entry, _name(replica, batch, loss), weight)
                 if failure is None:
                     back.setdefault(lane.batcher.queue(batch.method), []).append(entry)
                 else:
@@ -87,6 +88,8 @@ class Losses:
     def _failure(self, entry: Entry, name: str, weight: float) -> Failure | None:
         """The end of an instance whose worker was lost; None: it runs again."""
         request, index = entry
+        if weight == 0.0:
+            return None
         if not request.method.idempotent:
             return refusals.not_repeated(request)
         losses = request.losses[index]
@@ -105,6 +108,11 @@ class Losses:
         self._board.report("error", failure.text)
         for request in lane.batcher.queue(method).drain():
             self._requests.answer(request, failure)
+
+
+def _may_have_run(replica: Replica, batch: Batch, loss: Loss) -> bool:
+    """Whether the worker had begun with it, as far as anybody knows. A suspect asks before (gate.py)."""
+    return not batch.alone or replica.begun == batch.id or loss is Loss.NONSENSE
 
 
 def _name(replica: Replica, batch: Batch, loss: Loss) -> str:
