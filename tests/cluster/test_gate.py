@@ -2,12 +2,17 @@
 
 import pytest
 
-from mindspore_serving.cluster.dispatch_events import PeerUnreachable
-from mindspore_serving.cluster.errors import Code
+from mindspore_serving.cluster.dispatch_events import Limits, PeerUnreachable
+from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.gate import Ask, Gate, Start, Ticket
 from mindspore_serving.cluster.messages import Go, MayRun, Registered, RunBatch
 from mindspore_serving.cluster.session import GoAhead, LinkLost, MessageArrived, Offer, Run, Send, Session, TurnCame
+from tests.cluster.invariants import check
+from tests.cluster.sim_worker import POISON
+from tests.cluster.simulator import Plan, World
 from tests.cluster.test_dispatcher import Master
+
+PATIENT = Limits(hang_seconds=5.0, quarantine_deaths=100)
 
 
 def ticket(master: str, batch_id: int, *, alone: bool = False, seconds_left: float | None = None) -> Ticket[str]:
@@ -113,3 +118,20 @@ def test_the_session_asks_for_what_is_open_and_passes_the_answer_on() -> None:
     session.handle(LinkLost(), 2.0)
     assert session.handle(TurnCame(1, 5), 2.0) == []
     assert session.handle(MessageArrived(Go(5)), 2.0) == []
+
+
+@pytest.mark.parametrize("seed", [2, 24, 28])
+def test_poison_of_one_master_does_not_condemn_what_another_one_sent(seed: int) -> None:
+    """These seeds gave innocent instances up when every death counted against all that the worker had."""
+    world = World(seed, Plan(masters=2, workers=8, requests=150, duration=4.0, poisons=2, limits=PATIENT))
+    world.run()
+    check(world)
+    given_up = [
+        value
+        for caller in world.callers.values()
+        for answer in caller.answers
+        if not isinstance(answer, Failure)
+        for value, result in zip(caller.values, answer, strict=True)
+        if isinstance(result, Failure) and result.code is Code.DEADLY
+    ]
+    assert given_up and set(given_up) == {POISON}
