@@ -8,9 +8,11 @@ from mindspore_serving.cluster.messages import (
     Credit,
     CreditKept,
     FromWorker,
+    Go,
     Goodbye,
     Heartbeat,
     Leaving,
+    MayRun,
     Probe,
     Refused,
     Register,
@@ -88,6 +90,10 @@ class Members:
         match message:
             case Heartbeat(stuck_seconds):
                 self._watch(replica, stuck_seconds)
+            case MayRun(batch_id):
+                if batch_id in replica.open:
+                    replica.begun = batch_id
+                    self._board.send(replica.id, Go(batch_id))
             case Credit(batches):
                 replica.credit = batches
                 replica.credit_is_kept = False

@@ -11,9 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import zmq
 
+from mindspore_serving.cluster.gate import Ask, Gate, Start, Ticket
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.purse import Purse
 from mindspore_serving.cluster.session import (
@@ -24,6 +26,7 @@ from mindspore_serving.cluster.session import (
     DrainRequested,
     Event,
     FirstCreditChanged,
+    GoAhead,
     Kept,
     Meet,
     Offer,
@@ -33,6 +36,7 @@ from mindspore_serving.cluster.session import (
     Session,
     SessionState,
     Tick,
+    TurnCame,
 )
 from mindspore_serving.cluster.siblings import Sibling, sibling_endpoint
 from mindspore_serving.worker.curve import WorkerKeys
@@ -90,6 +94,7 @@ class Link(threading.Thread):
         self._on_registered = on_registered
         self._on_closed = on_closed
         self._purse = Purse(masters)
+        self._gate: Gate[str] = Gate()
         now = time.monotonic()
         self._sessions = {master: Session(offer, now, self._purse.credit(master)) for master in masters}
         self._lines: dict[str, Line] = {}
@@ -164,6 +169,8 @@ class Link(threading.Thread):
                 if isinstance(event, BatchFinished):
                     self._purse.finished(master)
                 self._handle(master, event)
+                if isinstance(event, BatchFinished):
+                    self._go_on(self._gate.finished())
 
     def _handle(self, master: str, event: Event) -> None:
         session = self._sessions.get(master)
@@ -176,8 +183,14 @@ class Link(threading.Thread):
             return
         if session.state is SessionState.SERVING:
             self._on_registered(master)
-        elif session.state is SessionState.REGISTERING:
+            return
+        if session.state is SessionState.REGISTERING:
             self._share(self._purse.lost(master))
+        if session.state is not SessionState.DRAINING:
+            dropped, steps = self._gate.lost(master)
+            for _ in range(dropped):
+                self._purse.finished(master)
+            self._go_on(steps)
 
     def _carry_out(self, master: str, action: Action) -> None:
         match action:
@@ -185,7 +198,9 @@ class Link(threading.Thread):
                 self._lines[master].send(message)
             case Run(batch, registration):
                 self._share(self._purse.started(master))
-                self._submit(batch, lambda done: self._post(master, BatchFinished(registration, done)))
+                self._go_on(self._gate.arrived(Ticket(master, registration, batch, time.monotonic())))
+            case GoAhead(batch_id):
+                self._go_on(self._gate.go(master, batch_id))
             case Kept(batches):
                 self._share(self._purse.kept(master, batches))
             case Meet(siblings):
@@ -194,6 +209,19 @@ class Link(threading.Thread):
                 logger.log(logging.getLevelName(level.upper()), "%s: %s", master, text)
             case Close(refusal, at_once):
                 self._close(master, refusal, at_once)
+
+    def _go_on(self, steps: "Sequence[Ask[str] | Start[str]]") -> None:
+        for step in steps:
+            master, registration = step.ticket.master, step.ticket.registration
+            if isinstance(step, Ask):
+                self._handle(master, TurnCame(registration, step.ticket.batch.batch_id))
+            else:
+                batch = step.ticket.batch_at(time.monotonic())
+                self._submit(batch, partial(self._finished, master, registration))
+
+    def _finished(self, master: str, registration: int, done: BatchDone) -> None:
+        """From any thread."""
+        self._post(master, BatchFinished(registration, done))
 
     def _share(self, changes: list[tuple[str, int]]) -> None:
         for master, batches in changes:

@@ -46,6 +46,7 @@ class Outcome(Enum):
     WRONG = "wrong"
     LOST = "lost"
     EXPIRED = "expired"  # its deadline was short, and passed
+    REFUSED = "refused"  # its deadline was short, and the master said at once that it could not be met
     CANCELLED = "cancelled"  # by its caller
     ISOLATED = "isolated"  # a deadly instance got an error that names the death; its neighbours were answered
 

@@ -36,6 +36,7 @@ class SmallCluster:
         self.batches_moved = 0
         self.poison_deaths = 0
         self.noticed_seconds: list[float] = []  # from a kill -9 of a worker to a master's word of it
+        self.opened_at: list[float] = []  # when masters that were started again opened their doors
         self.registered_seconds: list[float] = []  # from a restarted master's opening to an undisturbed worker's return
         self._links: dict[int, tuple[int, int]] = {}  # a proxy's port -> (worker, master)
         self._registered: set[tuple[int, int]] = set()
@@ -156,6 +157,8 @@ class SmallCluster:
         def tell(line: str) -> None:
             if "Serving gRPC start success" in line:
                 self._serving[number] = time.monotonic()
+                if self._has_started:
+                    self.opened_at.append(self._serving[number])
                 self.wake()
             if lost := _LOST.search(line):
                 self.batches_moved += int(lost[2])

@@ -24,10 +24,12 @@ def test_an_instance_that_is_given_up_stays_so_when_its_request_moves_to_another
     master.join("c", version=2)
     (alone,) = master.batches("b")
     assert values_of(alone) == [666]
+    master.begin("b", alone)
     master.feed(PeerUnreachable("b"))
     master.join("d", version=1)
     (alone,) = master.batches("c")
     assert values_of(alone) == [666]
+    master.begin("c", alone)
     master.feed(PeerUnreachable("c"))  # the third death
     (alone,) = master.batches("d")
     assert values_of(alone) == [5]

@@ -5,7 +5,7 @@ import re
 import signal
 from pathlib import Path
 
-from mindspore_serving.chaos.faults import POISON_DEATHS, Fault
+from mindspore_serving.chaos.faults import Fault
 from tests.end_to_end.test_docs import operator_commands
 from tests.processes import ROOT, Process, Processes, until
 
@@ -20,7 +20,6 @@ def test_nothing_is_lost_or_wrong_under_any_fault(run: Processes, tmp_path: Path
     assert set(found["cluster"]["faults"]) == {fault.value for fault in Fault}
     assert (found["calls"]["lost"], found["calls"]["wrong"], found["duplicated"]) == (0, 0, 0)
     assert found["calls"]["isolated"] == found["cluster"]["faults"]["poison"]
-    assert found["cluster"]["poison_deaths"] <= POISON_DEATHS * found["cluster"]["faults"]["poison"]
     assert {log.name for log in logs.glob("*.log")} >= {"master-0.log", "worker-0.log", "worker-3.log", "clients.log"}
     assert not [log for log in logs.glob("*.log") if "Traceback" in log.read_text()]
 
