@@ -22,7 +22,7 @@ from mindspore_serving.cluster.codec import encode
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, MethodSpec, Register, RunBatch
 from mindspore_serving.master.front_desk import FrontDesk
-from mindspore_serving.master.ms_service import ms_predict
+from mindspore_serving.master.ms_service import Predict, ms_predict
 from mindspore_serving.proto import ms_service_pb2 as pb
 
 ROUNDS = 15
@@ -54,12 +54,12 @@ class MemoryWorker:
         self.desk.receive("w", decoded)
 
 
-async def serve(desk: FrontDesk) -> None:
+async def serve(predict: Predict) -> None:
     """CALLERS callers, each CALLS requests."""
 
     async def caller() -> None:
         for _ in range(CALLS):
-            await ms_predict(desk, REQUEST, None)
+            await predict(REQUEST, None)
 
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
@@ -104,14 +104,15 @@ class Cost:
     ratio: float
 
 
-async def measure(rounds: int = ROUNDS, work: Callable[[FrontDesk], Awaitable[None]] = serve) -> Cost:
+async def measure(rounds: int = ROUNDS, work: Callable[[Predict], Awaitable[None]] = serve) -> Cost:
     """The best of both sides over the rounds: what disturbs a round only ever makes it slower."""
     desk = MemoryWorker().desk
-    assert decode(await ms_predict(desk, REQUEST, None)) != []
+    predict = ms_predict(desk)
+    assert decode(await predict(REQUEST, None)) != []
     ours, theirs = [], []
     for _ in range(rounds):
         theirs.append(await _cpu_seconds(yardstick))
-        ours.append(await _cpu_seconds(lambda: work(desk)))
+        ours.append(await _cpu_seconds(lambda: work(predict)))
     desk.close()
     return Cost(min(ours) / (CALLERS * CALLS) * 1e6, min(ours) / min(theirs))
 

@@ -33,7 +33,7 @@ from mindspore_serving.cluster.dispatch_events import (
 )
 from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.messages import BatchDone, Goodbye, MethodSpec, Register, Registered, RunBatch
-from mindspore_serving.cluster.tensors import Tensor
+from mindspore_serving.cluster.tensors import Stacked
 from mindspore_serving.master.server import MasterServer
 
 WORKERS = (1, 10, 100, 1000, 10_000)
@@ -41,7 +41,7 @@ SERVABLES = (1, 10, 100)
 ROUNDS, REQUESTS = 5, 300
 STORM_WORKERS = 1000
 METHOD = MethodSpec("add", ("x",), ("y",), 16)
-INSTANCE = (Tensor("<f4", (2,), bytes(8)),)
+COLUMNS = (Stacked("<f4", (1, 2), bytes(8)),)
 _ENOUGH_SECONDS = 20.0  # a cell that takes longer to set up is left out, and so are larger ones
 
 
@@ -78,7 +78,7 @@ def request_microseconds(dispatcher: Dispatcher, servables: int, numbers: Iterat
     for _ in range(REQUESTS):
         number = next(numbers)
         route, method = dispatcher.resolve(f"s{number % servables}", 0, "add")
-        arrival = Arrival(number, 0, route, method, (INSTANCE,), 100, None)
+        arrival = Arrival(number, 0, route, method, 1, COLUMNS, 100, None)
         (sent,) = dispatcher.handle(RequestsArrived([arrival]), 0.0)
         assert isinstance(sent, Send) and isinstance(sent.message, RunBatch)
         done = BatchDone(sent.message.batch_id, sent.message.columns)

@@ -3,9 +3,11 @@
 In reading order:
     errors       the error tree, and failures as values
     tensors      instances and columns as raw bytes
+    results      what comes of a request, in columns
     messages     what master and worker say to each other
     codec        messages <-> ZeroMQ frames
     addresses    HOST:PORT as people write it
+    siblings     the processes of one master
     key_files    the files of CURVE keys
     leases       who was heard of lately
     registry     servables, their versions, and the replicas that serve them

@@ -63,6 +63,12 @@ def for_zeromq(endpoint: Endpoint) -> str:
     return f"ipc://{endpoint.path}" if isinstance(endpoint, UnixPath) else f"tcp://{endpoint}"
 
 
+def from_zeromq(endpoint: str) -> str:
+    """An endpoint of ZeroMQ's as people write it: the text form of what for_zeromq() was given."""
+    scheme, _, place = endpoint.partition("://")
+    return f"unix:{place}" if scheme == "ipc" else place
+
+
 def _is_host(host: str) -> bool:
     """Whether it may be looked up: asking for another one is an error of its own kind."""
     try:

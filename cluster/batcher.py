@@ -4,19 +4,18 @@ Order is kept within a method; methods of a servable take turns. An instance who
 comes back to the front and runs alone from then on, so that an instance that kills workers cannot hurt its neighbours.
 """
 
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from enum import Enum
+from typing import NamedTuple
 
-from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.registry import Route
-from mindspore_serving.cluster.tensors import Instance, value_bytes
+from mindspore_serving.cluster.results import Collected
+from mindspore_serving.cluster.tensors import Column, Stacked, row_bytes
 
 MAX_BATCH_BYTES = 64 * 1024 * 1024  # a batch stops growing here, so that no frame becomes unreasonable
-
-Result: TypeAlias = Instance | Failure
 
 
 @dataclass(eq=False, slots=True)
@@ -27,38 +26,90 @@ class Request:
     asked_version: int
     route: Route
     method: MethodSpec
-    instances: tuple[Instance, ...]
+    count: int  # instances
+    columns: tuple[Column, ...]  # one for each input
     deadline: float
     nbytes: int
-    results: list[Result | None]
-    missing: int  # results still to come
-    losses: defaultdict[int, dict[str, float]]  # index -> the workers lost while it ran, and what each counts
-    arrived_at: float = 0.0
+    results: Collected
+    arrived_at: float
+    losses: dict[int, dict[str, float]] | None = None  # index -> the workers lost while it ran, and what each counts
     sent_at: float | None = None  # when the first of it went to a worker
     settled: bool = False
     queue: "MethodQueue | None" = None
     queued: int = 0  # instances that wait in the queue
 
     def settle(self) -> None:
-        """Nothing of this request will run any more. Its memory goes at once, wherever its entries still stand."""
+        """Nothing of this request will run any more. Its memory goes at once, wherever its spans still stand."""
         self.settled = True
-        self.instances = ()
+        self.columns = ()
         if self.queue is not None:
             self.queue.waiting -= self.queued
             self.queued = 0
 
+    def count_loss(self, index: int, name: str, weight: float) -> float:
+        """A worker was lost while this instance ran. Returns what its losses weigh in all."""
+        if self.losses is None:
+            self.losses = {}
+        losses = self.losses.setdefault(index, {})
+        losses[name] = max(weight, losses.get(name, 0.0))
+        return sum(losses.values())
 
-Entry: TypeAlias = tuple[Request, int]  # one instance of a request
+    def is_suspect(self, index: int) -> bool:
+        """Whether a worker was lost while this instance ran."""
+        return self.losses is not None and index in self.losses
+
+
+class Span(NamedTuple):
+    """Some instances of a request, one after the other: what waits, and what batches are made of."""
+
+    request: Request
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """How many instances."""
+        return self.stop - self.start
+
+
+def count_instances(spans: Sequence[Span]) -> int:
+    """Of all of them."""
+    return sum([stop - start for _, start, stop in spans])
+
+
+def split(spans: Sequence[Span], count: int) -> tuple[list[Span], list[Span]]:
+    """The first `count` instances, and the others."""
+    front: list[Span] = []
+    for place, (request, start, stop) in enumerate(spans):
+        if stop - start > count:
+            middle = start + count
+            front += [Span(request, start, middle)] if count else []
+            return front, [Span(request, middle, stop), *spans[place + 1 :]]
+        front.append(spans[place])
+        count -= stop - start
+    return front, []
+
+
+class Cut(str, Enum):
+    """Why a batch was sent as it was, and not larger."""
+
+    FULL = "full"  # as many instances as its method takes
+    BYTES = "bytes"  # one more would have made it larger than MAX_BATCH_BYTES
+    DEADLINE = "deadline"  # a larger one would have been too late for one of its instances
+    IDLE = "idle"  # nothing more waited, and a replica had nothing to do
+    AHEAD = "ahead"  # nothing more waited, and a replica had room for one batch behind the one that it runs
+    ALONE = "alone"  # a suspect: its replica gets nothing else meanwhile
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
-    """Instances sent to one replica together. `alone`: the replica gets nothing else meanwhile."""
+    """Instances sent to one replica together."""
 
     id: int
     method: MethodSpec
-    entries: tuple[Entry, ...]
-    alone: bool
+    spans: Sequence[Span]
+    count: int
+    cut: Cut
     sent_at: float
     foretold_seconds: float = 0.0  # what it will take, as far as that is known
 
@@ -69,76 +120,126 @@ class MethodQueue:
     def __init__(self, method: MethodSpec) -> None:
         self.method = method
         self.waiting = 0  # instances
-        self._suspects: deque[Entry] = deque()
-        self._others: deque[Entry] = deque()
+        self._suspects: deque[Span] = deque()  # of one instance each
+        self._others: deque[Span] = deque()
 
-    def append(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            (self._suspects if _is_suspect(entry) else self._others).append(entry)
-            self._count(entry)
+    def append(self, request: Request) -> None:
+        """All of it that has no result yet, to the end."""
+        for span in _apart(Span(request, 0, request.count)):
+            if not request.results.has_failed(span.start):  # then its workers have died: it stands alone in its span
+                (self._suspects if request.is_suspect(span.start) else self._others).append(span)
+                self._count(request, span.size)
 
-    def put_back(self, entries: Sequence[Entry]) -> None:
+    def put_back(self, spans: Sequence[Span]) -> None:
         """To the front, in their old order."""
-        for entry in reversed(entries):
-            if not entry[0].settled:
-                (self._suspects if _is_suspect(entry) else self._others).appendleft(entry)
-                self._count(entry)
+        for span in reversed(spans):
+            request = span.request
+            if not request.settled:
+                for part in reversed(_apart(span)):
+                    (self._suspects if request.is_suspect(part.start) else self._others).appendleft(part)
+                self._count(request, span.size)
 
     def next_runs_alone(self) -> bool:
         _drop_settled(self._suspects)
         return bool(self._suspects)
 
-    def take(self) -> tuple[Entry, ...]:
+    def take(self) -> list[Span]:
         """The next batch: a suspect alone, else up to the method's batch size and MAX_BATCH_BYTES."""
-        taken: list[Entry] = []
-        if self.next_runs_alone():
-            taken.append(self._suspects.popleft())
-        room = 0 if taken else MAX_BATCH_BYTES
-        while room > 0 and self._others and len(taken) < self.method.batch_size:
-            request, index = self._others[0]
-            if not request.settled:
-                room -= sum(map(value_bytes, request.instances[index]))
-                if taken and room < 0:
-                    break
-                taken.append((request, index))
-            self._others.popleft()
-        for request, _ in taken:
-            request.queued -= 1
-        self.waiting -= len(taken)
-        return tuple(taken)
+        taken = [self._suspects.popleft()] if self.next_runs_alone() else self._take_others()
+        for request, start, stop in taken:
+            request.queued -= stop - start
+            self.waiting -= stop - start
+        return taken
+
+    def _take_others(self) -> list[Span]:
+        taken: list[Span] = []
+        others, room, bytes_left = self._others, self.method.batch_size, MAX_BATCH_BYTES
+        while others and room:
+            span = others[0]
+            request, start, stop = span
+            if request.settled:
+                others.popleft()
+                continue
+            fit, weight = _fit(span, min(room, stop - start), bytes_left, not taken)
+            if not fit:
+                break
+            room -= fit
+            bytes_left -= weight
+            if start + fit < stop:
+                taken.append(Span(request, start, start + fit))
+                others[0] = Span(request, start + fit, stop)
+                break
+            taken.append(span)
+            others.popleft()
+        return taken
 
     def newest_unsent(self) -> Request | None:
         """The request at the end of the queue, unless something of it has been sent to a worker."""
-        while self._others and self._others[-1][0].settled:
+        while self._others and self._others[-1].request.settled:
             self._others.pop()
-        request = self._others[-1][0] if self._others else None
+        request = self._others[-1].request if self._others else None
         return request if request is not None and request.sent_at is None else None
 
     def drain(self) -> list[Request]:
         """Empties the queue: the requests that had something in it, each once, in order."""
-        entries = [*self._suspects, *self._others]
+        spans = [*self._suspects, *self._others]
         self._suspects.clear()
         self._others.clear()
         self.waiting = 0
-        requests = {request: None for request, _ in entries if not request.settled}
+        requests = {request: None for request, _, _ in spans if not request.settled}
         for request in requests:
             request.queued = 0
         return list(requests)
 
-    def _count(self, entry: Entry) -> None:
-        entry[0].queue = self
-        entry[0].queued += 1
-        self.waiting += 1
+    def _count(self, request: Request, count: int) -> None:
+        request.queue = self
+        request.queued += count
+        self.waiting += count
 
 
-def _is_suspect(entry: Entry) -> bool:
-    request, index = entry
-    return index in request.losses
+def _fit(span: Span, most: int, bytes_left: int, is_first: bool) -> tuple[int, int]:
+    """How many instances of the span fit, and what they weigh. The first of a batch always does."""
+    columns = span.request.columns
+    each = 0
+    for column in columns:
+        if not isinstance(column, Stacked):
+            return _fit_uneven(span, most, bytes_left, is_first)
+        each += row_bytes(column, span.start)
+    if each * most > bytes_left:
+        most = max(bytes_left // each, 1 if is_first else 0)
+    return most, each * most
 
 
-def _drop_settled(entries: deque[Entry]) -> None:
-    while entries and entries[0][0].settled:
-        entries.popleft()
+def _fit_uneven(span: Span, most: int, bytes_left: int, is_first: bool) -> tuple[int, int]:
+    """The same where each instance weighs something else."""
+    columns = span.request.columns
+    weight = 0
+    for fit in range(most):
+        more = sum([row_bytes(column, span.start + fit) for column in columns])
+        if weight + more > bytes_left and not (is_first and fit == 0):
+            return fit, weight
+        weight += more
+    return most, weight
+
+
+def _apart(span: Span) -> list[Span]:
+    """The same instances: the suspects among them one by one, the others together."""
+    request = span.request
+    if request.losses is None:
+        return [span]
+    parts: list[Span] = []
+    for index in range(span.start, span.stop):
+        last = parts[-1] if parts else None
+        if last is None or request.is_suspect(index) or request.is_suspect(last.start):
+            parts.append(Span(request, index, index + 1))
+        else:
+            parts[-1] = Span(request, last.start, index + 1)
+    return parts
+
+
+def _drop_settled(spans: deque[Span]) -> None:
+    while spans and spans[0].request.settled:
+        spans.popleft()
 
 
 class Batcher:

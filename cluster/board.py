@@ -4,13 +4,15 @@ from mindspore_serving.cluster.dispatch_events import Action, Limits, Report, Se
 from mindspore_serving.cluster.lane import Lane
 from mindspore_serving.cluster.messages import FromMaster
 from mindspore_serving.cluster.registry import Registry, Replica, Route
+from mindspore_serving.cluster.siblings import Sibling
 
 
 class Board:
     """One for each dispatcher. `now` is the moment of the event that is dealt with."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, siblings: tuple[Sibling, ...]) -> None:
         self.limits = limits
+        self.siblings = siblings
         self.now = 0.0
         self.registry = Registry()
         self.lanes: dict[Route, Lane] = {}

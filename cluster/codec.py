@@ -31,6 +31,7 @@ from mindspore_serving.cluster.messages import (
     TensorType,
     Unregistered,
 )
+from mindspore_serving.cluster.siblings import MOST_PROCESSES, Sibling
 from mindspore_serving.cluster.tensors import (
     ITEM_BYTES,
     Buffer,
@@ -42,7 +43,7 @@ from mindspore_serving.cluster.tensors import (
     nbytes,
 )
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 INLINE_BYTES = 64 * 1024  # measured: below this a copy into the header is cheaper than a frame of its own
 MAX_FRAME_BYTES = 1 << 30  # what either socket accepts in one frame
 MAX_FRAMES = 1024
@@ -289,8 +290,16 @@ def _unpack_run(fields: Fields, frames: Sequence[Buffer]) -> RunBatch:
 
 
 def _unpack_registered(fields: Fields, _: Sequence[Buffer]) -> Registered:
-    lease_seconds, registration = fields
-    return Registered(_seconds(lease_seconds), _int(registration))
+    lease_seconds, registration, siblings = fields
+    return Registered(
+        _seconds(lease_seconds),
+        _int(registration),
+        tuple(_sibling(item) for item in _tuple(siblings, MOST_PROCESSES)),
+    )
+
+
+def _sibling(value: Any) -> Sibling:
+    return _name(value) if isinstance(value, str) else _int(value, 1, 65535)
 
 
 def _unpack_reason(form: Callable[[str], Message]) -> "_Unpack":
@@ -337,7 +346,11 @@ _FORMS: dict[type[Message], tuple[int, _Pack, _Unpack]] = {
     Leaving: (4, _pack_bare, _unpack_bare(Leaving)),
     Goodbye: (5, _pack_bare, _unpack_bare(Goodbye)),
     Credit: (6, lambda message, _: (message.batches,), _unpack_credit(Credit)),
-    Registered: (11, lambda message, _: (message.lease_seconds, message.registration), _unpack_registered),
+    Registered: (
+        11,
+        lambda message, _: (message.lease_seconds, message.registration, message.siblings),
+        _unpack_registered,
+    ),
     Refused: (12, lambda message, _: (message.reason,), _unpack_reason(Refused)),
     Unregistered: (13, _pack_bare, _unpack_bare(Unregistered)),
     RunBatch: (14, _pack_run, _unpack_run),

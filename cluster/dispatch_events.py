@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from mindspore_serving.cluster.batcher import Result
 from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, MethodSpec
 from mindspore_serving.cluster.registry import Route
-from mindspore_serving.cluster.tensors import Instance
+from mindspore_serving.cluster.results import Results
+from mindspore_serving.cluster.tensors import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +28,18 @@ class Limits:
 # --- events
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A request for `route`, as `Dispatcher.resolve` gave it; each instance holds the method's inputs in order."""
+class Arrival(NamedTuple):
+    """A request for `route`, as `Dispatcher.resolve` gave it: a column of `size` instances for each input, in order.
+
+    A tuple, as Answer is, since one is made for every request: that takes a third of the time of a frozen dataclass.
+    """
 
     request_id: int
     asked_version: int
     route: Route
     method: MethodSpec
-    instances: tuple[Instance, ...]
+    size: int
+    columns: tuple[Column, ...]
     nbytes: int
     deadline: float | None = None
 
@@ -88,13 +91,12 @@ class Send:
     message: FromMaster
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The end of a request: a result for each instance (values in the order of `outputs`), or one failure for all."""
+class Answer(NamedTuple):
+    """The end of a request: results, in the order of `outputs`, or one failure for all of it."""
 
     request_id: int
     outputs: tuple[str, ...]
-    results: Sequence[Result] | Failure
+    results: Results | Failure
     version: int = 0  # that answered; 0: the request was not accepted
 
 

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from mindspore_serving.cluster import refusals
-from mindspore_serving.cluster.batcher import Batch, MethodQueue, Request
+from mindspore_serving.cluster.batcher import Batch, MethodQueue, Request, count_instances
 from mindspore_serving.cluster.board import Board
 from mindspore_serving.cluster.dispatch_events import (
     Action,
@@ -31,15 +31,19 @@ from mindspore_serving.cluster.members import Members
 from mindspore_serving.cluster.messages import BatchDone, FromWorker, MethodSpec, Register, RunBatch, Unregistered
 from mindspore_serving.cluster.open_requests import OpenRequests
 from mindspore_serving.cluster.registry import Replica, Route, RouteHealth
+from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.statistics import Statistics
-from mindspore_serving.cluster.tensors import column_length, from_column, to_column
+from mindspore_serving.cluster.tensors import Column, column_length, cut_column, join_columns
 
 
 class Dispatcher:
-    """Events in, actions out. `now` is monotonic seconds and never goes back."""
+    """Events in, actions out. `now` is monotonic seconds and never goes back.
 
-    def __init__(self, limits: Limits) -> None:
-        self._board = Board(limits)
+    `siblings`: the other processes of this master, which its workers are told of.
+    """
+
+    def __init__(self, limits: Limits, siblings: tuple[Sibling, ...] = ()) -> None:
+        self._board = Board(limits, siblings)
         self._requests = OpenRequests(self._board)
         self._members = Members(self._board, self._requests)
         self._last_batch_id = 0
@@ -72,6 +76,11 @@ class Dispatcher:
     def has_ready_replica(self) -> bool:
         """Whether some servable can be called."""
         return any(route.ready for route in self.health())
+
+    @property
+    def worker_count(self) -> int:
+        """Workers that are registered."""
+        return len(self._board.registry)
 
     def health(self) -> list[RouteHealth]:
         """How each version of each servable stands."""
@@ -148,7 +157,7 @@ class Dispatcher:
                 return refusals.too_large(limits)
         if arrival.deadline is None:
             return None  # it is the queue's limit that bounds it
-        late_by = lane.late_by(arrival.method, len(arrival.instances), deadline, now)
+        late_by = lane.late_by(arrival.method, arrival.size, deadline, now)
         return refusals.would_be_late(arrival, late_by) if late_by else None
 
     def _make_room(self, queue: MethodQueue, failure: Failure) -> bool:
@@ -168,8 +177,7 @@ class Dispatcher:
         return True
 
     def _enqueue(self, request: Request) -> None:
-        queue = self._board.lane(request.route).batcher.queue(request.method)
-        queue.append((request, index) for index in range(len(request.instances)))
+        self._board.lane(request.route).batcher.queue(request.method).append(request)
         self._board.touch(request.route)
 
     def _reroute(self, request: Request) -> None:
@@ -185,10 +193,10 @@ class Dispatcher:
         if method.inputs != request.method.inputs:
             self._requests.answer(request, refusals.gone(request))
             return
-        # From the start, so that one version answers all of it. Nothing of it runs any more.
+        # From the start, so that one version answers all of it. Nothing of it runs any more, and what has killed its
+        # workers does not run again.
         request.route, request.method = route, method
-        request.missing = len(request.instances)
-        request.results = [None] * request.missing
+        request.results = request.results.deadly_alone(request.count)
         self._enqueue(request)
 
     # --- workers
@@ -210,11 +218,11 @@ class Dispatcher:
         batch = replica.open.get(done.batch_id)
         if batch is None:
             return  # late: the batch was given to somebody else
-        succeeded = len(batch.entries) - len(done.failures)
+        succeeded = batch.count - len(done.failures)
         fits = len(done.columns) == len(batch.method.outputs) and all(
             column_length(column) == succeeded for column in done.columns
         )
-        if (succeeded and not fits) or any(index >= len(batch.entries) for index in done.failures):
+        if (succeeded and not fits) or any(index >= batch.count for index in done.failures):
             self._members.losses.lose(replica, "its answer does not fit the batch it was sent", Loss.NONSENSE)
             self._board.send(replica.id, Unregistered())
             return
@@ -224,11 +232,33 @@ class Dispatcher:
         self._members.stall(replica, "")
         self._members.keep_credit(replica)
         counters = self.statistics.of(route.servable, route.version, batch.method.name)
-        counters.batch_done(len(batch.entries), succeeded, batch.sent_at, now)
-        values = zip(*map(from_column, done.columns), strict=True) if succeeded else iter(())
-        for index, entry in enumerate(batch.entries):
-            failure = done.failures.get(index)
-            self._requests.settle(entry, failure if failure is not None else next(values))
+        counters.batch_done(batch.count, succeeded, batch.cut, batch.sent_at, now)
+        if done.failures:
+            self._deal_out_with_failures(batch, done)
+        else:
+            self._deal_out(batch, done.columns)
+
+    def _deal_out(self, batch: Batch, columns: tuple[Column, ...]) -> None:
+        """Every instance has a result."""
+        at = 0
+        for request, start, stop in batch.spans:
+            count = stop - start
+            own = columns if count == batch.count else tuple([cut_column(c, at, at + count) for c in columns])
+            self._requests.succeed(request, start, count, own)
+            at += count
+
+    def _deal_out_with_failures(self, batch: Batch, done: BatchDone) -> None:
+        """The columns hold those that succeeded."""
+        at = place = 0
+        for request, start, stop in batch.spans:
+            for index in range(start, stop):
+                if (failure := done.failures.get(place)) is not None:
+                    self._requests.fail(request, index, failure)
+                else:
+                    own = tuple([cut_column(column, at, at + 1) for column in done.columns])
+                    self._requests.succeed(request, index, 1, own)
+                    at += 1
+                place += 1
 
     # --- moving work
 
@@ -242,21 +272,26 @@ class Dispatcher:
         while (move := lane.next_move(self._board.now)) is not None:
             for request in move.late:
                 self._requests.answer(request, refusals.is_late(request))
-            if move.entries:
+            if move.spans:
                 self._run(lane, move)
         if route.draining and (lane.batcher.next() is None or route.ready):
             self._members.release(route)
 
     def _run(self, lane: Lane, move: Move) -> None:
         self._last_batch_id += 1
-        count, now = len(move.entries), self._board.now
+        spans, now = move.spans, self._board.now
+        count = count_instances(spans)
         foretold = lane.cost(move.method.name).seconds_if_known(count)
-        batch = Batch(self._last_batch_id, move.method, tuple(move.entries), move.alone, now, foretold)
+        batch = Batch(self._last_batch_id, move.method, spans, count, move.cut, now, foretold)
         lane.start(move.replica, batch, now)
-        instances = []
-        for request, index in move.entries:
-            request.sent_at = now if request.sent_at is None else request.sent_at
-            instances.append(request.instances[index])
-        columns = tuple(to_column(values) for values in zip(*instances, strict=True))
-        seconds_left = max(request.deadline for request, _ in move.entries) - now
+        for span in spans:
+            if span.request.sent_at is None:
+                span.request.sent_at = now
+        columns = tuple(
+            [
+                join_columns([cut_column(request.columns[place], start, stop) for request, start, stop in spans])
+                for place in range(len(move.method.inputs))
+            ]
+        )
+        seconds_left = max([span.request.deadline for span in spans]) - now
         self._board.send(move.replica.id, RunBatch(batch.id, move.method.name, count, columns, seconds_left))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mindspore_serving.cluster.batcher import Batch, Batcher, Entry, MethodQueue, Request
+from mindspore_serving.cluster.batcher import Batch, Batcher, Cut, MethodQueue, Request, Span, count_instances, split
 from mindspore_serving.cluster.costs import Cost
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.quarantine import Quarantine
@@ -25,8 +25,8 @@ class Move:
 
     replica: Replica
     method: MethodSpec
-    entries: Sequence[Entry]
-    alone: bool
+    spans: Sequence[Span]
+    cut: Cut
     late: Sequence[Request]
 
 
@@ -51,7 +51,7 @@ class Lane:
     def place(self, replica: Replica) -> None:
         """Puts the replica where the next batch can find it. One that drains takes work only when no other is left."""
         if replica.state is ReplicaState.READY or not self.route.ready:
-            full = any(batch.alone for batch in replica.open.values())
+            full = any(batch.cut is Cut.ALONE for batch in replica.open.values())
             self._slots.place(replica, len(replica.open), 0 if full or replica.stalled else replica.credit)
             self._set_free_at(replica, self._free_at.get(replica, 0.0))
         else:
@@ -76,7 +76,7 @@ class Lane:
         Not from a batch without any result: the worker may have given it up unread.
         """
         if succeeded:
-            self._costs[batch.method.name].observe(len(batch.entries), max(0.0, now - replica.running_since))
+            self._costs[batch.method.name].observe(batch.count, max(0.0, now - replica.running_since))
         if quarantine := self.quarantines.get(batch.method.name):
             quarantine.success()
         replica.running_since = now
@@ -120,49 +120,66 @@ class Lane:
         if replica is None:
             return None
         late: list[Request] = []
-        entries = queue.take() if alone else self._take_in_time(queue, replica, late, now)
-        if not entries and not late:
+        if alone:
+            spans, cut = queue.take(), Cut.ALONE
+        else:
+            spans, shortened = self._take_in_time(queue, replica, late, now)
+            cut = Cut.DEADLINE if shortened else _why_no_larger(spans, queue, replica)
+        if not spans and not late:
             return None
         self.batcher.end_turn(queue)
-        return Move(replica, queue.method, entries, alone, late)
+        return Move(replica, queue.method, spans, cut, late)
 
-    def _take_in_time(self, queue: MethodQueue, replica: Replica, late: list[Request], now: float) -> Sequence[Entry]:
-        """The next batch. Requests that cannot be in time are put into `late` instead."""
+    def _take_in_time(
+        self, queue: MethodQueue, replica: Replica, late: list[Request], now: float
+    ) -> tuple[list[Span], bool]:
+        """The next batch, and whether it is shortened to be in time. `late` gets the requests that cannot be."""
         cost = self._costs[queue.method.name]
-        while entries := queue.take():
+        while spans := queue.take():
             if not cost.is_known:
                 break
             start = max(now, self._free_at[replica])
-            deadlines = [request.deadline for request, _ in entries]
-            if start + cost.seconds_with_margin(len(entries)) <= min(deadlines):
+            count = count_instances(spans)
+            finish = start + cost.seconds_with_margin(count)
+            if finish <= min([span.request.deadline for span in spans]):
                 break
             if replica.open:
                 # Behind what runs there it is late. When that is done more will be known, and more be waiting.
-                queue.put_back(entries)
-                return ()
-            if len(entries) == 1 and not queue.waiting:
+                queue.put_back(spans)
+                return [], False
+            if count == 1 and not queue.waiting:
                 break  # nobody else wants the device: try it
-            missed = {entries[0][0]: None}
+            missed = {spans[0].request: None}
             if queue.waiting:
                 # More than a batch waits. A smaller one for the sake of the first would make all the others late.
-                finish = start + cost.seconds_with_margin(len(entries))
-                missed = {request: None for (request, _), end in zip(entries, deadlines, strict=True) if end < finish}
-            elif fit := _longest_in_time(cost, start, deadlines):
-                queue.put_back(entries[fit:])
-                return entries[:fit]
+                missed = {span.request: None for span in spans if span.request.deadline < finish}
+            elif fit := _longest_in_time(cost, start, spans):
+                front, rest = split(spans, fit)
+                queue.put_back(rest)
+                return front, True
             for request in missed:
                 request.settle()
             late += missed
-            queue.put_back(entries)  # but for what has been settled
-        return entries
+            queue.put_back(spans)  # but for what has been settled
+        return spans, False
 
 
-def _longest_in_time(cost: Cost, start: float, deadlines: Sequence[float]) -> int:
+def _why_no_larger(spans: Sequence[Span], queue: MethodQueue, replica: Replica) -> Cut:
+    """Of a batch that no deadline has shortened."""
+    if count_instances(spans) == queue.method.batch_size:
+        return Cut.FULL
+    if queue.waiting:
+        return Cut.BYTES
+    return Cut.AHEAD if replica.open else Cut.IDLE
+
+
+def _longest_in_time(cost: Cost, start: float, spans: Sequence[Span]) -> int:
     """How many instances from the front can run together so that each of them is in time."""
     fit, earliest = 0, math.inf
-    for count, deadline in enumerate(deadlines, 1):
-        earliest = min(earliest, deadline)
-        if start + cost.seconds_with_margin(count) > earliest:
-            break
-        fit = count
+    for request, first, stop in spans:
+        earliest = min(earliest, request.deadline)
+        most = cost.most_within(earliest - start)
+        if most < fit + stop - first:
+            return max(fit, most)
+        fit += stop - first
     return fit

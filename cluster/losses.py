@@ -3,7 +3,7 @@
 from enum import Enum, auto
 
 from mindspore_serving.cluster import refusals
-from mindspore_serving.cluster.batcher import Batch, Entry, MethodQueue
+from mindspore_serving.cluster.batcher import Batch, MethodQueue, Request, Span
 from mindspore_serving.cluster.board import Board
 from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.cluster.lane import Lane
@@ -73,26 +73,26 @@ class Losses:
         return min(moments, default=None)
 
     def _put_back(self, lane: Lane, replica: Replica, batches: list[Batch], loss: Loss) -> None:
-        back: dict[MethodQueue, list[Entry]] = {}
+        back: dict[MethodQueue, list[Span]] = {}
         for batch in batches:
-            for entry in batch.entries:
-                failure = self._failure(entry, _name(replica, batch, loss), _WEIGHT[loss])
-                if failure is None:
-                    back.setdefault(lane.batcher.queue(batch.method), []).append(entry)
-                else:
-                    self._requests.settle(entry, failure)
-        for queue, entries in back.items():
-            queue.put_back(entries)
+            name = _name(replica, batch, loss)
+            for request, start, stop in batch.spans:
+                for index in range(start, stop):
+                    failure = self._failure(request, index, name, _WEIGHT[loss])
+                    if failure is None:
+                        span = Span(request, index, index + 1)
+                        back.setdefault(lane.batcher.queue(batch.method), []).append(span)
+                    else:
+                        self._requests.fail(request, index, failure)
+        for queue, spans in back.items():
+            queue.put_back(spans)
 
-    def _failure(self, entry: Entry, name: str, weight: float) -> Failure | None:
+    def _failure(self, request: Request, index: int, name: str, weight: float) -> Failure | None:
         """The end of an instance whose worker was lost; None: it runs again."""
-        request, index = entry
         if not request.method.idempotent:
             return refusals.not_repeated(request)
-        losses = request.losses[index]
-        losses[name] = max(weight, losses.get(name, 0.0))
-        most = self._board.limits.max_attempts
-        return refusals.deadly(request, self._board.limits) if sum(losses.values()) >= most else None
+        losses = request.count_loss(index, name, weight)
+        return refusals.deadly(request, self._board.limits) if losses >= self._board.limits.max_attempts else None
 
     def _count_death(self, lane: Lane, running: Batch, name: str) -> None:
         """Against the method that was running; when it is one too many, the method is shut off."""

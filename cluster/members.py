@@ -111,7 +111,7 @@ class Members:
     def register(self, worker_id: str, register: Register) -> None:
         """A worker has loaded its servable; or says so again."""
         board, known = self._board, self.get(worker_id)
-        registered = Registered(board.limits.lease_seconds, register.registration)
+        registered = Registered(board.limits.lease_seconds, register.registration, board.siblings)
         if known and known.register.registration == register.registration:
             self.renew(worker_id)
             board.send(worker_id, registered)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from mindspore_serving.cluster.errors import Failure
+from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.tensors import Column
 
 ANY_SIZE = -1
@@ -98,6 +99,7 @@ class Registered:
 
     lease_seconds: float
     registration: int
+    siblings: tuple[Sibling, ...] = ()  # the master's other processes: a worker registers at each
 
 
 @dataclass(frozen=True, slots=True)

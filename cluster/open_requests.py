@@ -1,19 +1,21 @@
 """Requests that are admitted and not answered yet. Each of them leaves this table once: answered, or cancelled."""
 
 import heapq
-from collections import defaultdict
-from collections.abc import Sequence
 
 from mindspore_serving.cluster import refusals
-from mindspore_serving.cluster.batcher import Entry, Request, Result
+from mindspore_serving.cluster.batcher import Request
 from mindspore_serving.cluster.board import Board
 from mindspore_serving.cluster.dispatch_events import Answer, Arrival
 from mindspore_serving.cluster.errors import Failure
+from mindspore_serving.cluster.results import Collected, Results
 from mindspore_serving.cluster.statistics import Statistics
+from mindspore_serving.cluster.tensors import Column
+
+_MOST_STALE = 1000  # deadlines of answered requests, which stand behind earlier ones that are open
 
 
 class OpenRequests:
-    """The table of open requests. Every operation costs the same for any number of them, or its logarithm."""
+    """The table of open requests. An operation costs the same for any number of them, or its logarithm, on average."""
 
     def __init__(self, board: Board) -> None:
         self.statistics = Statistics()
@@ -27,40 +29,49 @@ class OpenRequests:
 
     def add(self, arrival: Arrival, deadline: float) -> Request:
         """The request is admitted."""
-        count = len(arrival.instances)
         request = Request(
-            id=arrival.request_id,
-            asked_version=arrival.asked_version,
-            route=arrival.route,
-            method=arrival.method,
-            instances=arrival.instances,
-            deadline=deadline,
-            nbytes=arrival.nbytes,
-            results=[None] * count,
-            missing=count,
-            losses=defaultdict(dict),
-            arrived_at=self._board.now,
+            arrival.request_id,
+            arrival.asked_version,
+            arrival.route,
+            arrival.method,
+            arrival.size,
+            arrival.columns,
+            deadline,
+            arrival.nbytes,
+            Collected(arrival.size),
+            self._board.now,
         )
         self._requests[request.id] = request
         self.nbytes += request.nbytes
-        heapq.heappush(self._deadlines, (deadline, request.id))
+        if len(self._deadlines) > _MOST_STALE + 2 * len(self._requests):
+            self._deadlines = [(request.deadline, request.id) for request in self._requests.values()]
+            heapq.heapify(self._deadlines)
+        else:
+            heapq.heappush(self._deadlines, (deadline, request.id))
         return request
 
-    def settle(self, entry: Entry, result: Result) -> None:
-        """One instance has its result; the request is answered with its last one."""
-        request, index = entry
-        if request.settled:
-            return
-        request.results[index] = result
-        request.missing -= 1
-        if not request.missing:
-            self.answer(request, [result for result in request.results if result is not None])
+    def succeed(self, request: Request, start: int, count: int, columns: tuple[Column, ...]) -> None:
+        """Some of its instances have their results; the request is answered with the last ones."""
+        if not request.settled:
+            request.results.succeed(start, count, columns)
+            self._answer_if_complete(request)
 
-    def answer(self, request: Request, results: Sequence[Result] | Failure) -> None:
+    def fail(self, request: Request, index: int, failure: Failure) -> None:
+        """One of its instances has failed; the request is answered with its last one."""
+        if not request.settled:
+            request.results.fail(index, failure)
+            self._answer_if_complete(request)
+
+    def _answer_if_complete(self, request: Request) -> None:
+        if not request.results.missing:
+            self.answer(request, request.results.all(request.count))
+
+    def answer(self, request: Request, results: Results | Failure) -> None:
         """The end of the request."""
-        self._board.actions.append(Answer(request.id, request.method.outputs, results, request.route.version))
-        ok = not isinstance(results, Failure) and not any(isinstance(result, Failure) for result in results)
-        counters = self.statistics.of(request.route.servable, request.route.version, request.method.name)
+        route, method = request.route, request.method
+        self._board.actions.append(Answer(request.id, method.outputs, results, route.version))
+        ok = not isinstance(results, Failure) and not results.failures
+        counters = self.statistics.of(route.servable, route.version, method.name)
         counters.request_answered(ok, request.arrived_at, request.sent_at, self._board.now)
         self._remove(request)
 

@@ -24,6 +24,10 @@ class Purse(Generic[M]):
         self._holder: M | None = masters[0] if len(masters) == 1 else None
         self._asked_back = False
 
+    def joined(self, master: M) -> None:
+        """There is one more master."""
+        self._open[master] = self._wanted[master] = 0
+
     def credit(self, master: M) -> int:
         """What this master may have open."""
         return 2 if master == self._holder else 1

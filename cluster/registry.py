@@ -122,8 +122,12 @@ class Registry:
 
     def __init__(self) -> None:
         self._versions: defaultdict[str, dict[int, Route]] = defaultdict(dict)
+        self._newest: dict[str, Route] = {}  # version 0: the newest one that is ready
         self._replicas: dict[str, Replica] = {}
         self.health_version = 0  # another number: health() may say something else now
+
+    def __len__(self) -> int:
+        return len(self._replicas)
 
     def __iter__(self) -> Iterator[Replica]:
         return iter(tuple(self._replicas.values()))
@@ -157,12 +161,14 @@ class Registry:
             route.methods = {method.name: method for method in register.methods}
         replica = self._replicas[worker_id] = Replica(worker_id, register, route)
         route.add(replica)
+        self._find_newest(register.servable)
         return replica
 
     def move(self, replica: Replica, by: str) -> None:
         """Takes the replica along its state table; a replica that is GONE is forgotten."""
         self.health_version += 1
         replica.route.move(replica, by)
+        self._find_newest(replica.route.servable)
         if replica.state is ReplicaState.GONE:
             del self._replicas[replica.id]
 
@@ -181,29 +187,36 @@ class Registry:
 
         Raises RequestRefused with the texts of MindSpore Serving 2.0.2, which looks for servable and version first.
         """
-        versions = self._versions.get(servable, {})
-        if version:
-            route = versions.get(version)
-        else:
-            route = max(
-                (r for r in versions.values() if r.ready),
-                key=lambda r: r.version,
-                default=None,
-            )
-        asked = f"Request servable({servable}) method({method}) " + (f" version({version}) " if version else "")
+        route = self._versions.get(servable, {}).get(version) if version else self._newest.get(servable)
         if route is None or not route.ready:
-            text = f"{asked}, servable is not available"
-            if route is not None or (not version and versions):
-                raise RequestRefused(Code.SERVABLE_UNAVAILABLE, text)
-            raise NotServed(Code.INVALID_INPUTS, text)
+            raise self._refusal(servable, version, method, route)
         spec = route.methods.get(method)
         if spec is None:
-            raise NotServed(Code.INVALID_INPUTS, f"{asked}, method is not available")
+            text = f"{_asked(servable, version, method)}, method is not available"
+            raise NotServed(Code.INVALID_INPUTS, text)
         return route, spec
+
+    def _refusal(self, servable: str, version: int, method: str, route: Route | None) -> RequestRefused:
+        text = f"{_asked(servable, version, method)}, servable is not available"
+        if route is not None or (not version and self._versions.get(servable)):
+            return RequestRefused(Code.SERVABLE_UNAVAILABLE, text)
+        return NotServed(Code.INVALID_INPUTS, text)
+
+    def _find_newest(self, servable: str) -> None:
+        """To be called when some version of it has become ready, or is so no more."""
+        ready = [route for route in self._versions[servable].values() if route.ready]
+        if ready:
+            self._newest[servable] = max(ready, key=lambda route: route.version)
+        else:
+            self._newest.pop(servable, None)
 
     def versions(self, servable: str) -> Mapping[int, Route]:
         """Every version of this servable that was ever served here."""
         return self._versions.get(servable, {})
+
+
+def _asked(servable: str, version: int, method: str) -> str:
+    return f"Request servable({servable}) method({method}) " + (f" version({version}) " if version else "")
 
 
 def _signature(

@@ -27,6 +27,7 @@ from mindspore_serving.cluster.messages import (
     RunBatch,
     Unregistered,
 )
+from mindspore_serving.cluster.siblings import Sibling
 
 REGISTER_AGAIN_SECONDS = 1.0  # how long an unanswered Register waits for an answer
 HEARTBEATS_PER_LEASE = 3  # two may be lost or late before the lease runs out
@@ -102,6 +103,13 @@ class CreditChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstCreditChanged:
+    """So many batches may the master have open when it is registered at anew: others have come to share with."""
+
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
 class LinkRefused:
     """What stands at the master's address will not talk to this worker, and would not if it were asked again."""
 
@@ -121,7 +129,15 @@ class Tick:
 
 
 Event: TypeAlias = (
-    MessageArrived | BatchFinished | LinkMade | LinkLost | LinkRefused | CreditChanged | DrainRequested | Tick
+    MessageArrived
+    | BatchFinished
+    | LinkMade
+    | LinkLost
+    | LinkRefused
+    | CreditChanged
+    | FirstCreditChanged
+    | DrainRequested
+    | Tick
 )
 
 
@@ -147,6 +163,13 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Meet:
+    """The master has these other processes, and no more: register at them too."""
+
+    siblings: tuple[Sibling, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """The session is over; `refusal` is the master's reason when it would not have this worker.
 
@@ -165,7 +188,7 @@ class Report:
     text: str
 
 
-Action: TypeAlias = Send | Run | Kept | Close | Report
+Action: TypeAlias = Send | Run | Kept | Meet | Close | Report
 
 
 class Session:
@@ -214,6 +237,8 @@ class Session:
                 if self.state is not SessionState.REGISTERING:
                     self._credit = batches
                     self._say(Credit(batches), now)
+            case FirstCreditChanged(batches):
+                self._first_credit = batches
             case LinkRefused(reason):
                 self._refuse(reason)
             case DrainRequested(deadline):
@@ -226,13 +251,14 @@ class Session:
 
     def _receive(self, message: FromMaster, now: float) -> None:
         match message:
-            case Registered(lease_seconds, registration):
+            case Registered(lease_seconds, registration, siblings):
                 if registration != self._registration:
                     return  # to a Register that we have taken back since
                 if self.state is SessionState.REGISTERING:
                     self._report("info", f"registered at the master, lease {lease_seconds} s")
                     self._silence_seconds = lease_seconds / HEARTBEATS_PER_LEASE
                     self._speak_at = now + self._silence_seconds
+                    self._actions.append(Meet(siblings))
                 self._move("registered")
             case Refused(reason):
                 self._refuse(reason)

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mindspore_serving.cluster.batcher import Cut
+
 
 @dataclass(slots=True)
 class Duration:
@@ -23,7 +25,8 @@ class Counters:
 
     An accepted request counts once, when it is answered: under `succeeded` when all its instances have results, else
     under `failed`; a cancelled one does not count. Its time in the queue ends when its first instance is sent to a
-    worker; `computed` is what follows until the answer. An execution is a batch that a worker answered.
+    worker; `computed` is what follows until the answer. An execution is a batch that a worker answered; each has one
+    reason why it was no larger, so that `cuts` sum up to `executions`.
     """
 
     succeeded: Duration = field(default_factory=Duration)
@@ -34,6 +37,7 @@ class Counters:
     executions: int = 0
     last_execution_at: float | None = None  # monotonic seconds
     batches: dict[int, Duration] = field(default_factory=dict)  # by size: from sent to answered
+    cuts: dict[Cut, int] = field(default_factory=lambda: dict.fromkeys(Cut, 0))
 
     def request_answered(self, ok: bool, arrived_at: float, sent_at: float | None, now: float) -> None:
         (self.succeeded if ok else self.failed).add(now - arrived_at)
@@ -41,9 +45,10 @@ class Counters:
             self.queued.add(sent_at - arrived_at)
             self.computed.add(now - sent_at)
 
-    def batch_done(self, size: int, succeeded: int, sent_at: float, now: float) -> None:
+    def batch_done(self, size: int, succeeded: int, cut: Cut, sent_at: float, now: float) -> None:
         self.inferences += succeeded
         self.executions += 1
+        self.cuts[cut] += 1
         self.last_execution_at = now
         self.batches.setdefault(size, Duration()).add(now - sent_at)
 
@@ -86,6 +91,8 @@ class Statistics:
                 into.add(part.seconds, part.count)
             total.inferences += one.inferences
             total.executions += one.executions
+            for cut, count in one.cuts.items():
+                total.cuts[cut] += count
             moments.append(one.last_execution_at)
         total.last_execution_at = max((moment for moment in moments if moment is not None), default=None)
         return total

@@ -54,11 +54,6 @@ def nbytes(dtype: str, shape: Sequence[int]) -> int:
     return math.prod(shape) * ITEM_BYTES[dtype]
 
 
-def value_bytes(value: Value) -> int:
-    """What one value weighs in a queue."""
-    return len(value.data) if isinstance(value, Tensor) else len(value)
-
-
 def to_column(values: Sequence[Value]) -> Column:
     """One input's values of all instances: one joined buffer when they agree, else as they are."""
     first = values[0]
@@ -73,6 +68,48 @@ def to_column(values: Sequence[Value]) -> Column:
             return tuple(values)
         buffers.append(value[2])
     return Stacked(dtype, (len(values), *shape), b"".join(buffers))
+
+
+def to_columns(instances: Sequence[Instance]) -> tuple[Column, ...]:
+    """A column for each input."""
+    return tuple([to_column(values) for values in zip(*instances, strict=True)])
+
+
+def join_columns(parts: Sequence[Column]) -> Column:
+    """The instances of all parts, in order: one joined buffer when they agree in dtype and shape, else as they are."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, Stacked):
+        dtype, (count, *shape), data = first
+        buffers = [data]
+        for part in parts[1:]:
+            if not isinstance(part, Stacked) or part[0] != dtype or [*part[1][1:]] != shape:
+                break
+            count += part[1][0]
+            buffers.append(part[2])
+        else:
+            return Stacked(dtype, (count, *shape), b"".join(buffers))
+    return to_column([value for part in parts for value in from_column(part)])
+
+
+def cut_column(column: Column, start: int, stop: int) -> Column:
+    """Some of its instances. A slice of a buffer shares its memory."""
+    if start == 0 and stop == column_length(column):
+        return column
+    if not isinstance(column, Stacked):
+        return to_column(column[start:stop])
+    dtype, (count, *shape), data = column
+    step = len(data) // count
+    return Stacked(dtype, (stop - start, *shape), memoryview(data)[start * step : stop * step])
+
+
+def row_bytes(column: Column, index: int) -> int:
+    """What one instance of it weighs."""
+    if isinstance(column, Stacked):
+        return len(column.data) // column.shape[0]
+    value = column[index]
+    return len(value.data) if isinstance(value, Tensor) else len(value)
 
 
 def from_column(column: Column) -> Sequence[Value]:

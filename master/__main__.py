@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "python -m master",
         "The master of a MindSpore Serving cluster: clients and workers connect to it.",
         arguments,
-        process="mindspore_serving.master_process",
+        process="mindspore_serving.master_command",
         extra="master",
     )
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from mindspore_serving.cluster.addresses import Address, Endpoint, is_loopback, parse_address, parse_endpoint
+from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath, is_loopback, parse_address, parse_endpoint
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting, switch
+from mindspore_serving.cluster.siblings import MOST_PROCESSES, control_endpoints
 
 GRPC_ENGINES = ("lean", "grpcio")
 DEFAULT_GRPC_ENGINE = "lean"
@@ -91,6 +92,13 @@ class MasterConfig:
         (),
         True,
     )
+    processes: int = setting(
+        "N",
+        "serve with so many processes, which share the ports for clients, so that more than one core is used; "
+        "workers find all of them: they take N ports from that of --ctrl on, or unix:PATH, PATH.1, ...",
+        integer("--processes", 1, MOST_PROCESSES),
+        1,
+    )
     grpc_engine: str = setting(
         "ENGINE",
         "lean or grpcio: what serves gRPC; lean needs a fifth of the CPU time, see docs/grpc-door.md",
@@ -108,7 +116,7 @@ class MasterConfig:
     )
     max_enqueued_requests: int = setting(
         "N",
-        "requests that may wait or run; one more is refused at once",
+        "requests that may wait or run, in each process; one more is refused at once",
         integer("--max-enqueued-requests", 1, 10**9),
         Limits().max_enqueued_requests,
     )
@@ -166,6 +174,28 @@ class MasterConfig:
         for name in ("lease_seconds", "default_timeout_seconds", "hang_seconds"):
             if not getattr(self, name) > 0:
                 raise SetupError(f"--{name.replace('_', '-')} should be more than 0")
+        if self.processes > 1:
+            self._check_sharing()
+
+    def _check_sharing(self) -> None:
+        several = f"--processes {self.processes}"
+        if self.servable:
+            raise SetupError(f"{several} cannot have a --servable inside: serve it by a worker, or with one process")
+        if isinstance(self.grpc, UnixPath):
+            raise SetupError(f"{several} cannot share --grpc {self.grpc}: give --grpc [HOST:]PORT, or one process")
+        taken = {"--grpc": self.grpc.port, "--rest": self.rest.port if self.rest else None}
+        for control in self.control_endpoints:
+            for option, port in taken.items():
+                if isinstance(control, Address) and control.port == port:
+                    last = self.control_endpoints[-1]
+                    raise SetupError(
+                        f"{several} --ctrl {self.ctrl} takes the ports up to {last}: {option} is in the way"
+                    )
+
+    @property
+    def control_endpoints(self) -> tuple[Endpoint, ...]:
+        """Where workers register: one for each process; none when there is no --ctrl. Raises SetupError."""
+        return () if self.ctrl is None else control_endpoints(self.ctrl, self.processes)
 
     @property
     def limits(self) -> Limits:

@@ -5,8 +5,9 @@ import dataclasses
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum, auto
+from typing import Any, TypeVar
 
 from mindspore_serving.cluster.dispatch_events import (
     Answer,
@@ -25,8 +26,9 @@ from mindspore_serving.cluster.dispatch_events import (
 from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, MethodSpec
 from mindspore_serving.cluster.registry import Route, RouteHealth
+from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.statistics import Counters
-from mindspore_serving.cluster.tensors import Instance
+from mindspore_serving.cluster.tensors import Column
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -41,17 +43,51 @@ class Phase(Enum):
 
 
 SendToWorker = Callable[[str, FromMaster], bool]
+T = TypeVar("T")
+
+
+class _Caller(asyncio.Future[T]):
+    """Somebody who waits for an answer, and may stop waiting."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        finish: Callable[[Answer], T],
+        on_leave: Callable[[int], None],
+        request_id: int,
+    ) -> None:
+        super().__init__(loop=loop)
+        self._finish = finish
+        self._on_leave = on_leave
+        self._request_id = request_id
+
+    def take(self, answer: Answer) -> None:
+        """The wait is over."""
+        if not self.done():
+            try:
+                self.set_result(self._finish(answer))
+            except Exception as error:  # a fault of ours: it belongs to this call alone
+                self.set_exception(error)
+
+    def cancel(self, msg: object = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._on_leave(self._request_id)
+        return cancelled
 
 
 class FrontDesk:
-    """One dispatcher and its callers, in one event loop. `send` puts a message on its way, and says if that worked."""
+    """One dispatcher and its callers, in one event loop. `send` puts a message on its way, and says if that worked.
 
-    def __init__(self, limits: Limits, send: SendToWorker) -> None:
+    `siblings`: the other processes of this master.
+    """
+
+    def __init__(self, limits: Limits, send: SendToWorker, siblings: tuple[Sibling, ...] = ()) -> None:
         self.phase = Phase.OPEN
-        self._dispatcher = Dispatcher(limits)
+        self._dispatcher = Dispatcher(limits, siblings)
         self._send = send
         self._loop = asyncio.get_running_loop()
-        self._callers: dict[int, asyncio.Future[Answer]] = {}
+        self._callers: dict[int, _Caller[Any]] = {}
         self._last_request_id = 0
         self._arrivals: list[Arrival] = []  # of this turn of the loop: the dispatcher gets them as one event
         self._timer: asyncio.TimerHandle | None = None
@@ -81,6 +117,11 @@ class FrontDesk:
         return self._dispatcher.has_ready_replica
 
     @property
+    def worker_count(self) -> int:
+        """Workers that are registered."""
+        return self._dispatcher.worker_count
+
+    @property
     def takes_calls(self) -> bool:
         """Whether new calls are served."""
         return self.phase in (Phase.OPEN, Phase.LEAVING)
@@ -105,31 +146,41 @@ class FrontDesk:
         """Returns when health() or the phase may say something else than at the time of this call."""
         await asyncio.shield(self._health_change)
 
-    async def ask(
+    def ask(
         self,
         asked_version: int,
         route: Route,
         method: MethodSpec,
-        instances: tuple[Instance, ...],
+        count: int,
+        columns: tuple[Column, ...],
         nbytes: int,
         seconds_left: float | None,
-    ) -> Answer:
-        """The answer to a request. Cancelling the caller takes the request's instances out of the queue."""
-        self._last_request_id += 1
-        request_id = self._last_request_id
-        self._last_call_at = self._loop.time()
-        deadline = None if seconds_left is None else self._last_call_at + seconds_left
+    ) -> "asyncio.Future[Answer]":
+        """The answer to a request. Cancelling it takes the request's instances out of the queue."""
+        return self.submit(asked_version, route, method, count, columns, nbytes, seconds_left, lambda answer: answer)
+
+    def submit(
+        self,
+        asked_version: int,
+        route: Route,
+        method: MethodSpec,
+        count: int,
+        columns: tuple[Column, ...],
+        nbytes: int,
+        seconds_left: float | None,
+        finish: Callable[[Answer], T],
+    ) -> "asyncio.Future[T]":
+        """What `finish` makes of the answer: so a door that needs nothing else needs no task for a call."""
+        self._last_request_id = request_id = self._last_request_id + 1
+        self._last_call_at = now = self._loop.time()
+        deadline = None if seconds_left is None else now + seconds_left
         if not self._arrivals:
             self._loop.call_soon(self._hand_in)
-        self._arrivals.append(Arrival(request_id, asked_version, route, method, instances, nbytes, deadline))
-        caller: asyncio.Future[Answer] = self._loop.create_future()
-        self._callers[request_id] = caller
-        self._all_answered.clear()
-        try:
-            return await caller
-        except asyncio.CancelledError:
-            self._leave(request_id)
-            raise
+        self._arrivals.append(Arrival(request_id, asked_version, route, method, count, columns, nbytes, deadline))
+        if not self._callers:
+            self._all_answered.clear()
+        caller = self._callers[request_id] = _Caller(self._loop, finish, self._leave, request_id)
+        return caller
 
     def set_max_enqueued_requests(self, count: int) -> None:
         """From now on, so many requests may wait or run."""
@@ -184,23 +235,31 @@ class FrontDesk:
 
     def _feed(self, event: Event) -> None:
         events = deque([event])
+        answers: list[Answer] = []
         while events:
             for action in self._dispatcher.handle(events.popleft(), self._loop.time()):
                 match action:
+                    case Answer():
+                        answers.append(action)
                     case Send(worker_id, message):
                         if not self._send(worker_id, message):
                             events.append(PeerUnreachable(worker_id))
-                    case Answer(request_id):
-                        caller = self._callers.pop(request_id, None)
-                        if caller is not None and not caller.done():
-                            caller.set_result(action)
-                        self._note_answered()
                     case Report(level, text):
                         logger.log(logging.getLevelName(level.upper()), text)
+        if answers:
+            self._deliver(answers)
         self._set_timer()
         if self._health_version != self._dispatcher.health_version:
             self._health_version = self._dispatcher.health_version
             self._announce()
+
+    def _deliver(self, answers: Sequence[Answer]) -> None:
+        """After all that goes to workers: they compute while replies are written."""
+        for answer in answers:
+            caller = self._callers.pop(answer.request_id, None)
+            if caller is not None:
+                caller.take(answer)
+        self._note_answered()
 
     def _set_timer(self) -> None:
         wakeup = self._dispatcher.next_wakeup()

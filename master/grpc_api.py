@@ -31,15 +31,20 @@ _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class GrpcDoor:
-    """One listening gRPC port, which serves a table of services."""
+    """One listening gRPC port, which serves a table of services.
 
-    def __init__(self, table: ServiceTable, max_message_mb: int) -> None:
+    `is_shared`: other processes of this user may listen at the port too.
+    """
+
+    def __init__(self, table: ServiceTable, max_message_mb: int, *, is_shared: bool = False) -> None:
         self._draining = False
+        self._is_shared = is_shared
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", max_message_mb * MEGABYTE),
                 ("grpc.max_send_message_length", -1),  # a result the worker could compute is never thrown away here
-                ("grpc.so_reuseport", 0),  # a second server on this port must fail, not share it
+                # A second server on this port must fail, not share it, unless that is what was asked for.
+                ("grpc.so_reuseport", int(is_shared)),
                 # Our client pings during a long silent call; by default the third ping within 5 minutes is an attack.
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
                 ("grpc.keepalive_permit_without_calls", 1),
@@ -59,7 +64,8 @@ class GrpcDoor:
     def bind(self, address: Endpoint, tls: Tls | None = None) -> Endpoint:
         """Takes the port; nobody is served before start(). Returns the real address. Raises SetupError."""
         try:
-            check_free(address)
+            if not self._is_shared:
+                check_free(address)
             port = (
                 self._server.add_insecure_port(str(address))
                 if tls is None

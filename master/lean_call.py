@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from mindspore_serving.master.grpc_head import CallHead
 from mindspore_serving.master.grpc_messages import PREFIX_BYTES, MessageReader
@@ -58,9 +58,9 @@ class Call:
         "_pace",
         "_reader",
         "_received",
-        "_task",
         "_timer",
         "_window",
+        "_work",
         "deadline",
         "stream_id",
     )
@@ -79,7 +79,7 @@ class Call:
         self._held = 0  # bytes of the reader that hold_bytes() knows of
         self._is_released = False
         self._pace: Pace | None = Pace(now)  # while a message is awaited: for a streaming method, the rest of one
-        self._task: asyncio.Task[None] | None = None
+        self._work: asyncio.Future[Any] | None = None  # what the handler is doing
         self._arrival: asyncio.Future[None] | None = None  # what the handler waits for
         self._timer: asyncio.TimerHandle | None = None
         if head.timeout_seconds is not None:
@@ -90,7 +90,7 @@ class Call:
         """Runs a streaming method's handler, which draws the requests itself."""
         self._pace = None
         self._reader = MessageReader(self._head.encoding, self._link.largest_message)
-        self._task = self._link.loop.create_task(self._run_streaming())
+        self._work = self._link.loop.create_task(self._run_streaming())
 
     def receive(self, data: bytes, ended: bool) -> None:
         """A piece of the request's body. The common one is all of it."""
@@ -114,8 +114,9 @@ class Call:
     def abandon(self) -> None:
         """Nobody waits for the reply any more."""
         self._release()
-        if self._task is not None:
-            self._task.cancel()
+        work, self._work = self._work, None
+        if work is not None:
+            work.cancel()
 
     def is_too_slow(self, limits: Limits, now: float) -> bool:
         """Whether the request does not come on."""
@@ -154,22 +155,28 @@ class Call:
 
     def _start_unary(self, message: bytes) -> None:
         self._pace = None
-        self._task = self._link.loop.create_task(self._run_unary(message))
-
-    async def _run_unary(self, message: bytes) -> None:
         method = cast("Unary", self._head.method)
         try:
-            reply = await method.handler(message, self._info())
+            work = asyncio.ensure_future(method.handler(message, self._info()), loop=self._link.loop)
         except Exception as error:
             self.end(_as_fault(error))
             return
-        if self._task is not None:
-            link = self._link
-            if self.deadline is not None and link.loop.time() >= self.deadline:
-                self._expire()
-                return
-            self._release()
-            link.reply(self.stream_id, reply)
+        self._work = work
+        work.add_done_callback(self._finish_unary)
+
+    def _finish_unary(self, work: "asyncio.Future[bytes]") -> None:
+        error = RpcFault(Status.CANCELLED, "the call was cancelled") if work.cancelled() else work.exception()
+        if self._work is not work:
+            return  # the call has ended before
+        if error is not None:
+            self.end(_as_fault(error))
+            return
+        if self.deadline is not None and self._link.loop.time() >= self.deadline:
+            self._expire()
+            return
+        self._work = None
+        self._release()
+        self._link.reply(self.stream_id, work.result())
 
     async def _run_streaming(self) -> None:
         method = cast("Streaming", self._head.method)
@@ -225,11 +232,11 @@ class Call:
 
     def end(self, fault: RpcFault | None) -> None:
         """Ends the call with this status, whatever its handler is doing."""
-        task, self._task = self._task, None
+        work, self._work = self._work, None
         self._release()
         self._link.end_call(self.stream_id, self._begun, fault)
-        if task is not None and fault is not None and task is not asyncio.current_task():
-            task.cancel()
+        if work is not None and fault is not None and work is not asyncio.current_task():
+            work.cancel()
 
     def _hold(self, size: int) -> None:
         # A task of the handler's may still draw a request after the call's end: that would be counted for ever.
@@ -261,7 +268,7 @@ class _Requests:
         return message
 
 
-def _as_fault(error: Exception) -> RpcFault:
+def _as_fault(error: BaseException) -> RpcFault:
     """An RpcFault is meant for the caller; anything else is a fault of ours."""
     if isinstance(error, RpcFault):
         return error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.master.free_address import check_free
+from mindspore_serving.master.free_address import check_free, share
 from mindspore_serving.master.grpc_head import head_reader
 from mindspore_serving.master.http2.connection import Connection
 from mindspore_serving.master.http2.limits import Limits
@@ -32,9 +32,14 @@ HELD_MESSAGES = 16  # so many of the largest
 
 
 class LeanDoor:
-    """One listening gRPC port, which serves a table of services. Made and used inside a running event loop."""
+    """One listening gRPC port, which serves a table of services. Made and used inside a running event loop.
 
-    def __init__(self, table: ServiceTable, max_message_mb: int, limits: Limits | None = None) -> None:
+    `is_shared`: other processes of this user may listen at the port too.
+    """
+
+    def __init__(
+        self, table: ServiceTable, max_message_mb: int, limits: Limits | None = None, *, is_shared: bool = False
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits or Limits()
         self.largest_message = max_message_mb * MEGABYTE
@@ -43,6 +48,7 @@ class LeanDoor:
         self._read_head = head_reader(table)
         self._most_held = max(LEAST_HELD_BYTES, HELD_MESSAGES * self.largest_message)
         self._held = 0
+        self._is_shared = is_shared
         self._is_stopped = False
         self._connections: dict[LeanConnection, None] = {}
         self._listeners: list[socket.socket] = []
@@ -54,12 +60,13 @@ class LeanDoor:
     def bind(self, address: Endpoint, tls: Tls | None = None) -> Endpoint:
         """Takes the port; nobody is served before start(). Returns the real address. Raises SetupError."""
         try:
-            check_free(address)
+            if not self._is_shared:
+                check_free(address)
             if isinstance(address, UnixPath):
                 self._path = Path(address.path)
                 self._listeners = [_listen_at(self._path)]
             else:
-                self._listeners = _listen(address)
+                self._listeners = _listen(address, self._is_shared)
         except OSError as error:
             raise SetupError(
                 f"Serving gRPC server start failed, create server failed, address {address}: {error.strerror or error}"
@@ -148,7 +155,7 @@ class LeanDoor:
         self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
 
-def _listen(address: Address) -> list[socket.socket]:
+def _listen(address: Address, is_shared: bool) -> list[socket.socket]:
     """Listeners at every address that the host has, all with one port. Raises OSError."""
     found = dict.fromkeys(socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
     listeners: list[socket.socket] = []
@@ -164,6 +171,8 @@ def _listen(address: Address) -> list[socket.socket]:
                 continue
             listeners.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if is_shared:
+                share(listener)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(len(found) > 1))
             listener.bind((resolved[0], port, *resolved[2:]))

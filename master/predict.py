@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mindspore_serving.cluster.batcher import Result
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.messages import MethodSpec
-from mindspore_serving.cluster.tensors import Instance, Value
+from mindspore_serving.cluster.results import Result
+from mindspore_serving.cluster.tensors import Column, Value, to_columns
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.tensor_rules import TensorFault
 
@@ -38,20 +38,17 @@ async def predict(desk: FrontDesk, call: Call[T], seconds_left: float | None) ->
     """The answer to a call; one failure when the whole call failed. `seconds_left` None: the caller waits for ever."""
     try:
         route, method = desk.resolve(call.servable, call.version, call.method)
-        instances = _instances(call, method)
+        columns = read_columns(call, method)
     except RequestRefused as refused:
         return refused.failure
-    answer = await desk.ask(call.version, route, method, instances, call.nbytes, seconds_left)
-    if isinstance(answer.results, Failure):
-        return answer.results
-    failures = {result for result in answer.results if isinstance(result, Failure)}
-    if len(failures) == 1 and all(isinstance(result, Failure) for result in answer.results):
-        return failures.pop()  # all failed alike: one error for the whole call
-    return Predictions(answer.outputs, answer.results)
+    count = len(call.instances)
+    answer = await desk.ask(call.version, route, method, count, columns, call.nbytes, seconds_left)
+    results = answer.results if isinstance(answer.results, Failure) else answer.results.collapsed()
+    return results if isinstance(results, Failure) else Predictions(answer.outputs, results.each())
 
 
-def _instances(call: Call[T], method: MethodSpec) -> tuple[Instance, ...]:
-    """Each instance's inputs in the method's order; inputs that the method does not have are ignored."""
+def read_columns(call: Call[T], method: MethodSpec) -> tuple[Column, ...]:
+    """A column for each of the method's inputs; inputs that it does not have are ignored. Raises RequestRefused."""
     if not call.instances:
         text = f"Instances count of request cannot be 0, servable: {call.servable}, method: {method.name}"
         raise RequestRefused(Code.FAILED, text)
@@ -67,7 +64,7 @@ def _instances(call: Call[T], method: MethodSpec) -> tuple[Instance, ...]:
             except TensorFault as fault:
                 raise input_refused(name, fault) from fault
         instances.append(tuple(values))
-    return tuple(instances)
+    return to_columns(instances)
 
 
 def input_refused(name: str, fault: TensorFault) -> RequestRefused:

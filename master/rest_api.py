@@ -14,6 +14,7 @@ from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
 from mindspore_serving.master.client_gone import unless_gone
 from mindspore_serving.master.error_status import CallFault
+from mindspore_serving.master.free_address import share
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
 from mindspore_serving.master.openapi import documentation
@@ -37,7 +38,10 @@ _NOT_SUPPORTED = "http message only support POST right now"
 
 
 class RestDoor:
-    """One listening HTTP port. Errors of requests travel inside replies of status 200; others tell of the transport."""
+    """One listening HTTP port. Errors of requests travel inside replies of status 200; others tell of the transport.
+
+    `is_shared`: other processes of this user may listen at the port too.
+    """
 
     def __init__(
         self,
@@ -47,10 +51,13 @@ class RestDoor:
         request_seconds: float = REQUEST_SECONDS,
         tokens: Tokens | None = None,
         limits: HttpLimits | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self._desk = desk
         self._request_seconds = request_seconds
         self._draining = False
+        self._is_shared = is_shared
         self._reader = JsonReader()
         self._room = Room(max_message_mb * MEGABYTE)
         self._listener: socket.socket | None = None
@@ -82,7 +89,7 @@ class RestDoor:
     def bind(self, address: Address) -> Address:
         """Takes the port; nobody is served before start(). Returns the real address. Raises SetupError."""
         try:
-            self._listener = _listen(address)
+            self._listener = _listen(address, self._is_shared)
         except OSError as error:
             raise SetupError(
                 f"RESTful server start failed, bind to the socket address {address} failed: {error.strerror or error}"
@@ -167,12 +174,14 @@ class RestDoor:
             raise RequestRefused(Code.INVALID_INPUTS, f"http message is bigger than {most}") from fault
 
 
-def _listen(address: Address) -> socket.socket:
+def _listen(address: Address, is_shared: bool) -> socket.socket:
     ((family, kind, protocol, _, resolved), *_) = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
     # With the protocol named: asyncio sets TCP_NODELAY on no other, and a reply without waits 40 ms for an ACK.
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            share(listener)
         listener.bind(resolved)
         listener.listen()
     except OSError:

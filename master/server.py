@@ -10,6 +10,7 @@ from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import FromMaster
+from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.master.config import DEFAULT_GRPC_ENGINE
 from mindspore_serving.master.curve import MasterKeys
 from mindspore_serving.master.front_desk import FrontDesk
@@ -29,13 +30,23 @@ _GRPC_DOORS: dict[str, type[GrpcDoor] | type[LeanDoor]] = {"lean": LeanDoor, "gr
 
 
 class MasterServer:
-    """Made and used inside a running event loop. The doors are opened one by one, in any order."""
+    """Made and used inside a running event loop. The doors are opened one by one, in any order.
 
-    def __init__(self, limits: Limits, context: "zmq.Context[zmq.Socket[bytes]]", tokens: Tokens | None = None) -> None:
+    `siblings`: the other processes of this master, with which it shares its ports for clients.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        tokens: Tokens | None = None,
+        siblings: tuple[Sibling, ...] = (),
+    ) -> None:
         self._context = context
+        self._is_shared = bool(siblings)
         self._tokens = tokens  # what a call has to bring along, at either door
         self.inproc_endpoint = f"inproc://mindspore-serving-{uuid.uuid4().hex}"  # for workers of this process
-        self._desk = FrontDesk(limits, self._send)
+        self._desk = FrontDesk(limits, self._send, siblings)
         self._workers = WorkerSocket(context, self._desk.receive, self._desk.connection_dropped)
         self._workers.bind_inproc(self.inproc_endpoint)
         self._zap: ZapHandler | None = None
@@ -70,7 +81,8 @@ class MasterServer:
         """
         if self._grpc_door is not None:
             raise SetupError("Serving Error: Serving gRPC server is already running")
-        door = _GRPC_DOORS[engine](guarded(services(self._desk), self._tokens), max_message_mb)
+        table = guarded(services(self._desk), self._tokens)
+        door = _GRPC_DOORS[engine](table, max_message_mb, is_shared=self._is_shared)
         real = door.bind(address, tls)
         self._grpc_door = door
         return real
@@ -85,7 +97,7 @@ class MasterServer:
         """Takes the port, so that a busy one is found early; start_rest() serves clients. Raises SetupError."""
         if self._rest_door is not None:
             raise SetupError("Serving Error: RESTful server is already running")
-        door = RestDoor(self._desk, max_message_mb, tls, tokens=self._tokens)
+        door = RestDoor(self._desk, max_message_mb, tls, tokens=self._tokens, is_shared=self._is_shared)
         real = door.bind(address)
         self._rest_door = door
         return real
@@ -99,6 +111,15 @@ class MasterServer:
     def set_max_enqueued_requests(self, count: int) -> None:
         """From now on, so many requests may wait or run."""
         self._desk.set_max_enqueued_requests(count)
+
+    @property
+    def worker_count(self) -> int:
+        """Workers that are registered."""
+        return self._desk.worker_count
+
+    async def workers_change(self) -> None:
+        """Returns when worker_count may be another one than at the time of this call."""
+        await self._desk.health_change()
 
     async def stop(self, drain_seconds: float, lame_duck_seconds: float = 0.0) -> None:
         """Answers what was asked, then closes. In this order, so that no accepted request is dropped."""

@@ -50,7 +50,10 @@ class RpcFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Unary:
-    """A method with one request and one reply. The handler raises RpcFault; it is cancelled with its call."""
+    """A method with one request and one reply. The handler raises RpcFault; what it returns is cancelled with its call.
+
+    It may return a future instead of being a coroutine function: that saves a task for each call.
+    """
 
     handler: Callable[[bytes, CallInfo], Awaitable[bytes]]
     serves_while_draining: bool = False  # other methods answer UNAVAILABLE from the moment that the master stops

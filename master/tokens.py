@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
 
 from starlette.responses import Response
@@ -108,9 +108,9 @@ def _guarded_method(method: Unary | Streaming, tokens: Tokens) -> Unary | Stream
     if isinstance(method, Unary):
         unary = method.handler
 
-        async def call(body: bytes, info: CallInfo) -> bytes:
+        def call(body: bytes, info: CallInfo) -> Awaitable[bytes]:
             check(info)
-            return await unary(body, info)
+            return unary(body, info)
 
         return Unary(call, method.serves_while_draining)
 

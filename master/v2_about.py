@@ -137,6 +137,8 @@ def _model_statistics(desk: FrontDesk, model: Model, route: Route) -> Document:
             }
             for size, batch in sorted(counters.batches.items())
         ],
+        # Only in JSON: the protocol's message for gRPC has no place for it.
+        "batch_cuts": {cut.value: count for cut, count in counters.cuts.items()},
     }
 
 

@@ -6,12 +6,12 @@ with the input's parameter `content_type` "str".
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from mindspore_serving.cluster.dispatch_events import Answer
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import ANY_SIZE
-from mindspore_serving.cluster.tensors import ITEM_BYTES, Instance, Stacked, Tensor, Value, from_column, to_column
+from mindspore_serving.cluster.results import Results
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Column, Stacked, Tensor, Value, column_length
 from mindspore_serving.master.error_status import INTERNAL, UNAVAILABLE, UNIMPLEMENTED, CallFault, failure_fate
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.predict import error_text
@@ -46,13 +46,16 @@ async def infer(desk: FrontDesk, request: InferRequest, seconds_left: float | No
         raise CallFault(UNAVAILABLE, STOPPING_TEXT)
     target = find_target(desk, request.model, request.version, request.parameters.get("method"))
     batched = _batched(request.parameters)
-    instances = _instances(target, request.inputs, batched)
+    count, inputs = _columns(target, request.inputs, batched)
     asked = _asked(target, request.outputs)
     seconds_left = _patience(request.parameters, seconds_left)
-    answer = await desk.ask(target.asked_version, target.route, target.method, instances, request.nbytes, seconds_left)
+    answer = await desk.ask(
+        target.asked_version, target.route, target.method, count, inputs, request.nbytes, seconds_left
+    )
     if isinstance(answer.results, Failure):
         raise _whole_fault(answer.results, target)
-    columns = _columns(answer)
+    _check_all_succeeded(answer.results)
+    columns = dict(zip(answer.outputs, answer.results.columns, strict=True))
     outputs = tuple(_output(item.name, columns[item.name], batched) for item in asked)
     version = str(answer.version)
     return InferResponse(request.model, version, request.id, _returned(request.parameters), outputs)
@@ -100,7 +103,8 @@ def _returned(parameters: Parameters) -> Parameters:
     return {key: value for key, value in parameters.items() if key not in known and not key.startswith("triton_")}
 
 
-def _instances(target: Target, inputs: Sequence[V2Tensor], batched: bool) -> tuple[Instance, ...]:
+def _columns(target: Target, inputs: Sequence[V2Tensor], batched: bool) -> tuple[int, tuple[Column, ...]]:
+    """How many instances, and a column of them for each input of the method."""
     given = {tensor.name: tensor for tensor in inputs}
     if len(given) != len(inputs):
         refuse("an input is given twice")
@@ -111,11 +115,10 @@ def _instances(target: Target, inputs: Sequence[V2Tensor], batched: bool) -> tup
     if missing := [name for name in names if name not in given]:
         refuse(f"{target}: input {missing[0]} is missing")
     ordered = [given[name] for name in names]
-    if not ordered:
-        return ((),)
-    if batched:
+    if batched and ordered:
         _check_batch(ordered)
-    return tuple(zip(*(_column(tensor, batched) for tensor in ordered), strict=True))
+    columns = tuple(_column(tensor, batched) for tensor in ordered)
+    return column_length(columns[0]) if columns else 1, columns
 
 
 def _check_batch(inputs: Sequence[V2Tensor]) -> None:
@@ -134,14 +137,14 @@ def _check_batch(inputs: Sequence[V2Tensor]) -> None:
         refuse(f"{count} instances without any data are more than {MOST_EMPTY_INSTANCES}")
 
 
-def _column(tensor: V2Tensor, batched: bool) -> Sequence[Value]:
+def _column(tensor: V2Tensor, batched: bool) -> Column:
     """An input's values, one for each instance."""
     if tensor.datatype == BYTES:
-        return _texts(tensor, batched)
+        return tuple(_texts(tensor, batched))
     shape = tensor.shape if batched else (1, *tensor.shape)
     if not is_shape(shape[1:]):
         refuse(f"input {tensor.name}: in shape {list(tensor.shape)}, only the last dimension can be 0")
-    return from_column(Stacked(DTYPES[tensor.datatype], shape, tensor.raw))
+    return Stacked(DTYPES[tensor.datatype], shape, tensor.raw)
 
 
 def _texts(tensor: V2Tensor, batched: bool) -> Sequence[Value]:
@@ -181,30 +184,25 @@ def _whole_fault(failure: Failure, target: Target) -> CallFault:
     return CallFault(fate, error_text(failure), failure.retry_seconds)
 
 
-def _columns(answer: Answer) -> Mapping[str, Sequence[Value]]:
-    """The values of each output. There are no errors of single instances in this protocol: the first one is all."""
-    assert not isinstance(answer.results, Failure)
-    results: list[Instance] = []
-    for index, result in enumerate(answer.results):
-        if isinstance(result, Failure):
-            place = f"instance {index} of {len(answer.results)}: " if len(answer.results) > 1 else ""
-            raise CallFault(failure_fate(result), place + error_text(result))
-        results.append(result)
-    return dict(zip(answer.outputs, zip(*results, strict=True), strict=True))
+def _check_all_succeeded(results: Results) -> None:
+    """There are no errors of single instances in this protocol: the first one is all. Raises CallFault."""
+    if results.failures:
+        index = min(results.failures)
+        place = f"instance {index} of {results.count}: " if results.count > 1 else ""
+        raise CallFault(failure_fate(results.failures[index]), place + error_text(results.failures[index]))
 
 
-def _output(name: str, values: Sequence[Value], batched: bool) -> V2Tensor:
-    if all(isinstance(value, str) for value in values):
-        texts = [str(value).encode(errors="replace") for value in values]
+def _output(name: str, column: Column, batched: bool) -> V2Tensor:
+    if isinstance(column, Stacked):
+        return V2Tensor(name, DATATYPES[column.dtype], column.shape if batched else column.shape[1:], column.data)
+    if all(isinstance(value, str) for value in column):
+        texts = [str(value).encode(errors="replace") for value in column]
         return V2Tensor(name, BYTES, (len(texts),), texts, {"content_type": "str"})
-    if all(isinstance(value, bytes) for value in values):
-        return V2Tensor(name, BYTES, (len(values),), [value for value in values if isinstance(value, bytes)])
-    column = to_column(values)
-    if not isinstance(column, Stacked):
-        kinds = sorted({_kind(value) for value in values})
-        text = f"output {name} is not one tensor: its instances are {', '.join(kinds[:4])}; ask for each on its own"
-        raise CallFault(INTERNAL, text)
-    return V2Tensor(name, DATATYPES[column.dtype], column.shape if batched else column.shape[1:], column.data)
+    if all(isinstance(value, bytes) for value in column):
+        return V2Tensor(name, BYTES, (len(column),), [value for value in column if isinstance(value, bytes)])
+    kinds = sorted({_kind(value) for value in column})
+    text = f"output {name} is not one tensor: its instances are {', '.join(kinds[:4])}; ask for each on its own"
+    raise CallFault(INTERNAL, text)
 
 
 def _kind(value: Value) -> str:

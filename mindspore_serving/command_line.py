@@ -36,14 +36,15 @@ def run(
     set_up_logging(settings.log_level)
     notify = ServiceManager()
     try:
-        return int(_import(process, prog, extra).run(settings, notify))
+        return int(import_process(process, prog, extra).run(settings, notify))
     except ServingError as error:
         notify(f"STATUS={error}")  # before the last line: whoever started this may wait for either
         print(error, file=sys.stderr, flush=True)
         return 1
 
 
-def _import(module: str, prog: str, extra: str) -> Any:
+def import_process(module: str, prog: str, extra: str) -> Any:
+    """The module that does a command's work. Raises SetupError when the installation lacks what it needs."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -94,9 +95,11 @@ def _read(setting: Setting, value: Any) -> Any:
     return tuple(setting.read(item) for item in value) if setting.repeated else setting.read(value)
 
 
-def set_up_logging(level: str) -> None:
-    """Logs of ours to standard error, from this level on; standard output is for the lines that scripts wait for."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+def set_up_logging(level: str, process: str = "") -> None:
+    """Logs of ours to standard error, from this level on; standard output is for the lines that scripts wait for.
+
+    `process` stands in every line behind the logger's name. May be called again.
+    """
+    form = f"%(asctime)s %(levelname)s %(name)s{process}: %(message)s"
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=form, force=True)
     logging.getLogger("mindspore_serving").setLevel(level.upper())

@@ -3,46 +3,56 @@
 import asyncio
 import os
 import signal
+from typing import NamedTuple
 
 import zmq
 
+from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.in_process import InProcessWorkers
+from mindspore_serving.joining import follow, until_workers_are_here
 from mindspore_serving.master.config import MasterConfig
-from mindspore_serving.master.security import read_security
+from mindspore_serving.master.security import Security, read_security
 from mindspore_serving.master.server import MasterServer
+from mindspore_serving.master_child import Voice
+from mindspore_serving.siblings import Place
 from mindspore_serving.systemd import ServiceManager
 from mindspore_serving.worker.target import Target
 
 
-def run(config: MasterConfig, notify: ServiceManager) -> int:
+def run(config: MasterConfig, notify: ServiceManager | Voice, place: Place | None = None) -> int:
     """Serves until a signal comes. Returns the exit code. Raises ServingError.
 
-    `notify` tells a service manager how far we are (sd_notify's words).
+    `notify` tells a service manager how far we are (sd_notify's words). place: of one of several processes.
     """
-    return asyncio.run(_serve(config, notify))
+    return asyncio.run(_serve(config, notify, place))
 
 
-async def _serve(config: MasterConfig, notify: ServiceManager) -> int:
+async def _serve(config: MasterConfig, notify: ServiceManager | Voice, place: Place | None) -> int:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop.set)
     context = zmq.Context[zmq.Socket[bytes]]()
     security = read_security(config)
-    server = MasterServer(config.limits, context, security.tokens)
+    server = MasterServer(config.limits, context, security.tokens, () if place is None else place.siblings)
     workers = InProcessWorkers(context, server.inproc_endpoint)
-    watchdog = asyncio.create_task(_feed_watchdog(notify))
+    tasks = [asyncio.create_task(_feed_watchdog(notify))]
     try:
-        grpc_address = server.bind_grpc(config.grpc, config.max_message_mb, security.tls, config.grpc_engine)
-        rest_address = None
-        if config.rest is not None:
-            rest_address = server.bind_rest(config.rest, config.max_message_mb, security.tls)
-        if config.ctrl is not None:
-            server.open_control(config.ctrl, security.keys)
-        await _load(config, workers, told_to_stop)
-        await server.start_grpc(grpc_address)
-        if rest_address is not None:
-            await server.start_rest(rest_address)
+        if place is None:
+            doors = _bind(config, server, security)  # a busy port is found before anything is loaded
+            if config.ctrl is not None:
+                server.open_control(config.ctrl, security.keys)
+            await _load(config, workers, told_to_stop)
+        else:
+            server.open_control(place.endpoint, security.keys)
+            tasks += follow(server, place, told_to_stop)
+            await until_workers_are_here(server, place, config.lease_seconds, told_to_stop)
+            if told_to_stop.is_set():
+                return 0
+            doors = _bind(config, server, security)
+        await server.start_grpc(doors.grpc)
+        if doors.rest is not None:
+            await server.start_rest(doors.rest)
         notify("READY=1")
         await told_to_stop.wait()
         notify("STOPPING=1")
@@ -50,11 +60,26 @@ async def _serve(config: MasterConfig, notify: ServiceManager) -> int:
         await server.stop(config.drain_seconds, config.lame_duck_seconds)
         await asyncio.to_thread(workers.close)
         context.term()
-        watchdog.cancel()
+        for task in tasks:
+            task.cancel()
     return 0
 
 
-async def _feed_watchdog(notify: ServiceManager) -> None:
+class _Doors(NamedTuple):
+    """The real addresses."""
+
+    grpc: Endpoint
+    rest: Address | None
+
+
+def _bind(config: MasterConfig, server: MasterServer, security: Security) -> _Doors:
+    grpc = server.bind_grpc(config.grpc, config.max_message_mb, security.tls, config.grpc_engine)
+    if config.rest is None:
+        return _Doors(grpc, None)
+    return _Doors(grpc, server.bind_rest(config.rest, config.max_message_mb, security.tls))
+
+
+async def _feed_watchdog(notify: ServiceManager | Voice) -> None:
     """Tells the service manager that the loop turns, also while servables load and requests drain."""
     seconds = notify.watchdog_seconds
     while seconds is not None:

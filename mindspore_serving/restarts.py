@@ -1,15 +1,16 @@
-"""When a worker process that has ended is started again. Pure: moments are numbers passed in."""
+"""When a child process that has ended is started again. Pure: moments are numbers passed in."""
 
+import signal
 from dataclasses import dataclass
 
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
-HEALTHY_SECONDS = 60.0  # a worker that served so long starts with a clean record
+HEALTHY_SECONDS = 60.0  # a process that served so long starts with a clean record
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a worker process ended. exit_code: negative for a signal, as in subprocess."""
+    """How a process ended. exit_code: negative for a signal, as in subprocess."""
 
     exit_code: int
     was_ready: bool
@@ -18,7 +19,7 @@ class Ended:
 
 
 class Restarts:
-    """The record of one worker. `only_after_an_answer`: the rule of MindSpore Serving 2.x against crash loops."""
+    """The record of one process. `only_after_an_answer`: the rule of MindSpore Serving 2.x against crash loops."""
 
     def __init__(self, only_after_an_answer: bool) -> None:
         self._only_after_an_answer = only_after_an_answer
@@ -27,7 +28,7 @@ class Restarts:
     def wait_seconds(self, ended: Ended) -> float | None:
         """How long to wait before the next start; None: it has gone for good.
 
-        A worker that ended with exit code 0 was told to. Each start that ends soon doubles the wait.
+        A process that ended with exit code 0 was told to. Each start that ends soon doubles the wait.
         """
         if ended.exit_code == 0:
             return None
@@ -38,3 +39,13 @@ class Restarts:
         wait = self._wait_seconds
         self._wait_seconds = min(LONGEST_WAIT_SECONDS, wait * 2)
         return wait
+
+
+def how_it_ended(code: int) -> str:
+    """In words; the code is negative for a signal."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from mindspore_serving.cluster.addresses import LOOPBACK, Address
+from mindspore_serving.cluster.addresses import LOOPBACK, Address, from_zeromq
 from mindspore_serving.cluster.arguments import check_int, check_str
 from mindspore_serving.cluster.errors import NoSuchVersion, SetupError
 from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
@@ -40,8 +40,8 @@ class _ScriptWorker:
         self._settled = threading.Event()
 
     def connect(self, master: Address) -> None:
-        def registered(_: str) -> None:
-            print(f"Serving: Worker registered at {master}, {self._worker}", flush=True)
+        def registered(endpoint: str) -> None:
+            print(f"Serving: Worker registered at {from_zeromq(endpoint)}, {self._worker}", flush=True)
             self._settled.set()
 
         def closed() -> None:

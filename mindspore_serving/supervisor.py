@@ -3,7 +3,6 @@
 import contextlib
 import queue
 import selectors
-import signal
 import socket
 import threading
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from mindspore_serving.cluster.addresses import Endpoint
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.restarts import Ended, Restarts
+from mindspore_serving.restarts import Ended, Restarts, how_it_ended
 from mindspore_serving.worker_process import WorkerProcess, WorkerSpec
 
 KILL_AFTER_SECONDS = 10.0  # beyond the time to drain
@@ -128,7 +127,7 @@ class Supervisor(threading.Thread):
         self._selector.unregister(child.exit_fd)
         code = child.reap()
         del self._children[child.spec.slot]
-        how = _how(code) + (f": {child.status}" if child.status and code else "")
+        how = how_it_ended(code) + (f": {child.status}" if child.status and code else "")
         self._report_first(child.spec, child.status)
         self._decide(child.spec, how, Ended(code, child.ready, child.answered, self._age(child)))
 
@@ -177,12 +176,3 @@ class Supervisor(threading.Thread):
 
     def _age(self, child: WorkerProcess) -> float:
         return time.monotonic() - self._started_at[child.spec.slot]
-
-
-def _how(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"

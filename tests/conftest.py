@@ -1,8 +1,10 @@
 """What several folders of tests need: real processes, and a servable that is exported once."""
 
+import faulthandler
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 from mindspore_serving.worker.config import OFF, TUNE_VARIABLE
 from tests.processes import ROOT, Processes, processes
 
+END_SECONDS = 120.0  # for the interpreter to end when the tests have
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_tuning() -> Iterator[None]:
@@ -18,6 +22,19 @@ def _no_tuning() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(TUNE_VARIABLE, OFF)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    """One that is no daemon would keep this process for ever, after all tests have passed."""
+    yield
+    left = [thread.name for thread in threading.enumerate() if not thread.daemon]
+    assert left == [threading.main_thread().name]
+
+
+def pytest_unconfigure() -> None:
+    """Whatever else may hold up the end is named, and fails."""
+    faulthandler.dump_traceback_later(END_SECONDS, exit=True)
 
 
 @pytest.fixture

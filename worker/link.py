@@ -1,4 +1,7 @@
-"""The worker's connections to its masters: one thread, which owns a DEALER socket and a Session for each of them."""
+"""The worker's connections to its masters: one thread, which owns a DEALER socket and a Session for each of them.
+
+A master of several processes tells of its others: each of them is a master like those that the worker was given.
+"""
 
 import contextlib
 import logging
@@ -20,7 +23,9 @@ from mindspore_serving.cluster.session import (
     CreditChanged,
     DrainRequested,
     Event,
+    FirstCreditChanged,
     Kept,
+    Meet,
     Offer,
     Report,
     Run,
@@ -29,6 +34,7 @@ from mindspore_serving.cluster.session import (
     SessionState,
     Tick,
 )
+from mindspore_serving.cluster.siblings import Sibling, sibling_endpoint
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.line import Line
 
@@ -71,6 +77,7 @@ class Link(threading.Thread):
         self._context = context
         self._keys = keys
         self._worker_id = worker_id
+        self._offer = offer
         self._submit = submit
         self._on_registered = on_registered
         self._on_closed = on_closed
@@ -78,31 +85,28 @@ class Link(threading.Thread):
         now = time.monotonic()
         self._sessions = {master: Session(offer, now, self._purse.credit(master)) for master in masters}
         self._lines: dict[str, Line] = {}
+        self._met_at: dict[str, str] = {}  # sibling -> the master that told of it
+        self._is_leaving = False
+        self._poller = zmq.Poller()
         self._end = End(masters[0])
         # Other threads put events here and wake this one, which alone touches the ZeroMQ sockets.
-        self._inbox: queue.SimpleQueue[tuple[str, Event]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[str | None, Event]] = queue.SimpleQueue()  # None: for every master
         self._alarm, self._waker = socket.socketpair()
         self._alarm.setblocking(False)
         self._waker.setblocking(False)
 
     def drain(self, seconds: float) -> None:
         """Finish what is open, at most this long, then close. From any thread."""
-        request = DrainRequested(time.monotonic() + seconds)
-        for master in self._sessions:
-            self._post(master, request)
+        self._post(None, DrainRequested(time.monotonic() + seconds))
 
     def run(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._alarm, zmq.POLLIN)
+        self._poller.register(self._alarm, zmq.POLLIN)
         try:
             for master in self._sessions:
-                line = self._lines[master] = Line(self._context, master, self._keys, self._worker_id)
-                for source in line.sources:
-                    poller.register(source, zmq.POLLIN)
-                self._handle(master, Tick())
+                self._open_line(master)
             while self._open_masters():
-                ready = dict(poller.poll(self._milliseconds()))
-                for master, line in self._lines.items():
+                ready = dict(self._poller.poll(self._milliseconds()))
+                for master, line in list(self._lines.items()):
                     if any(source in ready for source in line.sources):
                         for event in line.events():
                             self._handle(master, event)
@@ -110,12 +114,29 @@ class Link(threading.Thread):
                     self._read_inbox()
                 for master in self._open_masters():
                     self._handle(master, Tick())
+                self._forget_siblings()
         finally:
             for line in self._lines.values():
                 line.close()
             self._alarm.close()
             self._waker.close()
             self._on_closed(self._end)
+
+    def _open_line(self, master: str) -> None:
+        line = self._lines[master] = Line(self._context, master, self._keys, self._worker_id)
+        for source in line.sources:
+            self._poller.register(source, zmq.POLLIN)
+        self._handle(master, Tick())
+
+    def _forget_siblings(self) -> None:
+        """Those whose sessions are over: they are not there any more."""
+        for master in [sibling for sibling in self._met_at if self._sessions[sibling].state is SessionState.CLOSED]:
+            self._share(self._purse.lost(master))
+            del self._met_at[master], self._sessions[master]
+            line = self._lines.pop(master)
+            for source in line.sources:
+                self._poller.unregister(source)
+            line.close()
 
     def _open_masters(self) -> list[str]:
         return [master for master, session in self._sessions.items() if session.state is not SessionState.CLOSED]
@@ -129,13 +150,17 @@ class Link(threading.Thread):
         with contextlib.suppress(BlockingIOError):
             self._alarm.recv(4096)
         while not self._inbox.empty():
-            master, event = self._inbox.get()
-            if isinstance(event, BatchFinished):
-                self._purse.finished(master)
-            self._handle(master, event)
+            whom, event = self._inbox.get()
+            self._is_leaving = self._is_leaving or (whom is None and isinstance(event, DrainRequested))
+            for master in self._open_masters() if whom is None else [whom]:
+                if isinstance(event, BatchFinished):
+                    self._purse.finished(master)
+                self._handle(master, event)
 
     def _handle(self, master: str, event: Event) -> None:
-        session = self._sessions[master]
+        session = self._sessions.get(master)
+        if session is None:  # of a sibling that is not there any more
+            return
         before = session.state
         for action in session.handle(event, time.monotonic()):
             self._carry_out(master, action)
@@ -155,6 +180,8 @@ class Link(threading.Thread):
                 self._submit(batch, lambda done: self._post(master, BatchFinished(registration, done)))
             case Kept(batches):
                 self._share(self._purse.kept(master, batches))
+            case Meet(siblings):
+                self._meet(master, siblings)
             case Report(level, text):
                 logger.log(logging.getLevelName(level.upper()), "%s: %s", master, text)
             case Close(refusal, at_once):
@@ -164,15 +191,31 @@ class Link(threading.Thread):
         for master, batches in changes:
             self._handle(master, CreditChanged(batches))
 
+    def _meet(self, master: str, siblings: tuple[Sibling, ...]) -> None:
+        """Opens a session with each sibling that is new, and ends it with those that the master has no more."""
+        found = {sibling_endpoint(master, sibling) for sibling in siblings} - {None}
+        for gone in [sibling for sibling, told in self._met_at.items() if told == master and sibling not in found]:
+            logger.info("%s: is no process of the master any more", gone)
+            self._post(gone, DrainRequested(time.monotonic() + _FAREWELL_SECONDS))
+        new = sorted(one for one in found if one is not None and one not in self._sessions)
+        if not new or self._is_leaving:
+            return
+        for known in self._open_masters():
+            self._handle(known, FirstCreditChanged(1))
+        for sibling in new:
+            self._purse.joined(sibling)
+            self._met_at[sibling] = master
+            self._sessions[sibling] = Session(self._offer, time.monotonic(), self._purse.credit(sibling))
+            self._open_line(sibling)
+
     def _close(self, master: str, refusal: str | None, at_once: bool) -> None:
         if refusal is None:
             return
         # One master that would not have us ends the worker: whoever started it has something to mend.
         self._end = End(master, refusal, at_once)
-        for other in self._open_masters():
-            self._post(other, DrainRequested(time.monotonic() + (0.0 if at_once else _FAREWELL_SECONDS)))
+        self._post(None, DrainRequested(time.monotonic() + (0.0 if at_once else _FAREWELL_SECONDS)))
 
-    def _post(self, master: str, event: Event) -> None:
+    def _post(self, master: str | None, event: Event) -> None:
         self._inbox.put((master, event))
         with contextlib.suppress(OSError):  # full: it is being woken already; closed: nobody is left to tell
             self._waker.send(b"\0")

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import zmq
 
-from mindspore_serving.cluster.addresses import for_zeromq
+from mindspore_serving.cluster.addresses import for_zeromq, from_zeromq
 from mindspore_serving.worker.config import WorkerConfig
 from mindspore_serving.worker.curve import WorkerKeys, read_worker_keys
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
@@ -84,25 +84,27 @@ def _serve(
     def answered() -> None:
         notify("X_ANSWERED=1")  # a word of ours: the process that started this one may care
 
-    names = {for_zeromq(master): str(master) for master in config.master}
+    masters = tuple(for_zeromq(master) for master in config.master)
 
     def registered(master: str) -> None:
-        print(f"Serving: Worker registered at {names[master]}, {worker}", flush=True)
+        print(f"Serving: Worker registered at {from_zeromq(master)}, {worker}", flush=True)
         notify("READY=1")
 
     with zmq.Context[zmq.Socket[bytes]]() as context:
-        worker.connect(context, tuple(names), registered, pipe.post, answered, keys)
+        worker.connect(context, masters, registered, pipe.post, answered, keys)
         if config.stop_when_stdin_closes:
             threading.Thread(target=_watch_stdin, name="stdin", daemon=True).start()
         _wait(pipe, notify, lambda: worker.drain(config.drain_seconds))
         end = worker.end
         if end is not None and end.is_hung:
-            print(f"the master at {names[end.master]} gave this worker up: {end.refusal}", file=sys.stderr, flush=True)
+            text = f"the master at {from_zeromq(end.master)} gave this worker up: {end.refusal}"
+            print(text, file=sys.stderr, flush=True)
             notify(f"STATUS={end.refusal}")
             os._exit(HUNG_EXIT_CODE)  # a thread that hangs in a device call cannot be ended, only its process
         worker.close()
     if end is not None and end.refusal is not None:
-        print(f"the master at {names[end.master]} refused this worker: {end.refusal}", file=sys.stderr, flush=True)
+        text = f"the master at {from_zeromq(end.master)} refused this worker: {end.refusal}"
+        print(text, file=sys.stderr, flush=True)
         return 1
     return 0
 

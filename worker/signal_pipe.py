@@ -23,6 +23,10 @@ class SignalPipe:
         self._old_wakeup_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         self._old_handlers: dict[int, Any] = {number: signal.signal(number, _ignore) for number in _SIGNALS}
 
+    def fileno(self) -> int:
+        """For a selector: it can be read when wait() has something to return."""
+        return self._reader.fileno()
+
     def post(self) -> None:
         """Wakes the waiting thread. From any thread."""
         with contextlib.suppress(OSError):  # full: it is being woken; closed: nobody waits any more

@@ -7,7 +7,10 @@ In reading order:
     headers        header blocks <-> fields, by the hpack library behind a cache
     header_blocks  frames put together to header blocks
     streams        the open streams, and enough of the closed ones
+    template       whole responses, prepared
     outbox         frames on their way out, within the peer's windows
+    responses      what our side says on the streams
+    control        what the peer says about the connection as a whole
     events         what a connection tells its owner
-    connection     the state machine: receive() and what it tells, send_*() and data_to_send()
+    connection     the state machine: the peer's bytes, what they tell, how it ends
 """

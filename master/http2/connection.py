@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import Any
 
 from mindspore_serving.master.http2 import frames
+from mindspore_serving.master.http2.control import Control
 from mindspore_serving.master.http2.errors import ConnectionFault, ErrorCode, StreamFault
 from mindspore_serving.master.http2.events import (
     ConnectionEnded,
@@ -18,14 +19,13 @@ from mindspore_serving.master.http2.events import (
     RequestReceived,
     StreamEnded,
 )
-from mindspore_serving.master.http2.frames import ACK, END_STREAM, PADDED, Kind, Setting
-from mindspore_serving.master.http2.header_blocks import Block, BlockReader, self_dependency
-from mindspore_serving.master.http2.headers import Field, Fields, HeaderReader
+from mindspore_serving.master.http2.frames import ACK, END_HEADERS, END_STREAM, PADDED, Kind
+from mindspore_serving.master.http2.header_blocks import Block, BlockReader
+from mindspore_serving.master.http2.headers import Fields, HeaderReader
 from mindspore_serving.master.http2.limits import Limits, Patience
 from mindspore_serving.master.http2.outbox import Outbox
+from mindspore_serving.master.http2.responses import Responses
 from mindspore_serving.master.http2.streams import Stream, Streams
-
-LARGEST_FRAME_SENT = 64 << 10  # where the peer would take a larger one: streams take turns
 
 
 class Phase(Enum):
@@ -38,8 +38,17 @@ class Phase(Enum):
     NOTHING = auto()
 
 
+# Looked at for each frame: on Python 3.11 an Enum's attribute costs as much as to read a frame's head.
+_FRAMES = Phase.FRAMES
+_KINDS = len(Kind)
+_WHOLE_REQUEST = END_HEADERS | END_STREAM
+
+
 class Connection:
-    """`interpret` makes of a request's fields what RequestReceived.head is; its results are kept for repetitions."""
+    """`interpret` makes of a request's fields what RequestReceived.head is; its results are kept for repetitions.
+
+    What is sent on streams, and what windows are granted, is told to the methods of Responses, which are here too.
+    """
 
     def __init__(self, interpret: Callable[[Fields], Any], limits: Limits, now: float) -> None:
         self._limits = limits
@@ -47,24 +56,31 @@ class Connection:
         self._headers = HeaderReader(interpret, limits)
         self._blocks = BlockReader(limits)
         self._out = Outbox(self._patience)
-        self._streams = Streams()
+        self._streams = Streams(now)
+        self._control = control = Control(limits, self._patience, self._streams, self._out)
+        self._responses = responses = Responses(self._patience, self._streams, self._out)
         self._last_served = frames.LARGEST_STREAM_ID
         self._credit = limits.connection_window_bytes
         self._phase = Phase.PREFACE
         self._partial = b""
         self._events: list[Event] = []
-        self._now = now
-        self._idle_since = now
+        self.send_response = responses.send_response
+        self.send_headers = responses.send_headers
+        self.send_body = responses.send_body
+        self.send_trailers = responses.send_trailers
+        self.grant = responses.grant
+        self.unsent = responses.unsent
+        self.data_to_send = responses.data_to_send
         self._handlers: tuple[Callable[[int, int, bytes], None], ...] = (
             self._data,
             self._headers_frame,
-            self._priority,
+            control.priority,
             self._reset,
             self._settings,
-            self._push_promise,
-            self._ping,
-            self._goaway,
-            self._window_update,
+            control.push_promise,
+            control.ping,
+            control.goaway,
+            control.window_update,
             self._continuation,
         )
 
@@ -72,23 +88,24 @@ class Connection:
 
     def receive(self, data: bytes, now: float) -> list[Event]:
         """What these bytes of the peer's, which may begin and end anywhere, mean."""
-        self._now = now
+        self._streams.now = now
         events: list[Event] = []
         self._events = events
-        if self._phase is Phase.NOTHING:
-            return events
         buffer = self._partial + data if self._partial else data
-        at = 0
         try:
-            if self._phase is Phase.PREFACE:
-                at = self._skip_preface(buffer)
-            if at or self._phase not in (Phase.PREFACE, Phase.NOTHING):
-                at = self._read_frames(buffer, at)
+            at = self._read_frames(buffer, 0) if self._phase is _FRAMES else self._read_first(buffer)
         except ConnectionFault as fault:
             self._fail(fault)
         else:
             self._partial = buffer[at:]
         return events
+
+    def _read_first(self, buffer: bytes) -> int:
+        """Handles what comes when not just any frame may. Returns where what is left begins. Raises ConnectionFault."""
+        at = self._skip_preface(buffer) if self._phase is Phase.PREFACE else 0
+        if self._phase is Phase.NOTHING:
+            return len(buffer)
+        return at if self._phase is Phase.PREFACE else self._read_frames(buffer, at)
 
     def _read_frames(self, buffer: bytes, at: int) -> int:
         """Handles the whole frames from here on. Returns where the next begins. Raises ConnectionFault."""
@@ -101,18 +118,18 @@ class Connection:
             after = start + (high << 8 | low)
             if after - start > largest:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of more than {largest} bytes")
-            if self._phase is not Phase.FRAMES:
+            if self._phase is not _FRAMES:
                 self._check_phase(kind, flags)
             if after > end:
                 break
             stream_id &= frames.LARGEST_STREAM_ID
             try:
-                if kind <= Kind.CONTINUATION:
+                if kind < _KINDS:
                     handlers[kind](stream_id, flags, buffer[start:after])
                 else:
-                    self._patience.spend("unknown", self._now)  # §4.1: ignored
+                    self._patience.spend("unknown", self._streams.now)  # §4.1: ignored
             except StreamFault as fault:
-                self._patience.spend("faulty", self._now)
+                self._patience.spend("faulty", self._streams.now)
                 self._end_stream(stream_id, fault.code)
             at = after
         return at
@@ -124,24 +141,9 @@ class Connection:
             self._events.append(ForeignProtocol(have))
         elif len(have) == len(frames.PREFACE):
             self._phase = Phase.FIRST_SETTINGS
-            self._introduce()
+            self._control.introduce()
             return len(have)
         return 0
-
-    def _introduce(self) -> None:
-        """§3.4. Not before the peer's preface: another protocol's client would not understand it."""
-        limits = self._limits
-        self._out.put(
-            frames.settings_frame(
-                {
-                    Setting.MAX_CONCURRENT_STREAMS: limits.max_streams,
-                    Setting.INITIAL_WINDOW_SIZE: limits.window_bytes,
-                    Setting.MAX_FRAME_SIZE: limits.max_frame_bytes,
-                    Setting.MAX_HEADER_LIST_SIZE: limits.advertised_header_bytes,
-                }
-            )
-            + frames.window_frame(0, limits.connection_window_bytes - frames.DEFAULT_WINDOW)
-        )
 
     def _check_phase(self, kind: int, flags: int) -> None:
         if self._phase is Phase.FIRST_SETTINGS and (kind != Kind.SETTINGS or flags & ACK):
@@ -161,7 +163,7 @@ class Connection:
         stream = self._streams.open.get(stream_id)
         if stream is None or not stream.they_may_send:
             self._streams.check_late(stream_id, "DATA")
-            self._patience.spend("late", self._now)
+            self._patience.spend("late", self._streams.now)
             return
         stream.credit -= size
         if stream.credit < 0:
@@ -169,14 +171,25 @@ class Connection:
         if flags & PADDED:
             payload = frames.unpad(payload)
             self.grant(stream_id, size - len(payload))
+        if flags & END_STREAM and stream.body_left is None:  # as most do
+            stream.they_may_send = False
+            self._events.append(DataReceived(stream_id, payload, True))
+            return
         ended = bool(flags & END_STREAM)
         if not payload and not ended:
-            self._patience.spend("empty DATA", self._now)
+            self._patience.spend("empty DATA", self._streams.now)
         self._take_body(stream, payload, ended)
 
     def _headers_frame(self, stream_id: int, flags: int, payload: bytes) -> None:
         """§6.2."""
-        block = self._blocks.begin(stream_id, flags, payload, self._now)
+        streams = self._streams
+        if flags | END_STREAM == _WHOLE_REQUEST and stream_id > streams.newest and stream_id & 1:
+            request = self._headers.recall(payload)
+            if request is not None:
+                streams.newest = stream_id
+                self._open(stream_id, request.head, request.content_length, bool(flags & END_STREAM))
+                return
+        block = self._blocks.begin(stream_id, flags, payload, self._streams.now)
         if block is None:
             self._phase = Phase.CONTINUATION
         else:
@@ -207,7 +220,7 @@ class Connection:
         else:
             self._headers.skip(content)
             self._streams.check_late(stream_id, "HEADERS")
-            self._patience.spend("late", self._now)
+            self._patience.spend("late", self._streams.now)
         if fault is not None:
             raise fault
 
@@ -231,164 +244,26 @@ class Connection:
             stream.they_may_send = False
         self._events.append(DataReceived(stream.id, data, ended))
 
-    def _priority(self, stream_id: int, _: int, payload: bytes) -> None:
-        """§6.3. Priorities are not kept: no tree to attack."""
-        if stream_id == 0:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
-        self._patience.spend("PRIORITY", self._now)
-        if len(payload) != 5:
-            fault: StreamFault | None = StreamFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY not of 5 bytes")
-        else:
-            fault = self_dependency(stream_id, payload)
-        if fault is not None:
-            if stream_id > self._streams.newest:
-                raise ConnectionFault(fault.code, str(fault))  # no RST_STREAM on an idle stream: §6.4
-            raise fault
-
     def _reset(self, stream_id: int, _: int, payload: bytes) -> None:
         """§6.4."""
-        frames.read_number(payload, Kind.RST_STREAM)
+        frames.read_number(payload, "RST_STREAM")
         self._streams.check_not_idle(stream_id, "RST_STREAM")
         if stream_id in self._streams.open:
-            self._patience.spend("RST_STREAM", self._now)
-            self._forget(stream_id, False)
+            self._patience.spend("RST_STREAM", self._streams.now)
+            self._responses.forget(stream_id, False)
             self._events.append(StreamEnded(stream_id))
 
     def _settings(self, stream_id: int, flags: int, payload: bytes) -> None:
         """§6.5."""
-        if stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
-        self._patience.spend("SETTINGS", self._now)
-        if flags & ACK:
-            if payload:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS with ACK and content")
-            return
-        for name, value in frames.read_settings(payload):
-            self._set(name, value)
+        self._control.settings(stream_id, flags, payload)
         if self._phase is Phase.FIRST_SETTINGS:
             self._phase = Phase.FRAMES
-        self._out.put(frames.pack(Kind.SETTINGS, ACK, 0))
 
-    def _set(self, name: int, value: int) -> None:
-        if name == Setting.INITIAL_WINDOW_SIZE:
-            if value > frames.LARGEST_WINDOW:
-                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE too large")
-            change = value - self._out.initial_window
-            self._out.initial_window = value
-            for stream in self._streams.open.values():  # §6.9.2
-                self._widen(stream, change, ConnectionFault)
-        elif name == Setting.MAX_FRAME_SIZE:
-            if not frames.DEFAULT_MAX_FRAME <= value <= frames.LARGEST_MAX_FRAME:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE out of range")
-            self._out.max_frame = min(value, LARGEST_FRAME_SENT)
-        elif name == Setting.HEADER_TABLE_SIZE:
-            self._out.headers.set_table_size(value)
-        elif name == Setting.ENABLE_PUSH and value > 1:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
-
-    def _widen(self, stream: Stream, increment: int, fault: type[ConnectionFault] | type[StreamFault]) -> None:
-        stream.window += increment
-        if stream.window > frames.LARGEST_WINDOW:
-            raise fault(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window too large")
-        self._out.resume(stream)
-
-    def _push_promise(self, _: int, __: int, ___: bytes) -> None:
-        """§8.4."""
-        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE of a client")
-
-    def _ping(self, stream_id: int, flags: int, payload: bytes) -> None:
-        """§6.7."""
-        if stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
-        if len(payload) != 8:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PING not of 8 bytes")
-        self._patience.spend("PING", self._now)
-        if not flags & ACK:
-            self._out.put(frames.pack(Kind.PING, ACK, 0, payload))
-
-    def _goaway(self, stream_id: int, _: int, payload: bytes) -> None:
-        """§6.8. The peer will close when its streams have ended."""
-        if stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
-        if len(payload) < 8:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY of less than 8 bytes")
-        self._patience.spend("GOAWAY", self._now)
-
-    def _window_update(self, stream_id: int, _: int, payload: bytes) -> None:
-        """§6.9."""
-        increment = frames.read_number(payload, Kind.WINDOW_UPDATE) & frames.LARGEST_WINDOW
-        if stream_id == 0:
-            self._out.window += increment
-            if increment == 0:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
-            if self._out.window > frames.LARGEST_WINDOW:
-                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window too large")
-            return
-        self._streams.check_not_idle(stream_id, "WINDOW_UPDATE")
-        stream = self._streams.open.get(stream_id)
-        if stream is not None:
-            if increment == 0:
-                raise StreamFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
-            self._widen(stream, increment, StreamFault)
-
-    # What goes out. On a stream that is gone, nothing does.
-
-    def send_headers(self, stream_id: int, fields: Fields, passing: tuple[Field, ...] = (), end: bool = False) -> None:
-        """The fields of the response; `passing` ones are not expected to recur. `end`: nothing follows."""
-        stream = self._streams.open.get(stream_id)
-        if stream is not None and stream.we_may_send:
-            self._out.put_headers(stream, fields, passing, end)
-            if end:
-                stream.we_may_send = False
-                self._through(stream)
-
-    def send_body(self, stream_id: int, prefix: bytes, body: bytes) -> None:
-        """Two pieces of the response's body, in one frame where they fit. They wait for the peer's windows."""
-        stream = self._streams.open.get(stream_id)
-        if stream is not None and stream.we_may_send:
-            self._out.put_body(stream, prefix, body, self._now)
-
-    def send_trailers(self, stream_id: int, fields: Fields, passing: tuple[Field, ...] = ()) -> None:
-        """The fields after the body, which end the response."""
-        stream = self._streams.open.get(stream_id)
-        if stream is not None and stream.we_may_send:
-            stream.we_may_send = False
-            if self._out.put_trailers(stream, fields, passing):
-                self._through(stream)
-
-    def reset(self, stream_id: int, code: ErrorCode) -> None:
-        """Ends a stream at once."""
-        if stream_id in self._streams.open:
-            self._out.put(frames.reset_frame(stream_id, code))
-            self._forget(stream_id, True)
-
-    def grant(self, stream_id: int, count: int) -> None:
-        """Lets the peer send so many bytes more of the request's body."""
-        stream = self._streams.open.get(stream_id)
-        if stream is not None and stream.they_may_send and count > 0:
-            stream.credit += count
-            self._out.put(frames.window_frame(stream_id, count))
+    # What goes out, besides what `responses` sends.
 
     def hold(self, held: bool) -> None:
         """While held, bodies wait here: the transport has enough."""
         self._out.held = held
-
-    def unsent(self, stream_id: int) -> int:
-        """The bytes of a response's body that still wait."""
-        stream = self._streams.open.get(stream_id)
-        return 0 if stream is None else stream.unsent
-
-    def data_to_send(self) -> bytes:
-        """What may leave now; more may follow when that has left, see has_more."""
-        data, ended = self._out.take()
-        for stream in ended:
-            self._through(stream)
-        return data
-
-    @property
-    def has_more(self) -> bool:
-        """Whether data_to_send() has something."""
-        return self._out.has_more
 
     @property
     def is_idle(self) -> bool:
@@ -398,7 +273,7 @@ class Connection:
     @property
     def idle_since(self) -> float:
         """When the last stream ended; makes sense while the connection is idle."""
-        return self._idle_since
+        return self._streams.idle_since
 
     def announce_end(self) -> None:
         """Asks the peer to open its next streams elsewhere; those on their way are served (§6.8)."""
@@ -412,16 +287,19 @@ class Connection:
 
     def tick(self, now: float) -> list[Event]:
         """To be called every second or so: what took too long ends."""
-        self._now = now
+        self._streams.now = now
         events: list[Event] = []
         self._events = events
         limits = self._limits
         try:
-            if self._phase in (Phase.PREFACE, Phase.FIRST_SETTINGS) and now - self._idle_since > limits.preface_seconds:
+            if (
+                self._phase in (Phase.PREFACE, Phase.FIRST_SETTINGS)
+                and now - self._streams.idle_since > limits.preface_seconds
+            ):
                 raise ConnectionFault(ErrorCode.SETTINGS_TIMEOUT, "no HTTP/2 preface and settings in time")
             if self._blocks.is_overdue(now):
                 raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block that was not complete in time")
-            if self.is_idle and now - self._idle_since > limits.idle_seconds:
+            if self.is_idle and now - self._streams.idle_since > limits.idle_seconds:
                 raise ConnectionFault(ErrorCode.NO_ERROR, "idle")
         except ConnectionFault as fault:
             self._fail(fault)
@@ -431,27 +309,12 @@ class Connection:
                 self._end_stream(stream.id, ErrorCode.CANCEL)
         return events
 
-    def _through(self, stream: Stream) -> None:
-        """The response is complete. A peer that still sends its request need not go on (§8.1)."""
-        self._patience.earn()
-        if stream.they_may_send:
-            self._out.put(frames.reset_frame(stream.id, ErrorCode.NO_ERROR))
-        self._forget(stream.id, stream.they_may_send)
-
     def _end_stream(self, stream_id: int, code: ErrorCode) -> None:
         """A stream's fault: of an open one, or of one that would have been."""
         self._out.put(frames.reset_frame(stream_id, code))
         if stream_id in self._streams.open:
             self._events.append(StreamEnded(stream_id))
-        self._forget(stream_id, True)
-
-    def _forget(self, stream_id: int, more_may_come: bool) -> None:
-        stream = self._streams.open.get(stream_id)
-        if stream is not None and stream.queue is not None:
-            self._out.drop(stream)
-        self._streams.close(stream_id, more_may_come)
-        if not self._streams.open:
-            self._idle_since = self._now
+        self._responses.forget(stream_id, True)
 
     def _fail(self, fault: ConnectionFault) -> None:
         self._phase = Phase.NOTHING

@@ -96,10 +96,10 @@ def read_settings(payload: bytes) -> Iterator[tuple[int, int]]:
     return _SETTING.iter_unpack(payload)
 
 
-def read_number(payload: bytes, kind: Kind) -> int:
+def read_number(payload: bytes, kind: str) -> int:
     """The one number of RST_STREAM or WINDOW_UPDATE, with its reserved bit. Raises ConnectionFault."""
     if len(payload) != 4:
-        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"{kind.name} of {len(payload)} bytes instead of 4")
+        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"{kind} of {len(payload)} bytes instead of 4")
     number: int = _NUMBER.unpack(payload)[0]
     return number
 

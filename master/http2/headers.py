@@ -41,10 +41,11 @@ class HeaderReader:
         self._interpret = interpret
         self._decoder = hpack.Decoder(limits.max_header_bytes)
         self._known: dict[bytes, Request] = {}
+        self.recall = self._known.get  # what a block was read as; None, if it has to be read
 
     def read_request(self, block: bytes) -> Request:
         """Raises StreamFault for fields that are no request, ConnectionFault for what is no header block."""
-        request = self._known.get(block)
+        request = self.recall(block)
         if request is None:
             fields, is_lasting = self._decode(block)
             content_length = _check_request(fields)
@@ -90,6 +91,11 @@ class HeaderWriter:
         self._encoder = hpack.Encoder()
         self._new_sizes: list[int] = []  # that the peer has set since the last block; patience bounds them
         self._known: dict[Fields, bytes] = {}
+        self.edition = 0  # a block that is known stays so within one
+
+    def recall(self, fields: Fields) -> bytes | None:
+        """The block that write() would make, if that leaves the table as it is."""
+        return self._known.get(fields)
 
     def write(self, lasting: Fields, passing: Sequence[Field] = ()) -> bytes:
         """A header block. `lasting` fields recur and go into the table; `passing` ones do not."""
@@ -102,14 +108,14 @@ class HeaderWriter:
                 if len(self._known) < MOST_CACHED:
                     self._known[lasting] = block
             else:
-                self._known.clear()
+                self._forget()
         if passing:
             block += self._encoder.encode([(name, value, True) for name, value in passing])
         return block
 
     def set_table_size(self, size: int) -> None:
         """The peer's SETTINGS_HEADER_TABLE_SIZE: we use at most the usual size, whatever it offers."""
-        self._known.clear()
+        self._forget()
         self._new_sizes.append(min(size, _TABLE_BYTES))
 
     def _resize(self) -> None:
@@ -117,6 +123,10 @@ class HeaderWriter:
         for size in dict.fromkeys((min(self._new_sizes), self._new_sizes[-1])):
             self._encoder.header_table_size = size
         self._new_sizes.clear()
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self.edition += 1
 
 
 def _is_indexed(block: bytes) -> bool:

@@ -47,10 +47,10 @@ class Patience:
         if self._left < 0.0:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many frames of this kind: {what}")
 
-    def earn(self) -> None:
-        """A frame of ours that carried an answer: peers ping and adjust windows in proportion to those."""
+    def earn(self, points: float = 1.0) -> None:
+        """Frames of ours that carried an answer: peers ping and adjust windows in proportion to those."""
         if self._left < self._most:
-            self._left += 1.0
+            self._left += points
 
 
 class Pace:

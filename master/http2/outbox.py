@@ -14,6 +14,7 @@ from mindspore_serving.master.http2.frames import (
 from mindspore_serving.master.http2.headers import Field, Fields, HeaderWriter
 from mindspore_serving.master.http2.limits import Pace, Patience
 from mindspore_serving.master.http2.streams import Stream
+from mindspore_serving.master.http2.template import Template
 
 TURN_BYTES = 256 << 10  # of queued bodies, taken at once
 
@@ -30,6 +31,7 @@ class Outbox:
         self.unsent = 0  # bytes of bodies that wait
         self._patience = patience
         self._ready: list[bytes | memoryview] = []
+        self._template: Template | None = None
         self._turns: dict[int, Stream] = {}  # streams with a queue and a window; the first is next
 
     def put(self, frame: bytes) -> None:
@@ -57,6 +59,27 @@ class Outbox:
         stream.unsent += size
         self.unsent += size
         self.resume(stream)
+
+    def put_response(self, stream: Stream, fields: Fields, prefix: bytes, body: bytes, trailers: Fields) -> bool:
+        """All of a response, if nothing has to wait and its header blocks are known. Returns whether it has left."""
+        template = self._template
+        if (
+            template is None
+            or template.fields is not fields
+            or template.trailers is not trailers
+            or template.edition != self.headers.edition
+        ):
+            first, last = self.headers.recall(fields), self.headers.recall(trailers)
+            if first is None or last is None or len(first) + len(last) > DEFAULT_MAX_FRAME:
+                return False
+            template = self._template = Template(fields, trailers, self.headers.edition, first, last)
+        size = len(prefix) + len(body)
+        if size > stream.window or size > self.window or size > self.max_frame or self.held or self._turns:
+            return False
+        self.window -= size
+        stream_id = stream.id
+        self._ready += (template.before(stream_id, size), prefix, body, template.after(stream_id))
+        return True
 
     def put_trailers(self, stream: Stream, fields: Fields, passing: tuple[Field, ...]) -> bool:
         """The fields after a body. Returns whether they have left, or wait for it."""
@@ -88,11 +111,6 @@ class Outbox:
         taken = b"".join(ready)
         ready.clear()
         return taken, ended
-
-    @property
-    def has_more(self) -> bool:
-        """Whether take() would give something."""
-        return bool(self._ready) or bool(self._turns and self.window > 0 and not self.held)
 
     def _put_block(self, stream_id: int, block: bytes, end: bool) -> None:
         flag = END_STREAM if end else 0

@@ -6,7 +6,7 @@ from mindspore_serving.master.http2.errors import ConnectionFault, ErrorCode
 from mindspore_serving.master.http2.headers import Field, Fields
 from mindspore_serving.master.http2.limits import Pace
 
-REMEMBERED_STREAMS = 1000  # closed ones, to tell late frames from wrong ones
+REMEMBERED_STREAMS = 1000  # closed ones of each kind, to tell late frames from wrong ones
 
 
 class Stream:
@@ -41,17 +41,25 @@ class Stream:
 class Streams:
     """The open ones, and enough of the closed ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
+        self.now = now  # when the peer or the clock was heard last
+        self.idle_since = now  # makes sense while none is open
         self.open: dict[int, Stream] = {}
         self.newest = 0  # of the peer's; ours there are none
-        self._closed: dict[int, bool] = {}  # the last ones; whether frames may still be on their way
+        self._closed: deque[int] = deque(maxlen=REMEMBERED_STREAMS)
+        self._cut: dict[int, None] = {}  # those of which frames may still be on their way
 
     def close(self, stream_id: int, more_may_come: bool) -> None:
         """Both sides are through with it; the peer may not know yet."""
         self.open.pop(stream_id, None)
-        self._closed[stream_id] = more_may_come
-        if len(self._closed) > REMEMBERED_STREAMS:
-            del self._closed[next(iter(self._closed))]
+        if more_may_come:
+            self._cut[stream_id] = None
+            if len(self._cut) > REMEMBERED_STREAMS:
+                del self._cut[next(iter(self._cut))]
+        else:
+            self._closed.append(stream_id)
+        if not self.open:
+            self.idle_since = self.now
 
     def check_not_idle(self, stream_id: int, what: str) -> None:
         """Raises ConnectionFault if the peer has not opened it yet (§5.1, "idle"), or cannot."""
@@ -64,7 +72,8 @@ class Streams:
         §5.1 makes it the stream's error where only one side is closed; §5.4 lets it be the connection's.
         """
         self.check_not_idle(stream_id, what)
-        if stream_id in self.open or self._closed.get(stream_id) is False:
+        if stream_id in self._cut:
+            return
+        if stream_id in self.open or stream_id in self._closed:
             raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"{what} on stream {stream_id} after its end")
-        if stream_id not in self._closed:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{what} on stream {stream_id}, long closed or skipped")
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{what} on stream {stream_id}, long closed or skipped")

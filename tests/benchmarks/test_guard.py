@@ -4,8 +4,7 @@ import asyncio
 import sys
 
 from benchmarks.hot_path import CALLERS, CALLS, REQUEST, measure
-from mindspore_serving.master.front_desk import FrontDesk
-from mindspore_serving.master.ms_service import ms_predict
+from mindspore_serving.master.ms_service import Predict
 
 # What benchmarks/hot_path.py prints. When the path becomes faster, the second test fails until this is lowered:
 # a limit that is too wide guards nothing.
@@ -15,13 +14,13 @@ NOISE = 1.25  # 20 runs on a busy machine of two cores are within 5 % of their m
 TRIES = 3
 
 
-async def half_more(desk: FrontDesk) -> None:
+async def half_more(predict: Predict) -> None:
     """The same calls, and every second one twice: a path that costs 1.5 times as much."""
 
     async def caller() -> None:
         for number in range(CALLS):
             for _ in range(1 + number % 2):
-                await ms_predict(desk, REQUEST, None)
+                await predict(REQUEST, None)
 
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
 

@@ -1,7 +1,10 @@
 """What must hold after any simulated run, in one place. What must hold at every moment is asserted in the simulator:
 
-a batch is never sent after its deadline (SimMaster), a device is never given more than its credit (SimWorker).
+nothing is sent after its deadline, or for a caller who is gone, or beyond a worker's credit (SimMaster), and a device
+is never given more than all its masters' credit together (SimWorker).
 """
+
+import math
 
 from mindspore_serving.cluster.errors import Code, Failure
 from tests.cluster.sim_worker import BAD, BAD_FAILURE, FACTORS, METHODS, POISON, value_of
@@ -11,10 +14,15 @@ from tests.cluster.simulator import Caller, World
 def check(world: World) -> None:
     """Raises AssertionError with the run's story when an invariant is broken."""
     try:
+        _check_quiet(world)
         for caller in world.callers.values():
             _check_caller(world, caller)
         for master in world.masters:
             _check_master(master.dispatcher)
+        for worker in world.workers:
+            credit_out = set(worker.purse._open.values())
+            assert min(credit_out) >= 0, "a purse has got back more than it gave"
+            assert worker.hung or credit_out == {0}, "a purse has not got back what it gave"
         _check_runs(world)
     except AssertionError as broken:
         raise AssertionError(f"{broken}\n" + told(world)) from None
@@ -23,6 +31,12 @@ def check(world: World) -> None:
 def told(world: World) -> str:
     """The end of the run's story."""
     return "\n".join(world.story[-200:])
+
+
+def _check_quiet(world: World) -> None:
+    assert world.healed_at < math.inf, "the cluster has not healed"
+    news = world.story[world.lines_when_healed :]
+    assert not news, f"the cluster was healed, and then: {news[0]}"
 
 
 def _check_master(dispatcher: object) -> None:

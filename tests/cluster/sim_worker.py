@@ -44,12 +44,13 @@ class SimWorker:
         self.alive = True
         self.frozen_until = 0.0
         self.hung = False
+        self._is_leaving = False
         self.clock_offset = 0.0  # this process's clock is ahead by so much
         self.connections: dict[int, Connection] = {}
-        masters = list(range(world.plan.masters))
+        masters = [0] if world.plan.siblings else list(range(world.plan.masters))
         self.purse = Purse(masters)
-        offer = Offer("sim", version, METHODS, "CPU:0", "host", 1)
-        self.sessions = {master: Session(offer, self.now, self.purse.credit(master)) for master in masters}
+        self._offer = Offer("sim", version, METHODS, "CPU:0", "host", 1)
+        self.sessions = {master: Session(self._offer, self.now, self.purse.credit(master)) for master in masters}
         self._open: dict[int, set[tuple[int, int]]] = {master: set() for master in masters}
         self._busy_until = 0.0
         self._wakeups = dict.fromkeys(masters, 0)
@@ -64,6 +65,18 @@ class SimWorker:
     @property
     def is_over(self) -> bool:
         return not self.alive or all(s.state is SessionState.CLOSED for s in self.sessions.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """It serves every master, and nothing stands in its way."""
+        return (
+            not self.is_over
+            and max(self.frozen_until, self._busy_until) <= self.world.now
+            and all(session.state is SessionState.SERVING for session in self.sessions.values())
+            and all(
+                link.up and max(link.clear_at.values()) <= self.world.now + 0.1 for link in self.connections.values()
+            )
+        )
 
     def connect(self, master: int) -> None:
         closed = self.sessions[master].state is SessionState.CLOSED
@@ -83,6 +96,7 @@ class SimWorker:
                 connection.drop()
 
     def drain(self, seconds: float) -> None:
+        self._is_leaving = True
         for master in self.sessions:
             self.handle(master, worker_side.DrainRequested(self.now + seconds))
 
@@ -122,6 +136,8 @@ class SimWorker:
                 self._run(master, batch, registration)
             case worker_side.Kept(batches):
                 self._share(self.purse.kept(master, batches))
+            case worker_side.Meet(siblings):
+                self._meet([int(sibling) - 1 for sibling in siblings])
             case worker_side.Close(refusal, at_once):
                 self.world.note(f"{self.name} closed to master {master}" + (f": {refusal}" if refusal else ""))
                 if at_once:
@@ -131,6 +147,16 @@ class SimWorker:
                     self.world.at(self.world.now + 0.1, connection.drop)
             case worker_side.Report(_, text):
                 self.world.note(f"{self.name}: {text}")
+
+    def _meet(self, siblings: list[int]) -> None:
+        for sibling in [sibling for sibling in siblings if sibling not in self.sessions and not self._is_leaving]:
+            for known in list(self.sessions):
+                self.handle(known, worker_side.FirstCreditChanged(1))
+            self.purse.joined(sibling)
+            self.sessions[sibling] = Session(self._offer, self.now, self.purse.credit(sibling))
+            self._open[sibling], self._wakeups[sibling] = set(), 0
+            self.connect(sibling)
+            self.handle(sibling, worker_side.Tick())
 
     def _share(self, changes: list[tuple[int, int]]) -> None:
         for master, batches in changes:
@@ -178,11 +204,12 @@ class Connection:
         self.worker = worker
         self.master = world.masters[master]
         self.up = True
+        self._is_replaced = False
         self.clear_at = {"master": 0.0, "worker": 0.0}  # what is sent now arrives after this
         self.master.connections[worker.name] = self
 
     def to_master(self, message: FromWorker) -> None:
-        self._carry(message, "master", lambda m: self.master.receive(self.worker.name, m))
+        self._carry(message, "master", self._reach_master)
 
     def to_worker(self, message: FromMaster) -> None:
         self._carry(message, "worker", self._deliver)
@@ -198,6 +225,22 @@ class Connection:
             self.world.later(0.05, lambda: worker.handle(index, worker_side.LinkLost()))
             self.world.later(0.3, lambda: worker.connect(index))
 
+    def replace(self) -> None:
+        """Only the worker notices, and connects anew. What it has sent before still arrives, and nobody misses this one
+        for seconds."""
+        if self.up:
+            self.up, self._is_replaced = False, True
+            worker, index = self.worker, self.master.index
+            del worker.connections[index]
+            self.world.later(4.0, lambda: self.master.connection_dropped(self))
+            worker.handle(index, worker_side.LinkLost())
+            self.world.later(0.3, lambda: worker.connect(index))
+
+    def _reach_master(self, message: Message) -> None:
+        """Once another connection has its name, ZeroMQ gives the old one a made-up name."""
+        name = self.worker.name
+        self.master.receive(name if self.master.connections.get(name) is self else f"what was {name}", message)
+
     def _deliver(self, message: Message) -> None:
         assert isinstance(message, FromMaster)
         self.worker.handle(self.master.index, worker_side.MessageArrived(message))
@@ -208,7 +251,7 @@ class Connection:
         self.clear_at[to] = moment
 
         def arrive() -> None:
-            if self.up:
+            if self.up or (self._is_replaced and to == "master" and self.master.alive):
                 deliver(decode(frames))
 
         self.world.at(moment, arrive)

@@ -7,23 +7,25 @@ Every message goes through the codec on its way. A run is a function of its seed
 import functools
 import heapq
 import itertools
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mindspore_serving.cluster import dispatch_events as master_side
-from mindspore_serving.cluster.dispatch_events import Answer, Arrival, Limits
-from mindspore_serving.cluster.dispatcher import Dispatcher
+from mindspore_serving.cluster.dispatch_events import Arrival, Limits, RequestCancelled, RequestsArrived
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
-from mindspore_serving.cluster.messages import FromWorker, Message, RunBatch
-from mindspore_serving.cluster.tensors import Instance
-from tests.cluster.sim_worker import BAD, METHODS, POISON, Connection, SimWorker, number
+from mindspore_serving.cluster.tensors import Instance, to_columns
+from tests.cluster.sim_faults import all_faults
+from tests.cluster.sim_master import SimMaster
+from tests.cluster.sim_worker import BAD, METHODS, POISON, SimWorker, number
 
 __all__ = ["BAD", "METHODS", "POISON", "Caller", "Plan", "World"]
 
 NOWHERE = -1  # the master of a caller whose request is with none
 GRACE_SECONDS = 60.0  # after the last fault: everything heals and every caller gets an answer
+LEASE_SECONDS = 3.0  # after the last fault: so long its effects may show
+QUIET_SECONDS = 6.0  # two leases: so long nothing at all happens in a cluster that has healed
 
 
 @dataclass
@@ -31,12 +33,14 @@ class Plan:
     """What happens in a run, in numbers. Times in seconds."""
 
     masters: int = 1
+    siblings: bool = False  # the masters are processes of one: workers know the first one, and hear of the others
     workers: int = 3
     requests: int = 60
     duration: float = 20.0  # arrivals and faults happen within; afterwards everything heals
     crashes: int = 0
     freezes: int = 0  # a stopped process: its messages and its clock stand still for a while
     link_drops: int = 0
+    reconnects: int = 0  # a worker connects anew long before its old connection is missed
     partitions: int = 0  # one direction of a connection, or both, stands still for a while
     clock_jumps: int = 0  # the clock of one process jumps ahead
     hangs: int = 0  # a device call never returns, while its process goes on
@@ -66,89 +70,6 @@ class Caller:
     answers: list[Sequence[Instance | Failure] | Failure] = field(default_factory=list)
 
 
-class SimMaster:
-    """A master process: a dispatcher, its clock, and the connections of its workers."""
-
-    def __init__(self, world: "World", index: int) -> None:
-        self.world = world
-        self.index = index
-        self.alive = True
-        self.clock_offset = 0.0
-        self.connections: dict[str, Connection] = {}
-        self.dispatcher = Dispatcher(world.plan.limits)
-        self._alarm: float | None = None
-        self._life = 0
-
-    @property
-    def now(self) -> float:
-        return self.world.now + self.clock_offset
-
-    def crash(self) -> None:
-        """Killed, and started again with nothing remembered."""
-        if not self.alive:
-            return
-        self.alive = False
-        self._life += 1
-        self._alarm = None
-        self.world.note(f"master {self.index} dies")
-        for connection in list(self.connections.values()):
-            connection.drop()
-        self.connections.clear()
-        self.world.at(self.world.now + self.world.random.uniform(0.2, 3.0), self._start)
-        self.world.callers_of_dead_master(self.index)
-
-    def _start(self) -> None:
-        self.world.note(f"master {self.index} starts again")
-        self.alive = True
-        self.dispatcher = Dispatcher(self.world.plan.limits)
-
-    def feed(self, event: master_side.Event) -> None:
-        if not self.alive:
-            return
-        events = [event]
-        while events:
-            for action in self.dispatcher.handle(events.pop(0), self.now):
-                match action:
-                    case master_side.Send(worker_id, message):
-                        connection = self.connections.get(worker_id)
-                        if connection is None:
-                            events.append(master_side.PeerUnreachable(worker_id))
-                        else:
-                            self._check_run(message)
-                            connection.to_worker(message)
-                    case Answer(request_id, _, results):
-                        self.world.answer(request_id, results)
-                    case master_side.Report(_, text):
-                        self.world.note(f"master {self.index}: {text}")
-        wakeup = self.dispatcher.next_wakeup()
-        if wakeup is not None and (self._alarm is None or wakeup < self._alarm):
-            self._alarm = wakeup
-            life = self._life
-            self.world.at(self.world.moment_of(wakeup, self.clock_offset), lambda: self._ring(life))
-
-    def receive(self, worker_id: str, message: Message) -> None:
-        assert isinstance(message, FromWorker)
-        self.feed(master_side.MessageReceived(worker_id, message))
-
-    def connection_dropped(self, connection: Connection) -> None:
-        """As ZeroMQ does: first the news that some connection is gone, a moment later sending there is refused."""
-        self.world.later(0.04, functools.partial(self._forget_connection, connection))
-        self.feed(master_side.ConnectionDropped())
-
-    def _forget_connection(self, connection: Connection) -> None:
-        if self.connections.get(connection.worker.name) is connection:
-            del self.connections[connection.worker.name]
-
-    def _ring(self, life: int) -> None:
-        if life == self._life:
-            self._alarm = None
-            self.feed(master_side.Tick())
-
-    def _check_run(self, message: object) -> None:
-        if isinstance(message, RunBatch):
-            assert message.seconds_left is not None and message.seconds_left > 0, "sent after its deadline"
-
-
 class World:
     """One run."""
 
@@ -160,6 +81,9 @@ class World:
         self.deaths = 0
         self.condemned = 0
         self.faults = 0  # whatever may cost a worker its open batches, poison aside
+        self.healed_at = math.inf
+        self.lines_when_healed = 0
+        self._ends_at = plan.duration + GRACE_SECONDS
         self.runs: Counter[tuple[str, int]] = Counter()  # how often each value was run by a method
         self.callers: dict[int, Caller] = {}
         self.workers: list[SimWorker] = []
@@ -185,11 +109,20 @@ class World:
         self.story.append(f"{self.now:9.4f} {text}")
 
     def run(self) -> None:
+        """Until the cluster has healed and was quiet for a while."""
         self._write_agenda()
-        quiet_at = self.plan.duration + GRACE_SECONDS
-        while self._agenda and self._agenda[0][0] <= quiet_at:
+        while self._agenda[0][0] <= self._ends_at:
             self.now, _, action = heapq.heappop(self._agenda)
             action()
+
+    @property
+    def is_healed(self) -> bool:
+        """Everybody is there, knows everybody, and has nothing to do."""
+        return (
+            all(caller.answers or caller.cancelled for caller in self.callers.values())
+            and all(worker.is_settled for worker in self.workers)
+            and all(master.is_settled for master in self.masters)
+        )
 
     # --- what happens
 
@@ -203,21 +136,9 @@ class World:
         for moment in moments:
             extra = special.pop() if special and moment > 2.0 else None  # when there is somebody to run it
             self.at(moment, functools.partial(self.ask, extra))
-        for count, fault in (
-            (plan.crashes, self.crash),
-            (plan.freezes, self.freeze),
-            (plan.link_drops, self.drop_link),
-            (plan.partitions, self.partition),
-            (plan.clock_jumps, self.jump_clock),
-            (plan.hangs, self.hang),
-            (plan.drains, self.drain),
-            (plan.master_crashes, self.crash_master),
-            (plan.cancels, self.cancel),
-        ):
-            for _ in range(count):
-                self.at(chance.uniform(1.0, plan.duration), fault)
-        for moment in range(1, int(plan.duration) + 30):
-            self.at(float(moment), self.supervise)
+        for fault in all_faults(self):
+            self.at(chance.uniform(1.0, plan.duration), fault)
+        self.at(1.0, self.supervise)
 
     def join(self, version: int) -> None:
         name = f"w{next(self._names)}"
@@ -229,64 +150,11 @@ class World:
         for worker in [worker for worker in self.workers if worker.is_over]:
             self.workers.remove(worker)
             self.join(worker.version)
-
-    def _some_worker(self) -> SimWorker | None:
-        self.faults += 1
-        return self.random.choice(self.workers) if self.workers else None
-
-    def _some_connection(self) -> Connection | None:
-        self.faults += 1
-        found = [link for master in self.masters for _, link in sorted(master.connections.items()) if link.up]
-        return self.random.choice(found) if found else None
-
-    def crash(self) -> None:
-        if worker := self._some_worker():
-            worker.die()
-
-    def freeze(self) -> None:
-        if worker := self._some_worker():
-            worker.frozen_until = max(worker.frozen_until, self.now + self.random.uniform(0.5, 8.0))
-            self.note(f"{worker.name} is frozen until {worker.frozen_until:.4f}")
-
-    def hang(self) -> None:
-        if worker := self._some_worker():
-            worker.hung = True
-            self.note(f"the device of {worker.name} hangs")
-
-    def drain(self) -> None:
-        if worker := self._some_worker():
-            self.note(f"{worker.name} is told to leave")
-            worker.drain(10.0)
-
-    def drop_link(self) -> None:
-        if link := self._some_connection():
-            self.note(f"the link of {link.worker.name} to master {link.master.index} drops")
-            link.drop()
-
-    def partition(self) -> None:
-        if link := self._some_connection():
-            until = self.now + self.random.uniform(0.5, 8.0)
-            ways = self.random.choice((("master",), ("worker",), ("master", "worker")))
-            for way in ways:
-                link.clear_at[way] = max(link.clear_at[way], until)
-            self.note(f"nothing of {link.worker.name} reaches the {' and the '.join(ways)} until {until:.4f}")
-
-    def jump_clock(self) -> None:
-        seconds = self.random.uniform(0.1, 10.0)
-        self.faults += len(self.workers)  # a master whose clock jumps may take every worker for lost
-        if self.random.random() < 0.5 and self.workers:
-            worker = self.random.choice(self.workers)
-            worker.clock_offset += seconds
-            self.note(f"the clock of {worker.name} jumps by {seconds:.4f} s")
-        else:
-            master = self.random.choice(self.masters)
-            master.clock_offset += seconds
-            self.note(f"the clock of master {master.index} jumps by {seconds:.4f} s")
-            master.feed(master_side.Tick())
-
-    def crash_master(self) -> None:
-        self.faults += len(self.workers)
-        self.random.choice(self.masters).crash()
+        self.at(self.now + 1.0, self.supervise)
+        if self.now > self.plan.duration + LEASE_SECONDS and self.healed_at == math.inf and self.is_healed:
+            self.healed_at = self.now
+            self._ends_at = self.now + QUIET_SECONDS
+            self.lines_when_healed = len(self.story)
 
     # --- callers
 
@@ -318,11 +186,12 @@ class World:
         except RequestRefused as refused:
             self.answer(request_id, refused.failure)
             return
-        instances = tuple((number(value),) for value in caller.values)
+        columns = to_columns([(number(value),) for value in caller.values])
+        count = len(caller.values)
         # What travels is the time that is left: clocks differ.
         deadline = None if caller.deadline is None else master.now + max(0.0, caller.deadline - self.now)
-        arrival = Arrival(request_id, 0, route, spec, instances, 8 * len(instances), deadline)
-        master.feed(master_side.RequestsArrived([arrival]))
+        arrival = Arrival(request_id, 0, route, spec, count, columns, 8 * count, deadline)
+        master.feed(RequestsArrived([arrival]))
 
     def answer(self, request_id: int, results: Sequence[Instance | Failure] | Failure) -> None:
         caller = self.callers[request_id]
@@ -341,15 +210,12 @@ class World:
                 caller.master = NOWHERE
                 self.later(0.2, functools.partial(self._send, request_id))
 
-    def cancel(self) -> None:
-        waiting = [i for i, caller in self.callers.items() if not caller.answers and not caller.cancelled]
-        if waiting:
-            request_id = self.random.choice(waiting)
-            caller = self.callers[request_id]
-            caller.cancelled = True
-            self.note(f"request {request_id} cancelled")
-            if caller.master != NOWHERE:
-                self.masters[caller.master].feed(master_side.RequestCancelled(request_id))
+    def cancel(self, request_id: int) -> None:
+        caller = self.callers[request_id]
+        caller.cancelled = True
+        self.note(f"request {request_id} cancelled")
+        if caller.master != NOWHERE:
+            self.masters[caller.master].feed(RequestCancelled(request_id))
 
     def ran(self, method: str, values: Sequence[int]) -> None:
         """A device has run these values."""

@@ -50,6 +50,7 @@ MESSAGES: list[Message] = [
     Leaving(),
     Goodbye(),
     Registered(3.5, 1),
+    Registered(3.5, 1, (6501, "control.1")),
     Refused("why"),
     Unregistered(),
     RunBatch(9, "m", 2, (("a", b"b"), (Tensor("|u1", (1,), b"x"), Tensor("|b1", (), b"\1"))), 1.5),
@@ -72,6 +73,12 @@ def test_types_that_cannot_be_are_refused(types: Any) -> None:
     wrong = MethodSpec("m", ("a", "b"), ("y",), 8, True, types)
     with pytest.raises(FrameError):
         decode(encode(Register(1, "s", 1, (wrong,), "CPU:0", "here", 17)))
+
+
+@pytest.mark.parametrize("siblings", [None, [0], [65536], [True], [6501.0], ["x" * 2000], [6501] * 65])
+def test_siblings_that_cannot_be_are_refused(siblings: Any) -> None:
+    with pytest.raises(FrameError):
+        decode([msgpack.packb([PROTOCOL_VERSION, 11, [3.0, 1, siblings]])])
 
 
 @given(

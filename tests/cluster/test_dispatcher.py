@@ -39,7 +39,7 @@ from mindspore_serving.cluster.messages import (
     RunBatch,
     Unregistered,
 )
-from mindspore_serving.cluster.tensors import Stacked, from_column
+from mindspore_serving.cluster.tensors import Stacked, from_column, to_columns
 from tests.cluster.sim_worker import number
 
 ECHO = MethodSpec("echo", ("x",), ("y",), 4)
@@ -62,7 +62,8 @@ class Master:
         for action in actions:
             if isinstance(action, Answer):
                 assert action.request_id not in self.answers, "answered twice"
-                self.answers[action.request_id] = action.results
+                results = action.results
+                self.answers[action.request_id] = results if isinstance(results, Failure) else results.each()
         return actions
 
     def say(self, worker: str, message: FromWorker) -> None:
@@ -76,8 +77,8 @@ class Master:
     def ask(self, *values: int, method: str = "echo", version: int = 0, deadline: float | None = None) -> int:
         self._requests += 1
         route, spec = self.dispatcher.resolve("s", version, method)
-        instances = tuple((number(value),) for value in values)
-        arrival = Arrival(self._requests, version, route, spec, instances, 8 * len(values), deadline)
+        columns = to_columns([(number(value),) for value in values])
+        arrival = Arrival(self._requests, version, route, spec, len(values), columns, 8 * len(values), deadline)
         self.feed(RequestsArrived([arrival]))
         return self._requests
 
@@ -420,6 +421,16 @@ def test_a_repeated_register_changes_nothing_and_a_new_one_starts_afresh(master:
     assert counts(master.batches("a")) == [1]  # what was open had been lost with the connection
 
 
+def test_a_worker_that_registers_is_told_of_the_masters_other_processes() -> None:
+    dispatcher = Dispatcher(Limits(), (6501, 6502))
+    register = Register(1, "s", 1, (ECHO,), "CPU:0", "host", 1)
+    sent = [action for action in dispatcher.handle(MessageReceived("a", register), 0.0) if isinstance(action, Send)]
+    assert [action.message for action in sent] == [Registered(3.0, 1, (6501, 6502))]
+    assert dispatcher.worker_count == 1
+    dispatcher.handle(MessageReceived("a", Goodbye()), 0.0)
+    assert dispatcher.worker_count == 0
+
+
 def test_the_same_version_with_other_methods_is_refused_with_what_to_do(master: Master) -> None:
     master.join("b", methods=[ECHO])
     (refused,) = master.take("b")
@@ -565,3 +576,14 @@ def test_a_batch_without_any_result_teaches_nothing_about_costs(master: Master) 
         master.say("a", BatchDone(batch.batch_id, (), {0: Failure(Code.DEADLINE_PASSED, "late")}))
     (lane,) = master.dispatcher._board.lanes.values()
     assert lane.cost("echo").seconds(1) == pytest.approx(0.5)
+
+
+def test_answered_requests_leave_nothing_behind_an_open_one(master: Master) -> None:
+    master.ask(0, deadline=master.now + 100.0)
+    master.batches("a")
+    for _ in range(5000):
+        master.ask(1)
+        (batch,) = master.batches("a")
+        master.done("a", batch)
+    assert master.dispatcher.open_requests == 1
+    assert len(master.dispatcher._requests._deadlines) < 1500

@@ -24,11 +24,11 @@ from mindspore_serving.cluster.dispatch_events import (
 from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import BatchDone, Heartbeat, MethodSpec, Register, RunBatch
-from mindspore_serving.cluster.tensors import Stacked, Tensor
+from mindspore_serving.cluster.tensors import Stacked
 
 FIXED_SECONDS, SECONDS_EACH, BATCH = 0.004, 0.0005, 32
 CAPACITY = BATCH / (FIXED_SECONDS + BATCH * SECONDS_EACH)  # instances a second
-X = Tensor("|u1", (), b"x")
+X = Stacked("|u1", (1,), b"x")
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])
@@ -100,7 +100,7 @@ class Load:
             self._count += 1
             deadline = moment + objective
             self._callers[self._count] = (moment, deadline)
-            arrival = Arrival(self._count, 0, route, spec, ((X,),), 1, deadline)
+            arrival = Arrival(self._count, 0, route, spec, 1, (X,), 1, deadline)
             self._at(moment, RequestsArrived([arrival]))
         for beat in range(int(seconds) + 1):
             for name in list(self._free_at) or ["w0"]:
@@ -175,7 +175,7 @@ def test_a_refusal_says_how_long_to_wait() -> None:
     load = Load(5, 0.0)
     load.run(3 * CAPACITY, 2.0, objective=0.05)
     route, spec = load.dispatcher.resolve("s", 0, "m")
-    burst = [Arrival(10**6 + i, 0, route, spec, ((X,),), 1, load.now + 0.05) for i in range(500)]
+    burst = [Arrival(10**6 + i, 0, route, spec, 1, (X,), 1, load.now + 0.05) for i in range(500)]
     answers = [a for a in load.dispatcher.handle(RequestsArrived(burst), load.now) if isinstance(a, Answer)]
     refusals = [answer.results for answer in answers if isinstance(answer.results, Failure)]
     assert len(refusals) > 300
@@ -191,7 +191,7 @@ def test_a_flooded_method_gives_way_to_another() -> None:
 
     def ask(number: int, method: str) -> list[Action]:
         route, spec = dispatcher.resolve("s", 0, method)
-        return dispatcher.handle(RequestsArrived([Arrival(number, 0, route, spec, ((X,),), 1)]), 0.0)
+        return dispatcher.handle(RequestsArrived([Arrival(number, 0, route, spec, 1, (X,), 1)]), 0.0)
 
     for number in range(20):
         ask(number, "flood")

@@ -52,15 +52,40 @@ def test_a_holder_that_is_lost_gives_it_back() -> None:
     assert purse.started("a") == [("a", 2)]
 
 
+def test_a_master_that_joins_has_one_and_the_only_one_before_keeps_its_two_until_it_is_asked() -> None:
+    purse = Purse(["a"])
+    purse.joined("b")
+    assert purse.credit("a") == 2 and purse.credit("b") == 1
+    told = []
+    for _ in range(ASK_BACK_AFTER):
+        told += purse.started("b")
+        purse.finished("b")
+    assert told == [("a", 1)]
+    assert purse.kept("a", 1) == [("b", 2)]
+
+
+def test_the_only_master_that_is_lost_after_another_joined_has_one_when_it_comes_back() -> None:
+    purse = Purse(["a"])
+    purse.joined("b")
+    assert purse.started("b") == [] and purse.lost("a") == [("b", 2)]
+    assert purse.credit("a") == 1
+
+
+@pytest.mark.parametrize("first", [["a"], ["a", "b"], ["a", "b", "c"]])
 @pytest.mark.parametrize("seed", range(50))
-def test_never_more_than_one_spare_credit_is_out(seed: int) -> None:
+def test_never_more_than_one_spare_credit_is_out(seed: int, first: list[str]) -> None:
     chance = random.Random(seed)
-    masters = ["a", "b", "c"]
+    masters = list(first)
     purse = Purse(masters)
-    told = dict.fromkeys(masters, 1)  # what each master may believe to have
+    told = {master: purse.credit(master) for master in masters}  # what each master may believe to have
     unconfirmed: list[str] = []
     opened = dict.fromkeys(masters, 0)
-    for _ in range(500):
+    for step in range(500):
+        if step % 100 == 50 and len(masters) < 4:
+            joining = "abcd"[len(masters)]
+            purse.joined(joining)
+            masters.append(joining)
+            told[joining], opened[joining] = purse.credit(joining), 0
         master = chance.choice(masters)
         match chance.randrange(4):
             case 0 | 1:
@@ -75,7 +100,7 @@ def test_never_more_than_one_spare_credit_is_out(seed: int) -> None:
                 told[master] = 1
                 changes = purse.kept(master, 1)
             case _:
-                if chance.random() < 0.1:
+                if chance.random() < 0.1 and len(masters) > 1:
                     told[master] = 1
                     unconfirmed = [other for other in unconfirmed if other != master]
                     changes = purse.lost(master)

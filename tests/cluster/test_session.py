@@ -22,9 +22,11 @@ from mindspore_serving.cluster.session import (
     BatchFinished,
     Close,
     DrainRequested,
+    FirstCreditChanged,
     LinkLost,
     LinkMade,
     LinkRefused,
+    Meet,
     MessageArrived,
     Offer,
     Report,
@@ -48,8 +50,8 @@ def without_reports(actions: list[Action]) -> list[Action]:
     return [action for action in actions if not isinstance(action, Report)]
 
 
-def register(number: int) -> Send:
-    return Send(Register(number, "s", 1, OFFER.methods, "CPU:0", "host", 1))
+def register(number: int, credit: int = 2) -> Send:
+    return Send(Register(number, "s", 1, OFFER.methods, "CPU:0", "host", 1, credit))
 
 
 @pytest.fixture
@@ -102,6 +104,19 @@ def test_a_lost_link_starts_afresh_even_while_registering() -> None:
 def test_work_is_not_taken_before_the_master_has_answered() -> None:
     session = Session(OFFER, 0.0)
     assert told(session, BATCH) == [register(1)]
+
+
+def test_at_each_registration_it_hears_of_the_masters_other_processes(serving: Session) -> None:
+    assert told(serving, Registered(3.0, 1, (6501,))) == []  # a repetition
+    told(serving, Unregistered(), 0.1)
+    assert told(serving, Registered(3.0, 2, (6501, 6502)), 0.2) == [Meet((6501, 6502))]
+    serving.handle(LinkLost(), 0.3)
+    assert told(serving, Registered(3.0, 3), 0.4) == [Meet(())]
+
+
+def test_a_changed_first_credit_counts_from_the_next_registration_on(serving: Session) -> None:
+    assert serving.handle(FirstCreditChanged(1), 0.1) == []
+    assert told(serving, Unregistered(), 0.2) == [register(2, credit=1)]
 
 
 def test_it_drains_before_it_closes(serving: Session) -> None:

@@ -1,11 +1,9 @@
 """Thousands of seeded runs of a whole cluster in virtual time: every request is answered exactly once, and rightly.
 
-SIMULATION_SEEDS=10000 tries so many instead of the usual number, SIMULATION_FIRST_SEED=N begins there.
+`make simulate SEEDS=10000` tries so many instead of these few.
 """
 
 import functools
-import os
-import random
 
 import pytest
 
@@ -13,56 +11,47 @@ from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import Failure
 from tests.cluster.invariants import check, told
 from tests.cluster.sim_worker import POISON
+from tests.cluster.simulate import main, run, some_plan
 from tests.cluster.simulator import Plan, World
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "1000"))
-FIRST_SEED = int(os.environ.get("SIMULATION_FIRST_SEED", "0"))
-SHARES = 10
-SEEDS_PER_KIND = 100
-
-
-def run(seed: int, plan: Plan) -> World:
-    world = World(seed, plan)
-    try:
-        world.run()
-    except Exception as error:
-        raise AssertionError(f"seed {seed}: {error}\n" + told(world)) from error
-    check(world)
-    return world
-
-
-def some_plan(seed: int) -> Plan:
-    chance = random.Random(seed * 7919)
-    return Plan(
-        masters=chance.choice((1, 1, 2, 3)),
-        workers=chance.randrange(1, 6),
-        requests=chance.randrange(5, 60),
-        duration=chance.uniform(5.0, 20.0),
-        crashes=chance.randrange(0, 5),
-        freezes=chance.randrange(0, 3),
-        link_drops=chance.randrange(0, 5),
-        partitions=chance.randrange(0, 4),
-        clock_jumps=chance.choice((0, 0, 1, 2)),
-        hangs=chance.choice((0, 0, 1, 2)),
-        drains=chance.randrange(0, 4),
-        master_crashes=chance.choice((0, 0, 1, 3)),
-        poisons=chance.randrange(0, 3),
-        bad=chance.randrange(0, 3),
-        cancels=chance.randrange(0, 5),
-        deadlines=chance.randrange(0, 20),
-        versions=chance.randrange(1, 3),
-        methods=chance.choice((("twice", "thrice"), ("twice", "thrice", "once"))),
-    )
+SEEDS = 300
+SHARES = 3
+SEEDS_PER_KIND = 40
 
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_every_request_is_answered_once_and_rightly_under_any_faults(share: int) -> None:
-    for seed in range(FIRST_SEED + share, FIRST_SEED + SEEDS, SHARES):
+    for seed in range(share, SEEDS, SHARES):
         run(seed, some_plan(seed))
+
+
+def test_processes_of_one_master_are_met_at_run_time_and_share_a_worker_like_masters() -> None:
+    for seed in range(SEEDS_PER_KIND):
+        plan = some_plan(seed)
+        plan.masters, plan.siblings = 2 + seed % 2, True
+        world = run(seed, plan)
+        everybody = [len(worker.sessions) for worker in world.workers if not worker.is_over]
+        assert everybody == [plan.masters] * len(everybody), told(world)
 
 
 def last_worker_dies(world: World) -> None:
     world.workers[-1].die()
+
+
+def test_the_command_counts_its_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "3", "--first", "7", "--processes", "1"]) == 0
+    assert capsys.readouterr().out.startswith("3 seeds, 0 failures")
+
+
+def test_the_command_tells_the_story_of_a_seed_that_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(World, "answer", lambda *_: None)  # as if no answer reached its caller
+    assert main(["--seeds", "2", "--processes", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "seed 0 failed; alone: python -m tests.cluster.simulate --seeds 1 --first 0" in said
+    assert "the cluster has not healed" in said and "w1 joins with version" in said
+    assert "2 seeds, 2 failures" in said
 
 
 def test_a_seed_replays_identically() -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from mindspore_serving import systemd
 from mindspore_serving.__main__ import main
-from tests.processes import READY_SECONDS, ROOT, Process, Processes, free_port
+from tests.processes import READY_SECONDS, ROOT, Process, Processes, free_port, free_ports
 
 UNITS = ROOT / "deploy" / "systemd"
 MASTER = UNITS / "mindspore-serving-master.service"
@@ -84,6 +85,31 @@ def test_the_units_commands_serve_and_notify(run: Processes, servables: Path, tm
     assert (master.stop(), master_says.next()) == (0, "STOPPING=1")
     master_says.close()
     worker_says.close()
+
+
+def test_a_master_of_several_processes_is_ready_once_and_stops_as_one(run: Processes, tmp_path: Path) -> None:
+    doors = {"GRPC": f"127.0.0.1:{free_port()}", "REST": f"127.0.0.1:{free_port()}"}
+    several = {**settings(UNITS / "master.env"), **doors, "CTRL": str(free_ports(2)[0]), "PROCESSES": "2"}
+    master, says = start(run, MASTER, several, tmp_path)
+    assert says.next() == "READY=1"
+    master.wait_for("Serving RESTful server start success", times=2)
+    assert (master.stop(), says.next()) == (0, "STOPPING=1")
+    says.close()
+
+
+def test_a_process_that_stands_still_is_killed_and_started_again(run: Processes, tmp_path: Path) -> None:
+    notified = NotifySocket(tmp_path / "watchdog.notify")
+    environment = {"NOTIFY_SOCKET": notified.path, "WATCHDOG_USEC": "2000000"}
+    doors = ("--grpc", str(free_port()), "--ctrl", str(free_ports(2)[0]))
+    master = run.start("-m", "master", *doors, "--processes", "2", environment=environment)
+    while notified.next() != "READY=1":
+        pass
+    notified.close()  # nobody reads on, and a full socket would hold the master up
+    stopped = min(master.children())
+    os.kill(stopped, signal.SIGSTOP)
+    master.wait_for(f"pid {stopped} takes too long to stop, or has fallen silent: killed")
+    master.wait_for("Serving gRPC start success", times=3)
+    assert master.stop() == 0
 
 
 @pytest.mark.parametrize("unit, example", [(MASTER, "master.env"), (WORKER, "worker-add-0.env")])

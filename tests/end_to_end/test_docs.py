@@ -91,7 +91,10 @@ def test_the_doors_commands_work(run: Processes, servables: Path) -> None:
         "data": [2.0, 3.0, 4.0, 5.0],
     }
     assert json.loads(answers[2])["inputs"][0] == {"name": "x1", "datatype": "FP32", "shape": [-1, 2, 2]}
-    assert json.loads(answers[4])["model_stats"][0]["inference_count"] == 2
+    (counts,) = json.loads(answers[4])["model_stats"]
+    assert counts["inference_count"] == 2
+    assert [reason for reason, count in counts["batch_cuts"].items() if count] == ["idle"]
+    assert all(f"`{reason}`" in (ROOT / "docs" / "performance.md").read_text() for reason in counts["batch_cuts"])
     assert answers[6] == "ok\n"
     assert (hand.stop(), desk.stop()) == (0, 0)
 

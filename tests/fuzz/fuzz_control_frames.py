@@ -19,7 +19,7 @@ from mindspore_serving.cluster.messages import (
     RunBatch,
 )
 from mindspore_serving.cluster.session import MessageArrived, Offer, Session
-from mindspore_serving.cluster.tensors import Stacked, Tensor
+from mindspore_serving.cluster.tensors import Stacked, Tensor, to_columns
 
 _METHODS = (MethodSpec("m", ("x",), ("y",), 4),)
 _REGISTER = Register(1, "s", 1, _METHODS, "CPU:0", "here", 1)
@@ -34,7 +34,7 @@ _MESSAGES: list[Message] = [
     BatchDone(1, (Stacked("<f4", (2, 2), bytes(16)),)),
     BatchDone(1, (), {0: Failure(Code.FAILED, "no"), 1: Failure(Code.INVALID_INPUTS, "")}),
     BatchDone(1, ((Tensor("|i1", (3,), b"abc"), "text"),)),
-    Registered(3.0, 1),
+    Registered(3.0, 1, (6501, "control.1")),
     Refused("no"),
     RunBatch(1, "m", 1, (("a",),), 1.5),
     RunBatch(2, "m", 2, (Stacked("<f8", (2, 16384), bytes(262144)),)),
@@ -71,8 +71,8 @@ def run(data: bytes) -> None:
         dispatcher = Dispatcher(Limits(max_enqueued_requests=10))
         dispatcher.handle(MessageReceived("w", _REGISTER), 0.0)
         route, method = dispatcher.resolve("s", 0, "m")
-        instances = (_INSTANCE, _INSTANCE)
-        dispatcher.handle(RequestsArrived([Arrival(1, 0, route, method, instances, 16, None)]), 0.0)
+        columns = to_columns((_INSTANCE, _INSTANCE))
+        dispatcher.handle(RequestsArrived([Arrival(1, 0, route, method, 2, columns, 16, None)]), 0.0)
         for worker in ("w", "other", "w"):
             dispatcher.handle(MessageReceived(worker, message), 0.1)
         dispatcher.handle(Tick(), 1e9)

@@ -34,7 +34,11 @@ class RunningDoor:
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         self._is_stopped = False
-        self.address = self.run(self._open(engine, address, tls, limits, max_message_mb))
+        try:
+            self.address = self.run(self._open(engine, address, tls, limits, max_message_mb))
+        except BaseException:
+            self._end_loop()  # nobody will close what was never made
+            raise
         self.target = str(self.address)
 
     async def _open(
@@ -114,6 +118,9 @@ class RunningDoor:
 
     def close(self) -> None:
         self.stop()
+        self._end_loop()
+
+    def _end_loop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()

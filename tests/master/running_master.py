@@ -31,7 +31,11 @@ class RunningMaster:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
-        self.grpc, self.ctrl = self.run(self._open(limits, grpc_engine))
+        try:
+            self.grpc, self.ctrl = self.run(self._open(limits, grpc_engine))
+        except BaseException:
+            self._end_loop()
+            raise
         self.workers: list[FakeWorker] = []
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc.port}")
         self._predict: Any = self.channel.unary_unary(PREDICT)
@@ -77,7 +81,10 @@ class RunningMaster:
         for worker in self.workers:
             worker.socket.close(0)
         self.run(self.server.stop(0.0))
+        self._end_loop()
+        self.context.term()
+
+    def _end_loop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
-        self.context.term()

@@ -280,7 +280,10 @@ def test_metadata_config_index_and_statistics_are_documents(rest: RestClient) ->
     assert len(get("/v2/repository/mine/index", "POST", {"ready": True})) == 1
     assert get("/v2/models/stats")["model_stats"][0]["name"] == "add"
     infer(rest, x(data=[1, 2]))
-    assert get("/v2/models/add.echo/versions/1/stats")["model_stats"][0]["inference_count"] >= 2
+    (counts,) = get("/v2/models/add.echo/versions/1/stats")["model_stats"]
+    assert counts["inference_count"] >= 2
+    assert set(counts["batch_cuts"]) == {"full", "bytes", "deadline", "idle", "ahead", "alone"}
+    assert sum(counts["batch_cuts"].values()) == counts["execution_count"]
     status, _, answer = rest.exchange({"ready": 1}, "/v2/repository/index")
     assert (status, json.loads(answer)) == (400, {"error": "'ready' should be true or false"})
 

@@ -53,6 +53,9 @@ class EchoServer:
 
     def answer(self, stream_id: int) -> None:
         self.answered[stream_id] += 1
+        if stream_id % 4 == 1:
+            self.http2.send_response(stream_id, GREETING, b"echo:", self.bodies.pop(stream_id), GOOD)
+            return
         self.http2.send_headers(stream_id, GREETING)
         self.http2.send_body(stream_id, b"echo:", self.bodies.pop(stream_id))
         self.http2.send_trailers(stream_id, GOOD, ((b"of", b"%d" % stream_id),))

@@ -306,3 +306,64 @@ def test_a_header_block_larger_than_a_frame_goes_on_in_continuations() -> None:
     block = b"".join(f.data for f in peer.said if isinstance(f, HeadersFrame | ContinuationFrame))
     assert dict(hpack.Decoder(10**6).decode(block, raw=True))[b"x"] == value
     assert DataReceived not in kinds(peer.send(PingFrame(0)))
+
+
+GREETING = ((b":status", b"200"), (b"content-type", b"application/grpc"))
+GOOD = ((b"grpc-status", b"0"),)
+
+
+def answer_whole(peer: Peer, stream_id: int, body: bytes) -> None:
+    peer.connection.send_response(stream_id, GREETING, b"echo:", body, GOOD)
+
+
+def answer_in_parts(peer: Peer, stream_id: int, body: bytes) -> None:
+    peer.connection.send_headers(stream_id, GREETING)
+    peer.connection.send_body(stream_id, b"echo:", body)
+    peer.connection.send_trailers(stream_id, GOOD)
+
+
+def test_a_whole_response_says_what_its_parts_would_say() -> None:
+    heard = []
+    for answer in (answer_whole, answer_in_parts):
+        peer = Peer()
+        peer.send(SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: 30_000}))
+        for number in range(12):
+            stream_id = 2 * number + 1
+            peer.send(peer.headers(stream_id, None, "END_HEADERS", *(["END_STREAM"] if number % 3 else [])))
+            if number == 4:
+                peer.send(SettingsFrame(0, {SettingsFrame.HEADER_TABLE_SIZE: 0}))
+            if number == 6:
+                peer.send(SettingsFrame(0, {SettingsFrame.HEADER_TABLE_SIZE: 4096}))
+            if number == 8:
+                peer.connection.send_headers(stream_id, ((b"of", b"another kind"),), end=True)
+            answer(peer, stream_id, bytes(20_000 if number in (9, 10) else number))
+            peer.listen()
+            peer.send(WindowUpdateFrame(0, 50_000))
+        assert peer.connection.is_idle
+        heard.append(b"".join(frame.serialize() for frame in peer.said))
+    assert heard[0] == heard[1]
+
+
+def test_a_whole_response_waits_for_the_peers_windows_behind_others() -> None:
+    peer = Peer()
+    peer.send(SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: 100}))
+    for stream_id, size in ((1, 5), (3, 5), (5, 200), (7, 5)):
+        peer.send(peer.headers(stream_id, None, "END_HEADERS", "END_STREAM"))
+        peer.connection.hold(stream_id == 7)
+        answer_whole(peer, stream_id, bytes(size))
+        peer.listen()
+    sizes = [(frame.stream_id, len(frame.data)) for frame in peer.heard(DataFrame)]
+    assert sizes == [(1, 10), (3, 10), (5, 100)]
+    peer.connection.hold(False)
+    peer.send(WindowUpdateFrame(5, 200))
+    sizes = [(frame.stream_id, len(frame.data)) for frame in peer.heard(DataFrame)[3:]]
+    assert sorted(sizes) == [(5, 105), (7, 10)]
+    assert peer.connection.is_idle
+
+
+def test_a_whole_response_on_a_stream_that_is_gone_says_nothing() -> None:
+    peer = Peer()
+    peer.send(peer.headers(1), RstStreamFrame(1, 8))
+    answer_whole(peer, 1, b"late")
+    peer.listen()
+    assert peer.said == []
