@@ -5,6 +5,7 @@ instance, and its tensors are what the method gets. A BYTES element is an instan
 with the input's parameter `content_type` "str".
 """
 
+import math
 from collections.abc import Sequence
 
 from mindspore_serving.cluster.errors import Code, Failure
@@ -21,6 +22,7 @@ from mindspore_serving.master.v2_types import (
     BYTES,
     DATATYPES,
     DTYPES,
+    MOST_EMPTY_INSTANCES,
     MOST_INSTANCES,
     SHARED_MEMORY_TEXT,
     AskedOutput,
@@ -131,6 +133,8 @@ def _check_batch(inputs: Sequence[V2Tensor]) -> None:
     count = inputs[0].shape[0]
     if not 0 < count <= MOST_INSTANCES:
         refuse(f"the first dimension counts the instances, 1 to {MOST_INSTANCES} of them, but it is {count}")
+    if count > MOST_EMPTY_INSTANCES and not any(math.prod(tensor.shape) for tensor in inputs):
+        refuse(f"{count} instances without any data are more than {MOST_EMPTY_INSTANCES}")
 
 
 def _column(tensor: V2Tensor, batched: bool) -> Column:

@@ -30,6 +30,7 @@ REPOSITORY_TEXT = "models are not loaded by clients here: start or stop a worker
 SETTINGS_TEXT = "trace and log settings cannot be changed by clients: see --log-level of the master"
 MOST_QUOTED = 100  # characters of a client's own text in an error
 MOST_INSTANCES = 1 << 16  # of one request: each takes some 500 bytes here, whatever is in it
+MOST_EMPTY_INSTANCES = 1 << 10  # of one request that has no data: a few bytes would buy as much work as many
 
 Parameter: TypeAlias = bool | int | float | str
 Parameters: TypeAlias = Mapping[str, Parameter]

@@ -6,7 +6,8 @@ In reading order:
     worker            one loaded servable and its link to a master
     link              the thread that talks to the masters
     line              its DEALER socket to one of them
-    curve             its keys, and what a failed handshake means
+    handshakes        what becomes of its connection, and what that means
+    curve             the worker's keys
     signal_pipe       SIGTERM and SIGINT, for a main thread that waits
     register          what a servable_config.py says: the authoring API
     stages, old_calls, device_context, method_source: parts of it

@@ -1,6 +1,5 @@
-"""A worker's keys for a control port with CURVE, and what a handshake that failed means."""
+"""A worker's keys for a control port with CURVE."""
 
-import errno
 import logging
 import os
 from dataclasses import dataclass
@@ -21,11 +20,6 @@ from mindspore_serving.cluster.key_files import (
 )
 
 logger = logging.getLogger("mindspore_serving.worker")
-
-# The master closes without a word when it cannot read what a worker says: a wrong master.key. One that stops does too.
-CLOSES_THAT_REFUSE = 5
-_DENIED = 400  # ZeroMQ RFC 27: final, while 300 and 500 are not
-_MECHANISM_MISMATCH = 0x11000002  # ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH of zmq.h
 
 
 @dataclass(frozen=True)
@@ -52,42 +46,6 @@ def read_worker_keys(folder: Path) -> WorkerKeys:
     if zmq.curve_public(pair.secret) != pair.public:
         raise SetupError(f"'{folder / WORKER_SECRET}' is damaged: its two keys do not belong together")
     return WorkerKeys(folder, pair, master.public)
-
-
-class Handshakes:
-    """Judges what a DEALER's monitor tells of its handshakes. One for each socket."""
-
-    def __init__(self, keys: WorkerKeys | None) -> None:
-        self._keys = keys
-        self._closes = 0
-
-    def refusal(self, event: int, value: int) -> str | None:
-        """Why it makes no sense to try again; None when it does. `event` and `value`: zmq_socket_monitor(3)."""
-        keys = self._keys
-        match event:
-            case zmq.Event.HANDSHAKE_SUCCEEDED:
-                self._closes = 0
-            case zmq.Event.HANDSHAKE_FAILED_AUTH if value == _DENIED:
-                key = f"the key {keys.pair.public.decode()} in '{keys.folder}'" if keys else "this worker"
-                return f"{key} is not admitted: add its worker.key to {_ADMITTED}"
-            case zmq.Event.HANDSHAKE_FAILED_PROTOCOL if value != _MECHANISM_MISMATCH:
-                return "what listens there does not speak the control protocol: is it the --ctrl port of a master?"
-            case zmq.Event.HANDSHAKE_FAILED_PROTOCOL if keys is None:
-                return f"it admits only workers with a key: give this one --curve-dir, with a key of {_ADMITTED}"
-            case zmq.Event.HANDSHAKE_FAILED_PROTOCOL:
-                return "it has no keys, and this worker has: start the master with --curve-dir, or this worker without"
-            case zmq.Event.HANDSHAKE_FAILED_NO_DETAIL if keys and value in (errno.EPIPE, errno.ECONNRESET):
-                self._closes += 1
-                if self._closes == CLOSES_THAT_REFUSE:
-                    path = keys.folder / MASTER_PUBLIC
-                    return (
-                        "it does not understand this worker: either it has no keys and should be started with "
-                        f"--curve-dir, or '{path}' is not the public key of this very master"
-                    )
-        return None
-
-
-_ADMITTED = "the folder 'workers' in the master's --curve-dir"
 
 
 def _read(path: Path, *, with_secret: bool) -> KeyPair:

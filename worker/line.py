@@ -1,6 +1,7 @@
 """One DEALER socket to one master: frames in and out, and what becomes of the connection. It decides nothing."""
 
 import logging
+import time
 from collections.abc import Iterator
 
 import zmq
@@ -8,19 +9,12 @@ from zmq.utils.monitor import recv_monitor_message
 
 from mindspore_serving.cluster.codec import INLINE_BYTES, MAX_FRAME_BYTES, decode, encode
 from mindspore_serving.cluster.errors import FrameError, VersionMismatch
-from mindspore_serving.cluster.messages import FromMaster, FromWorker
+from mindspore_serving.cluster.messages import FromMaster, FromWorker, Register
 from mindspore_serving.cluster.session import LinkLost, LinkMade, LinkRefused, MessageArrived
-from mindspore_serving.worker.curve import Handshakes, WorkerKeys
+from mindspore_serving.worker.curve import WorkerKeys
+from mindspore_serving.worker.handshakes import HEARD, Handshakes
 
 logger = logging.getLogger("mindspore_serving.worker")
-
-_HEARD = (
-    zmq.Event.DISCONNECTED
-    | zmq.Event.HANDSHAKE_SUCCEEDED
-    | zmq.Event.HANDSHAKE_FAILED_AUTH
-    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-)
 
 
 class Line:
@@ -55,7 +49,7 @@ class Line:
             self._dealer.setsockopt(zmq.CURVE_SERVERKEY, keys.master)
             self._dealer.setsockopt(zmq.CURVE_PUBLICKEY, keys.pair.public)
             self._dealer.setsockopt(zmq.CURVE_SECRETKEY, keys.pair.secret or b"")
-        self._monitor = self._dealer.get_monitor_socket(_HEARD)
+        self._monitor = self._dealer.get_monitor_socket(HEARD)
         self._dealer.connect(endpoint)
 
     @property
@@ -86,10 +80,13 @@ class Line:
             except FrameError as error:
                 self._blame(error)
             else:
+                self._handshakes.answered()
                 yield MessageArrived(message)
 
     def send(self, message: FromWorker) -> None:
         """Puts a message on its way, if there is a connection."""
+        if isinstance(message, Register) and (complaint := self._handshakes.asked(time.monotonic())):
+            logger.warning("%s: %s", self._endpoint, complaint)
         frames = encode(message)
         try:
             for index, frame in enumerate(frames):

@@ -44,14 +44,6 @@ from mindspore_serving.worker.line import Line
 
 logger = logging.getLogger("mindspore_serving.worker")
 
-_HEARD = (
-    zmq.Event.DISCONNECTED
-    | zmq.Event.HANDSHAKE_SUCCEEDED
-    | zmq.Event.HANDSHAKE_FAILED_AUTH
-    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-)
-
 Submit = Callable[[RunBatch, Callable[[BatchDone], None]], None]
 
 

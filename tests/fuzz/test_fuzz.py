@@ -63,6 +63,8 @@ FOUND = [
     ("fuzz_settings", b"\x00unix:\xff"),
     ("fuzz_settings", b"\x00\xff:1"),
     ("fuzz_settings", b"\x01" + b"a" * 70 + b":1"),
+    # Eighty bytes that asked for 44304 instances, which took a second or ten.
+    ("fuzz_v2_body", b'\xff\xff{"inputs": [{"name": "x", "datatype": "FP16", "shape": [44304, 0], "data": []}]}'),
     # A reset stream, a request of which was drawn after its end: its bytes counted as held for ever.
     ("fuzz_http2", b"\5" + call(1, V2 + "ModelStreamInfer", *MESSAGES) + pack(Kind.RST_STREAM, 0, 1, bytes(4))),
 ]

@@ -3,6 +3,7 @@
 What follows the script are more options of the master, such as `--grpc-engine grpcio`.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,9 @@ def judge(interpreter: str, script: str, options: Sequence[str], folder: Path) -
         place = ("--directory", str(folder), "--master", f"127.0.0.1:{control}")
         worker = group.start("-m", "worker", "--servable", "judged", *place)
         worker.wait_for("registered at")
-        code = subprocess.run([interpreter, str(HERE / script), *doors], timeout=JUDGE_SECONDS).returncode
+        alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # without our packages
+        command = [interpreter, str(HERE / script), *doors]
+        code = subprocess.run(command, timeout=JUDGE_SECONDS, env=alone).returncode
         ends = (worker.stop(), master.stop())
         if "Traceback" in master.output or any(ends):
             print(f"exit codes {ends} of worker and master\n{master.output}", file=sys.stderr)

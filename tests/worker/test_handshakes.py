@@ -3,10 +3,17 @@
 import errno
 from pathlib import Path
 
+import pytest
 import zmq
 
 from mindspore_serving.cluster.key_files import KeyPair
-from mindspore_serving.worker.curve import CLOSES_THAT_REFUSE, Handshakes, WorkerKeys
+from mindspore_serving.worker.curve import WorkerKeys
+from mindspore_serving.worker.handshakes import (
+    CLOSES_THAT_REFUSE,
+    FIRST_COMPLAINT_SECONDS,
+    LONGEST_SILENCE_SECONDS,
+    Handshakes,
+)
 
 KEYS = WorkerKeys(Path("mine"), KeyPair(b"public", b"secret"), b"master")
 CLOSED = (zmq.Event.HANDSHAKE_FAILED_NO_DETAIL, errno.EPIPE)
@@ -43,3 +50,44 @@ def test_a_worker_without_a_key_tries_a_master_that_closes_for_ever() -> None:
 def test_what_speaks_no_zeromq_is_no_master() -> None:
     refusal = Handshakes(None).refusal(zmq.Event.HANDSHAKE_FAILED_PROTOCOL, UNREADABLE)
     assert refusal == "what listens there does not speak the control protocol: is it the --ctrl port of a master?"
+
+
+def test_what_hangs_up_in_a_way_that_zeromq_gives_up_on_is_no_master() -> None:
+    seen = Handshakes(KEYS)
+    assert seen.refusal(zmq.Event.CONNECTED, 7) is None
+    assert "does not speak the control protocol" in (seen.refusal(zmq.Event.DISCONNECTED, 7) or "")
+
+
+def test_a_connection_that_ends_after_its_handshake_is_made_again() -> None:
+    for failed in ((), (CLOSED,), ((zmq.Event.HANDSHAKE_FAILED_NO_DETAIL, errno.EAGAIN),)):
+        seen = Handshakes(None)
+        told = [
+            (zmq.Event.CONNECTED, 7),
+            *(failed or [(zmq.Event.HANDSHAKE_SUCCEEDED, 0)]),
+            (zmq.Event.DISCONNECTED, 7),
+        ]
+        assert [seen.refusal(*event) for event in told] == [None] * len(told)
+
+
+TOLD = {
+    "its name has no address": [(zmq.Event.CONNECT_RETRIED, 100)],
+    "nobody accepts connections there": [(zmq.Event.CONNECT_DELAYED, 115), (zmq.Event.CLOSED, 7)],
+    "it accepts connections and says nothing": [(zmq.Event.CONNECTED, 7)],
+    "it closes connections at once": [(zmq.Event.CONNECTED, 7), CLOSED, (zmq.Event.DISCONNECTED, 7)],
+    "it does not answer the registration": [(zmq.Event.CONNECTED, 7), (zmq.Event.HANDSHAKE_SUCCEEDED, 0)],
+}
+
+
+@pytest.mark.parametrize("text", TOLD)
+def test_a_master_that_does_not_answer_is_complained_of_seldom_until_it_does(text: str) -> None:
+    seen = Handshakes(None)
+    for event, value in TOLD[text]:
+        assert seen.refusal(event, value) is None
+    assert seen.asked(0.0) is None
+    assert seen.asked(FIRST_COMPLAINT_SECONDS - 0.1) is None
+    moments = [moment for moment in range(3600) if (said := seen.asked(float(moment))) and said.startswith(text)]
+    assert moments[:4] == [5, 15, 35, 75]
+    assert moments[-1] - moments[-2] == LONGEST_SILENCE_SECONDS
+    seen.answered()
+    assert seen.asked(4000.0) is None
+    assert (seen.asked(4000.0 + FIRST_COMPLAINT_SECONDS) or "").startswith(text)
