@@ -73,6 +73,11 @@ judges: setup ## unmodified clients of other projects against a master and a wor
 	$(JUDGES_VENV)/bin/python -m pip install -q --disable-pip-version-check 'tritonclient[http,grpc]==2.73.0' \
 		grpcio-reflection==1.81.1 grpcio-health-checking==1.81.1
 	$(VENV)/bin/python -m tests.judges.run $(JUDGES_VENV)/bin/python with_tritonclient.py
+	@# grpc-js is gRPC's client for Node.js.
+	if command -v npm >/dev/null; then \
+		npm install --silent --no-audit --no-fund --prefix $(JUDGES_VENV)/node @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1 && \
+		NODE_PATH=$(CURDIR)/$(JUDGES_VENV)/node/node_modules $(VENV)/bin/python -m tests.judges.run node with_grpc_js.js; \
+	else echo "grpc-js is not tried: npm is not installed"; fi
 
 clean: ## removes what the other targets made
 	rm -rf $(VENV) $(PROTO_VENV) $(FUZZ_VENV) $(JUDGES_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
