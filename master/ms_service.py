@@ -28,7 +28,8 @@ async def ms_predict(desk: FrontDesk, body: bytes, seconds_left: float | None) -
     spec = request.servable_spec
     # Clients of 1.2 and of later releases put the instances into different fields.
     instances = [instance.items for field in (request.instances, request.instances_of_1_2) for instance in field]
-    call = Call(spec.name, spec.version_number, spec.method_name, instances, from_wire, len(body))
+    collapses = not request.instances_of_1_2
+    call = Call(spec.name, spec.version_number, spec.method_name, instances, from_wire, len(body), collapses)
     return _reply(spec, await predict(desk, call, seconds_left))
 
 

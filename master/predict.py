@@ -16,7 +16,10 @@ T = TypeVar("T")  # what a door finds under an input's name
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """What a client asks. `read` makes a value of what stands under an input's name; it raises TensorFault."""
+    """What a client asks. `read` makes a value of what stands under an input's name; it raises TensorFault.
+
+    collapses: instances that all fail alike are answered with one error, as in 2.x; 1.2 had one for each.
+    """
 
     servable: str
     version: int
@@ -24,6 +27,7 @@ class Call(Generic[T]):
     instances: Sequence[Mapping[str, T]]
     read: Callable[[T], Value]
     nbytes: int
+    collapses: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ async def predict(desk: FrontDesk, call: Call[T], seconds_left: float | None) ->
     if isinstance(answer.results, Failure):
         return answer.results
     failures = {result for result in answer.results if isinstance(result, Failure)}
-    if len(failures) == 1 and all(isinstance(result, Failure) for result in answer.results):
+    if call.collapses and len(failures) == 1 and all(isinstance(result, Failure) for result in answer.results):
         return failures.pop()  # all failed alike: one error for the whole call
     return Predictions(answer.outputs, answer.results)
 

@@ -46,10 +46,12 @@ class RestDoor:
         request_seconds: float = REQUEST_SECONDS,
         tokens: Tokens | None = None,
         limits: HttpLimits | None = None,
+        collapses: bool = True,
     ) -> None:
         self._desk = desk
         self._max_bytes = max_message_mb * MEGABYTE
         self._request_seconds = request_seconds
+        self._collapses = collapses  # see Call
         self._draining = False
         self._reader = JsonReader()
         self._held_bytes = 0  # of bodies that came, in part or whole, and are not read yet
@@ -156,7 +158,8 @@ class RestDoor:
             self._held_bytes -= held.nbytes
         if self._draining:
             return _error(STOPPING_TEXT, 503)
-        call = Call(target.servable, target.version, target.method, instances, lambda value: value, len(body))
+        spec = (target.servable, target.version, target.method)
+        call = Call(*spec, instances, lambda value: value, len(body), self._collapses)
         predicted = predict(self._desk, call, self._request_seconds)
         return _json(write_reply(await unless_gone(predicted, request.receive)))
 

@@ -22,20 +22,21 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 class Model:
     """A declared model. In a method it is a stage: `add_stage(model, x1, x2, outputs_count=1)`.
 
-    files: relative to the version's folder; more than one are the subgraphs of one model.
+    files: relative to the version's folder; more than one are the subgraphs of one model. Only declare_model makes a
+    model that can be loaded: one made by hand refuses its calls.
     without_batch_dim_inputs: indices of inputs that all instances of a batch share. place: its `file:line`.
     """
 
     def __init__(
         self,
-        files: tuple[str, ...],
-        with_batch_dim: bool,
-        without_batch_dim_inputs: frozenset[int],
+        files: str | tuple[str, ...],
+        with_batch_dim: bool = True,
+        without_batch_dim_inputs: frozenset[int] = frozenset(),
         context: Context | None = None,
         place: str = "",
     ) -> None:
         self.place = place
-        self.files = files
+        self.files = (files,) if isinstance(files, str) else files
         self.with_batch_dim = with_batch_dim
         self.without_batch_dim_inputs = without_batch_dim_inputs
         self.context = context
@@ -70,6 +71,10 @@ class Placeholder:
 
     method: str
     index: int
+
+
+# Python names the class when a method unpacks a single result: with the name that the original's users know.
+Placeholder.__name__ = "_TensorDef"
 
 
 @dataclass(frozen=True, eq=False)
