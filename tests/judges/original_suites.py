@@ -31,7 +31,7 @@ ROOT = HERE.parent.parent
 TESTS = Path("tests/ut/python")
 PACKAGES = ("easydict", "psutil", "requests")  # that the tests and examples import, besides ours
 PORT = re.compile(r"\b(?:1500|4500|5500|6500|6600|7600|15500)\b")  # that they listen on
-MODEL_NAME = re.compile(r"tensor_(?:add|sub)(?:_\d_\d)?\.mindir|resnet50_1b_\w+\.mindir")
+MODEL_NAME = re.compile(r"tensor_(?:add|sub)(?:_\d_\d)?\.mindir|resnet50_1b_\w+\.mindir|lenet\.mindir")
 
 
 class CannotBegin(Exception):
