@@ -286,7 +286,7 @@ def test_a_process_can_stop_and_start_again(folder: Folder) -> None:
 import numpy as np
 from mindspore_serving import client, server
 server.master.context.set_max_enqueued_requests(3)
-for address in ("127.0.0.1:GRPC", "unix:door.sock", "127.0.0.1:GRPC"):
+for address in ("127.0.0.1:GRPC", "unix:unix_socket_files/door.sock", "unix:door.sock"):
     server.start_grpc_server(address)
     server.start_servables([server.ServableStartConfig(".", "add"), server.ServableStartConfig(".", "add", 0)])
     one = np.ones((2, 2), np.float32)
