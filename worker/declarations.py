@@ -72,6 +72,9 @@ class Placeholder:
     method: str
     index: int
 
+    def __bool__(self) -> bool:
+        raise TypeError(f"a {type(self).__name__} is neither true nor false")
+
 
 # Python names the class when a method unpacks a single result: with the name that the original's users know.
 Placeholder.__name__ = "_TensorDef"
@@ -150,8 +153,16 @@ class Collector:
     def declarations(self) -> Declarations:
         """The finished record. Raises ServableError when no method was registered."""
         if not self.methods:
-            raise ServableError(f"There is no method registered for servable {self.servable}")
+            raise ServableError(no_method(self.servable))
         return Declarations(tuple(self.models), dict(self.methods))
+
+
+def no_method(servable: str) -> str:
+    """What an author is told who has forgotten to register one."""
+    return (
+        f"There is no method registered for servable {servable}: "
+        'put @register.register_method(output_names=["y"]) above a function'
+    )
 
 
 def place_in(folder: Path, error: BaseException | None = None) -> str:
