@@ -39,6 +39,9 @@ lint: setup ## format and lint checks
 
 types: setup ## type checks
 	$(VENV)/bin/mypy
+	@# The examples are programs of users, each in a folder of its own: checked as their editor would, without --strict.
+	set -e; for example in examples/*/; do (cd $$example && $(abspath $(VENV))/bin/mypy --config-file= --cache-dir \
+		$(abspath .mypy_cache) --check-untyped-defs --ignore-missing-imports --explicit-package-bases .); done
 
 fuzz: ## feeds every parser, guided by coverage, for FUZZ_SECONDS=30 each, and prints the counts
 	@# In an environment of its own: Atheris is built for few versions of Python (3.11 to 3.13 in its release 3.0).

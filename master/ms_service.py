@@ -47,7 +47,7 @@ def ms_predict(desk: FrontDesk) -> Predict:
         columns = form.columns(method, pieces)
         if columns is None:
             return read(body, seconds_left)
-        finish = partial(replies.write, form.spec)
+        finish = partial(replies.write, form.spec, form.collapses)
         return desk.submit(form.version, route, method, form.count, columns, len(body), seconds_left, finish)
 
     def read(body: bytes, seconds_left: float | None) -> "asyncio.Future[bytes]":
@@ -60,13 +60,21 @@ def ms_predict(desk: FrontDesk) -> Predict:
         spec = pb.PredictReply(servable_spec=asked).SerializeToString()
         # Clients of 1.2 and of later releases put the instances into different fields.
         instances = [instance.items for field in (request.instances, request.instances_of_1_2) for instance in field]
-        call = Call(asked.name, asked.version_number, asked.method_name, instances, from_wire, len(body))
+        call = Call(
+            asked.name,
+            asked.version_number,
+            asked.method_name,
+            instances,
+            from_wire,
+            len(body),
+            collapses=not request.instances_of_1_2,
+        )
         try:
             route, method = desk.resolve(call.servable, call.version, call.method)
             columns = read_columns(call, method)
         except RequestRefused as refused:
             return _answered(write_failure(spec, refused.failure))
-        finish = partial(replies.write, spec)
+        finish = partial(replies.write, spec, call.collapses)
         count = len(instances)
         return desk.submit(call.version, route, method, count, columns, call.nbytes, seconds_left, finish)
 

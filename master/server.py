@@ -95,11 +95,18 @@ class MasterServer:
         await self._grpc_door.start()
         print(f"Serving gRPC start success, listening on {real}", flush=True)
 
-    def bind_rest(self, address: Address, max_message_mb: int, tls: Tls | None = None) -> Address:
-        """Takes the port, so that a busy one is found early; start_rest() serves clients. Raises SetupError."""
+    def bind_rest(
+        self, address: Address, max_message_mb: int, tls: Tls | None = None, collapses: bool = True
+    ) -> Address:
+        """Takes the port, so that a busy one is found early; start_rest() serves clients. Raises SetupError.
+
+        `collapses`: see predict.Call.
+        """
         if self._rest_door is not None:
             raise SetupError("Serving Error: RESTful server is already running")
-        door = RestDoor(self._desk, max_message_mb, tls, tokens=self._tokens, is_shared=self._is_shared)
+        door = RestDoor(
+            self._desk, max_message_mb, tls, tokens=self._tokens, is_shared=self._is_shared, collapses=collapses
+        )
         real = door.bind(address)
         self._rest_door = door
         return real
