@@ -11,6 +11,7 @@ In reading order:
       picture         the findings as SVG
     hot_path          the master's path without sockets, against a yardstick; tests/benchmarks guards it
     scale             cost per request against workers and servables; a storm of registrations
+    policy            when a batch should leave: the core against other policies, in virtual time; drawn by curves
     startup           how soon master and worker are ready, and what they weigh
     instruction_set, overlap, parallel_workers    a choice each, measured
 """
