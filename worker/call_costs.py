@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
-Clock = Callable[[], tuple[float, ...]]  # the first is the time of day; a call takes the shortest by any of them
+Clock = Callable[[], tuple[float, ...]]  # the first is the time of day, the last what a call is charged
 
 LONG_SECONDS = 0.1  # a call that takes so long is measured in one round only
 _ROUNDS = 4  # a slow moment of the machine seldom lasts through all of them

@@ -34,14 +34,6 @@ from mindspore_serving.worker.line import Line
 
 logger = logging.getLogger("mindspore_serving.worker")
 
-_HEARD = (
-    zmq.Event.DISCONNECTED
-    | zmq.Event.HANDSHAKE_SUCCEEDED
-    | zmq.Event.HANDSHAKE_FAILED_AUTH
-    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-)
-
 Submit = Callable[[RunBatch, Callable[[BatchDone], None]], None]
 
 
@@ -102,22 +94,23 @@ class Link(threading.Thread):
     def run(self) -> None:
         poller = zmq.Poller()
         poller.register(self._alarm, zmq.POLLIN)
+        takers: dict[object, tuple[str, Callable[[], list[Event]]]] = {}
         try:
             for master in self._sessions:
                 line = self._lines[master] = Line(self._context, master, self._keys, self._worker_id)
-                for source in line.sources:
+                for source, take in line.sources:
                     poller.register(source, zmq.POLLIN)
+                    takers[source] = master, take
                 self._handle(master, Tick())
-            while self._open_masters():
-                ready = dict(poller.poll(self._milliseconds()))
-                for master, line in self._lines.items():
-                    if any(source in ready for source in line.sources):
-                        for event in line.events():
-                            self._handle(master, event)
-                if self._alarm.fileno() in ready:
-                    self._read_inbox()
-                for master in self._open_masters():
-                    self._handle(master, Tick())
+            while (wakeup := self._wakeup()) is not None:
+                for source, _ in poller.poll(max(0, int((wakeup - time.monotonic()) * 1000) + 1)):
+                    taker = takers.get(source)
+                    if taker is None:
+                        self._read_inbox()
+                    else:
+                        for event in taker[1]():
+                            self._handle(taker[0], event)
+                self._keep_time()
         finally:
             for line in self._lines.values():
                 line.close()
@@ -128,10 +121,17 @@ class Link(threading.Thread):
     def _open_masters(self) -> list[str]:
         return [master for master, session in self._sessions.items() if session.state is not SessionState.CLOSED]
 
-    def _milliseconds(self) -> int | None:
+    def _wakeup(self) -> float | None:
+        """When a session has something to do if nothing happens before; None when all are over."""
         wakeups = [session.next_wakeup() for session in self._sessions.values()]
-        wakeup = min((moment for moment in wakeups if moment is not None), default=None)
-        return None if wakeup is None else max(0, int((wakeup - time.monotonic()) * 1000) + 1)
+        return min([moment for moment in wakeups if moment is not None], default=None)
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        for master, session in self._sessions.items():
+            wakeup = session.next_wakeup()
+            if wakeup is not None and wakeup <= now:
+                self._handle(master, Tick())
 
     def _read_inbox(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -1,7 +1,6 @@
 """A model on its device: warm, its batch sizes proven and their costs measured, and called on MindSpore's thread."""
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -150,7 +149,7 @@ class LoadedModel:
 
     def _graphs_of_one_size(self) -> dict[int, list[Array]]:
         """Compiles as many as the time allows, the smallest first. Returns what each gave."""
-        end = time.perf_counter() + _LADDER_SECONDS
+        end = self._clock()[-1] + _LADDER_SECONDS
         outputs: dict[int, list[Array]] = {}
         for size in _powers_of_two(_LADDER_MOST):
             arrays = self._samples(size)
@@ -158,7 +157,7 @@ class LoadedModel:
                 outputs[size] = self._calls.learn(arrays)
             except Exception:
                 break  # the graph for all sizes will say what is wrong, if anything is
-            if time.perf_counter() > end or measure(partial(self.run, arrays), self._clock) > _WORTH_A_GRAPH_SECONDS:
+            if self._clock()[-1] > end or measure(partial(self.run, arrays), self._clock) > _WORTH_A_GRAPH_SECONDS:
                 break
         return outputs
 
