@@ -18,6 +18,8 @@ from mindspore_serving.cluster.messages import RunBatch
 
 M = TypeVar("M", bound=Hashable)
 
+_UNNOTICED_SECONDS = 0.001
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket(Generic[M]):
@@ -30,9 +32,9 @@ class Ticket(Generic[M]):
 
     def batch_at(self, now: float) -> RunBatch:
         """The batch, with the seconds that are left when it starts now."""
-        if self.batch.seconds_left is None:
-            return self.batch
         waited = now - self.arrived_at
+        if self.batch.seconds_left is None or waited < _UNNOTICED_SECONDS:
+            return self.batch
         return dataclasses.replace(self.batch, seconds_left=max(0.0, self.batch.seconds_left - waited))
 
 

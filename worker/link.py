@@ -93,6 +93,9 @@ class Link(threading.Thread):
         self._met_at: dict[str, str] = {}  # sibling -> the master that told of it
         self._is_leaving = False
         self._poller = zmq.Poller()
+        self._takers: dict[
+            object, tuple[str, Callable[[], list[Event]]]
+        ] = {}  # of each source: its master, what it has
         self._end = End(masters[0])
         # Other threads put events here and wake this one, which alone touches the ZeroMQ sockets.
         self._inbox: queue.SimpleQueue[tuple[str | None, Event]] = queue.SimpleQueue()  # None: for every master
@@ -109,17 +112,17 @@ class Link(threading.Thread):
         try:
             for master in self._sessions:
                 self._open_line(master)
-            while self._open_masters():
-                ready = dict(self._poller.poll(self._milliseconds()))
-                for master, line in list(self._lines.items()):
-                    if any(source in ready for source in line.sources):
-                        for event in line.events():
-                            self._handle(master, event)
-                if self._alarm.fileno() in ready:
-                    self._read_inbox()
-                for master in self._open_masters():
-                    self._handle(master, Tick())
-                self._forget_siblings()
+            while (wakeup := self._wakeup()) is not None:
+                for source, _ in self._poller.poll(max(0, int((wakeup - time.monotonic()) * 1000) + 1)):
+                    taker = self._takers.get(source)
+                    if taker is None:
+                        self._read_inbox()
+                    else:
+                        for event in taker[1]():
+                            self._handle(taker[0], event)
+                self._keep_time()
+                if self._met_at:
+                    self._forget_siblings()
         finally:
             for line in self._lines.values():
                 line.close()
@@ -129,8 +132,9 @@ class Link(threading.Thread):
 
     def _open_line(self, master: str) -> None:
         line = self._lines[master] = Line(self._context, master, self._keys, self._worker_id)
-        for source in line.sources:
+        for source, take in line.sources:
             self._poller.register(source, zmq.POLLIN)
+            self._takers[source] = master, take
         self._handle(master, Tick())
 
     def _forget_siblings(self) -> None:
@@ -139,17 +143,25 @@ class Link(threading.Thread):
             self._share(self._purse.lost(master))
             del self._met_at[master], self._sessions[master]
             line = self._lines.pop(master)
-            for source in line.sources:
+            for source, _ in line.sources:
                 self._poller.unregister(source)
+                del self._takers[source]
             line.close()
 
     def _open_masters(self) -> list[str]:
         return [master for master, session in self._sessions.items() if session.state is not SessionState.CLOSED]
 
-    def _milliseconds(self) -> int | None:
+    def _wakeup(self) -> float | None:
+        """When a session has something to do if nothing happens before; None when all are over."""
         wakeups = [session.next_wakeup() for session in self._sessions.values()]
-        wakeup = min((moment for moment in wakeups if moment is not None), default=None)
-        return None if wakeup is None else max(0, int((wakeup - time.monotonic()) * 1000) + 1)
+        return min([moment for moment in wakeups if moment is not None], default=None)
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        for master, session in list(self._sessions.items()):
+            wakeup = session.next_wakeup()
+            if wakeup is not None and wakeup <= now:
+                self._handle(master, Tick())
 
     def _read_inbox(self) -> None:
         with contextlib.suppress(BlockingIOError):
