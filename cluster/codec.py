@@ -47,6 +47,9 @@ from mindspore_serving.cluster.tensors import (
 
 PROTOCOL_VERSION = 3
 INLINE_BYTES = 64 * 1024  # measured: below this a copy into the header is cheaper than a frame of its own
+# Measured: below this ZeroMQ had better copy a frame that it sends. Above, it takes it by reference, and tells a thread
+# of pyzmq's when it is done with it, which costs as much as copying so many bytes.
+COPIED_BYTES = 512 * 1024
 MAX_FRAME_BYTES = 1 << 30  # what either socket accepts in one frame
 MAX_FRAMES = 1024
 MAX_DIMS = 32  # numpy's own limit before 2.0

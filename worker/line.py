@@ -7,7 +7,7 @@ from collections.abc import Callable
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from mindspore_serving.cluster.codec import INLINE_BYTES, MAX_FRAME_BYTES, decode, encode
+from mindspore_serving.cluster.codec import COPIED_BYTES, MAX_FRAME_BYTES, decode, encode
 from mindspore_serving.cluster.errors import FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, Register
 from mindspore_serving.cluster.session import Event, LinkLost, LinkMade, LinkRefused, MessageArrived
@@ -69,8 +69,8 @@ class Line:
         last = frames.pop()
         try:
             for frame in frames:
-                self._dealer.send(frame, _MORE, copy=len(frame) < INLINE_BYTES)
-            self._dealer.send(last, _NOBLOCK, copy=len(last) < INLINE_BYTES)
+                self._dealer.send(frame, _MORE, copy=len(frame) < COPIED_BYTES)
+            self._dealer.send(last, _NOBLOCK, copy=len(last) < COPIED_BYTES)
         except zmq.Again:
             # No connection: whoever waited at that master is gone, and we register again when there is one.
             logger.debug("%s not sent: no connection to the master", type(message).__name__)
