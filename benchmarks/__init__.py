@@ -10,6 +10,7 @@ In reading order:
       findings        cells, medians, ratios; the table and the JSON
       picture         the findings as SVG
     hot_path          the master's path without sockets, against a yardstick; tests/benchmarks guards it
+    processes         throughput and CPU a call against the processes of one master
     scale             cost per request against workers and servables; a storm of registrations
     startup           how soon master and worker are ready, and what they weigh
     instruction_set, overlap, parallel_workers    a choice each, measured
