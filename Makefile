@@ -52,11 +52,11 @@ fuzz: ## feeds every parser, guided by coverage, for FUZZ_SECONDS=30 each, and p
 simulate: setup ## clusters in virtual time, with faults; SEEDS=10000 runs
 	$(VENV)/bin/python -m tests.cluster.simulate --seeds $(or $(SEEDS),10000)
 
-chaos: setup ## faults on a cluster of its own under checked load; SECONDS=30 for a short run
-	$(VENV)/bin/python -m mindspore_serving chaos --seconds $(or $(SECONDS),180)
+chaos: setup ## faults on a cluster of its own under checked load; SECONDS=30 for a short run, ARGS='--masters 2 ...'
+	$(VENV)/bin/python -m mindspore_serving chaos --seconds $(or $(SECONDS),180) $(ARGS)
 
-soak: setup ## mixed load on a cluster of its own, and whether anything grows; SECONDS=3600 for an hour
-	$(VENV)/bin/python -m mindspore_serving.chaos.soak --seconds $(or $(SECONDS),300)
+soak: setup ## mixed load on a cluster of its own, and whether anything grows; SECONDS=3600 for an hour, ARGS='--masters 2 ...'
+	$(VENV)/bin/python -m mindspore_serving.chaos.soak --seconds $(or $(SECONDS),300) $(ARGS)
 
 proto: ## regenerates mindspore_serving/proto from proto/*.proto
 	@# In an environment of its own: the output of grpcio-tools 1.80 runs on protobuf 6.31.1 and newer, MindSpore wants 7.34.

@@ -29,6 +29,7 @@ class Order(IntEnum):
     DIE = 1
     DIE_ONCE = 2
     DWELL = 3
+    HANG_ONCE = 4
 
 
 class Patience(Enum):

@@ -13,7 +13,12 @@ from mindspore_serving.chaos.small_cluster import SmallCluster
 
 BACK_SECONDS = 30.0  # in which the cluster should be fit for the next fault
 DELAY_SECONDS = 0.05
-_ORDERS = {Fault.POISON: Order.DIE, Fault.OUT_OF_MEMORY: Order.DIE_ONCE, Fault.SLOW_CALL: Order.DWELL}
+_ORDERS = {
+    Fault.POISON: Order.DIE,
+    Fault.OUT_OF_MEMORY: Order.DIE_ONCE,
+    Fault.HANG: Order.HANG_ONCE,
+    Fault.SLOW_CALL: Order.DWELL,
+}
 
 AskFor = Callable[[Order], Awaitable[None]]
 

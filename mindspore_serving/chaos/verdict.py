@@ -69,7 +69,8 @@ class ClusterRecord:
 class Verdict:
     """The figures of a run. Seconds; `gap` is the longest time without any right answer.
 
-    answered_again_seconds: from each opening of a restarted master to the next right answer of any.
+    answered_again_seconds: from each opening of a restarted master to the next right answer of any; not if it was ended
+    again before.
     """
 
     seed: int
@@ -158,11 +159,7 @@ def judge(records: Iterable[CallRecord], cluster: ClusterRecord, seed: int, seco
         p99_seconds=percentile(waits, 99),
         slowest_seconds=percentile(waits, 100),
         gap_seconds=max((b - a for a, b in itertools.pairwise([first, *answered])), default=0.0),
-        answered_again_seconds=[
-            answered[place] - moment
-            for moment in cluster.opened_at
-            if (place := bisect.bisect(answered, moment)) < len(answered)
-        ],
+        answered_again_seconds=_answered_again(cluster.opened_at, answered),
         cluster=cluster,
         texts=dict(texts.most_common()),
     )
@@ -173,6 +170,16 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     if not ordered:
         return 0.0
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def _answered_again(opened_at: Sequence[float], answered: Sequence[float]) -> list[float]:
+    """Both in order."""
+    waits = []
+    for moment, next_opening in itertools.pairwise([*opened_at, math.inf]):
+        place = bisect.bisect(answered, moment)
+        if place < len(answered) and answered[place] < next_opening:
+            waits.append(answered[place] - moment)
+    return waits
 
 
 def _wrapped(text: str) -> list[str]:

@@ -70,7 +70,13 @@ def _log_folder(config: ChaosConfig) -> Path:
 
 async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
     stop = asyncio.Event()
-    cluster = SmallCluster(folder, masters=config.masters, workers=config.workers, lease_seconds=config.lease_seconds)
+    cluster = SmallCluster(
+        folder,
+        masters=config.masters,
+        workers=config.workers,
+        lease_seconds=config.lease_seconds,
+        hang_seconds=config.hang_seconds,
+    )
 
     def told_to_stop() -> None:
         stop.set()

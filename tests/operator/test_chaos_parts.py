@@ -171,6 +171,12 @@ def test_the_longest_gap_is_the_longest_time_without_a_right_answer() -> None:
     assert found.passed
 
 
+def test_an_opening_counts_until_the_next_answer_unless_the_master_was_ended_again_before() -> None:
+    cluster = dataclasses.replace(CLUSTER, opened_at=[1.0, 5.0, 6.0, 20.0])
+    found = verdict(record(0.0, 0.5), record(0.0, 1.25), record(0.0, 9.0), cluster=cluster)
+    assert found.answered_again_seconds == [0.25, 3.0]
+
+
 @pytest.mark.parametrize("outcome", [Outcome.LOST, Outcome.WRONG])
 def test_one_lost_or_wrong_call_fails_the_run_and_its_text_is_shown(outcome: Outcome) -> None:
     found = verdict(record(0.0, 1.0), record(0.0, 1.0, outcome, text="because"))
