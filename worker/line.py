@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+import msgpack
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
@@ -35,6 +36,7 @@ class Line:
         self._endpoint = endpoint
         self._handshakes = Handshakes(keys)
         self._blamed = False
+        self._pack_header = msgpack.Packer().pack
         self._dealer = context.socket(zmq.DEALER)
         for option, value in (
             (zmq.ROUTING_ID, worker_id.encode("ascii")),
@@ -68,7 +70,7 @@ class Line:
 
     def send(self, message: FromWorker) -> None:
         """Puts a message on its way, if there is a connection."""
-        frames = encode(message)
+        frames = encode(message, self._pack_header)
         last = frames.pop()
         try:
             for frame in frames:
