@@ -1,9 +1,11 @@
 """What a worker adds to its model: CPU and latency of a batch, from its frames in to its answer out, over a floor.
 
     python -m benchmarks.worker_path
+    python -m benchmarks.worker_path --transports
 
 A bare ROUTER socket sends prepared frames to a real worker process and to worker_floor.py, in turn, several times over;
 medians are printed. CPU is that of the whole process, all its threads. `in flight` 1 is one lone caller.
+--transports: instead of the floor, the same worker once over TCP and once over a unix socket.
 """
 
 import argparse
@@ -20,7 +22,6 @@ import numpy as np
 import zmq
 
 from benchmarks.peers import ROOT
-from benchmarks.worker_floor import FLOOR
 from benchmarks.workloads import METHOD, WORKLOADS
 from mindspore_serving.cluster.codec import decode, encode
 from mindspore_serving.cluster.messages import BatchDone, Register, Registered, RunBatch
@@ -42,15 +43,14 @@ class Spent:
 class Desk:
     """A ROUTER socket that plays the master: takes registrations, sends frames, waits for answers."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, folder: str) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
-        self._router.bind(endpoint)
+        self._router.bind("tcp://127.0.0.1:*")
+        self.tcp = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.ipc = f"ipc://{folder}/control"
+        self._router.bind(self.ipc)
         self.pids: dict[bytes, int] = {}
-
-    @property
-    def endpoint(self) -> str:
-        return self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def welcome(self, pid: int) -> bytes:
         """Waits for a process of ours to register. Returns who it is."""
@@ -123,56 +123,75 @@ def same(one: Sequence[Buffer], other: Sequence[Buffer]) -> bool:
     return bool(np.allclose(found[0], found[1], rtol=1e-4, atol=1e-5))
 
 
-def compare(desk: Desk, worker: bytes, name: str, count: int, in_flight: int, rounds: int, seconds: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Rounds, and the seconds of each round and side."""
+
+    rounds: int
+    seconds: float
+
+
+def compare(desk: Desk, one: bytes, other: bytes, name: str, count: int, in_flight: int, pace: Pace) -> None:
     """Prints a line: medians of the rounds, and of their ratios."""
     prepared = batches(name, count, in_flight)
     answers = []
-    for who in (FLOOR, worker):
+    for who in (one, other):
         desk.ask(who, prepared[0])
         answers.append(desk.answer(who))
     if not same(*answers):
-        raise SystemExit(f"{name}, {count} instances: the worker's numbers are not the floor's")
-    calls = max(10, int(seconds / (desk.measure(worker, prepared, 20).wall * 1e-6)))
-    found = [(desk.measure(FLOOR, prepared, calls), desk.measure(worker, prepared, calls)) for _ in range(rounds)]
-    floor, ours = ([spent.cpu for spent in side] for side in zip(*found, strict=True))
-    floor_wall, ours_wall = ([spent.wall for spent in side] for side in zip(*found, strict=True))
-    print(
-        f"{name:10} {count:9} {in_flight:9} {_both(floor, ours)}  {_both(floor_wall, ours_wall)}",
-        flush=True,
-    )
+        raise SystemExit(f"{name}, {count} instances: the answers differ")
+    calls = max(10, int(pace.seconds / (desk.measure(other, prepared, 20).wall * 1e-6)))
+    rounds = [(desk.measure(one, prepared, calls), desk.measure(other, prepared, calls)) for _ in range(pace.rounds)]
+    ones, others = zip(*rounds, strict=True)
+    cpu = _both([spent.cpu for spent in ones], [spent.cpu for spent in others])
+    wall = _both([spent.wall for spent in ones], [spent.wall for spent in others])
+    size = sum(memoryview(frame).nbytes for frame in prepared[0]) / 1024
+    print(f"{name:10} {count:9} {size:9.1f} {in_flight:9} {cpu}  {wall}", flush=True)
 
 
-def _both(floor: Sequence[float], ours: Sequence[float]) -> str:
-    ratio = statistics.median(one / other for one, other in zip(ours, floor, strict=True))
-    return f"{statistics.median(floor):9.0f} {statistics.median(ours):9.0f} {ratio:6.2f}"
+def _both(ones: Sequence[float], others: Sequence[float]) -> str:
+    ratio = statistics.median(other / one for one, other in zip(ones, others, strict=True))
+    return f"{statistics.median(ones):9.0f} {statistics.median(others):9.0f} {ratio:6.2f}"
+
+
+def measure_servable(name: str, folder: str, transports: bool, pace: Pace) -> None:
+    with ExitStack() as opened:
+        desk = Desk(opened.enter_context(tempfile.TemporaryDirectory()))
+        opened.callback(desk.close)
+
+        def worker(endpoint: str) -> bytes:
+            master = endpoint.replace("tcp://", "").replace("ipc://", "unix:")
+            place = ("--servable", name, "--directory", folder, "--tune", "off", "--log-level", "error")
+            return desk.welcome(opened.enter_context(running("-m", "worker", *place, "--master", master)))
+
+        if transports:
+            one = worker(desk.tcp)
+        else:
+            model = f"{folder}/{name}/1/model.mindir"
+            form = "single" if name == "add" else "batched"
+            floor = running("-m", "benchmarks.worker_floor", model, desk.ipc, form)
+            one = desk.welcome(opened.enter_context(floor))
+        other = worker(desk.ipc)
+        for count in INSTANCES[name]:
+            for in_flight in (1, 2):
+                compare(desk, one, other, name, count, in_flight, pace)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="CPU and latency of a batch in a worker, over a floor.")
     parser.add_argument("--workloads", nargs="+", choices=INSTANCES, default=list(INSTANCES))
-    parser.add_argument("--transport", choices=("ipc", "tcp"), default="ipc")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each round and side")
+    parser.add_argument("--transports", action="store_true", help="compare TCP and a unix socket instead")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=0.1, help="of each round and side")
     chosen = parser.parse_args()
-    print("workload   instances in flight  CPU us: floor, worker, ratio  wall us: floor, worker, ratio")
+    sides = "tcp, ipc" if chosen.transports else "floor, worker"
+    print(f"workload   instances       KiB in flight  CPU us: {sides}, ratio  wall us: {sides}, ratio")
     with tempfile.TemporaryDirectory() as folder:
         exporter = str(ROOT / "benchmarks" / "export_models.py")
         command = [sys.executable, exporter, folder, "0", *chosen.workloads]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for name in chosen.workloads:
-            with ExitStack() as opened:
-                desk = Desk("tcp://127.0.0.1:*" if chosen.transport == "tcp" else f"ipc://{folder}/{name}.socket")
-                opened.callback(desk.close)
-                model = f"{folder}/{name}/1/model.mindir"
-                batched = "single" if name == "add" else "batched"
-                floor = running("-m", "benchmarks.worker_floor", model, desk.endpoint, batched)
-                desk.welcome(opened.enter_context(floor))
-                master = desk.endpoint.replace("tcp://", "").replace("ipc://", "unix:")
-                place = ("--servable", name, "--directory", folder, "--tune", "off", "--log-level", "error")
-                worker = desk.welcome(opened.enter_context(running("-m", "worker", *place, "--master", master)))
-                for count in INSTANCES[name]:
-                    for in_flight in (1, 2):
-                        compare(desk, worker, name, count, in_flight, chosen.rounds, chosen.seconds)
+            measure_servable(name, folder, chosen.transports, Pace(chosen.rounds, chosen.seconds))
 
 
 if __name__ == "__main__":

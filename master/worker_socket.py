@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import cast
 
+import msgpack
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
@@ -50,6 +51,7 @@ class WorkerSocket:
         self._on_message = on_message
         self._on_connection_dropped = on_connection_dropped
         self._blamed: set[bytes] = set()
+        self._pack_header = msgpack.Packer().pack
         self._loop = asyncio.get_running_loop()
         self._socket = context.socket(zmq.ROUTER)
         for option, value in (
@@ -119,7 +121,7 @@ class WorkerSocket:
         self._socket.close(0)
 
     def _send(self, identity: bytes, message: FromMaster) -> bool:
-        frames = encode(message)
+        frames = encode(message, self._pack_header)
         last = frames.pop()
         try:
             self._socket.send(identity, _MORE)

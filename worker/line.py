@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
+import msgpack
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
@@ -30,6 +31,7 @@ class Line:
         self._endpoint = endpoint
         self._handshakes = Handshakes(keys)
         self._blamed = False
+        self._pack_header = msgpack.Packer().pack
         self._dealer = context.socket(zmq.DEALER)
         for option, value in (
             (zmq.ROUTING_ID, worker_id.encode("ascii")),
@@ -65,7 +67,7 @@ class Line:
         """Puts a message on its way, if there is a connection."""
         if isinstance(message, Register) and (complaint := self._handshakes.asked(time.monotonic())):
             logger.warning("%s: %s", self._endpoint, complaint)
-        frames = encode(message)
+        frames = encode(message, self._pack_header)
         last = frames.pop()
         try:
             for frame in frames:

@@ -44,7 +44,7 @@ def run_stacked(model: Runnable, inputs: Sequence[Array]) -> list[Array] | None:
         return [np.stack(outputs) for outputs in zip(*calls, strict=True)]
     sizes = model.plan.cut(count)
     if len(sizes) == 1:
-        return _call(model, shaped)
+        return model.run(shaped) if model.plan.fit(count) == count else _call(model, shaped)
     ends = list(itertools.accumulate(sizes))
     parts = [_call(model, [array[end - size : end] for array in shaped]) for size, end in zip(sizes, ends, strict=True)]
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]

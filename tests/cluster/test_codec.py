@@ -104,6 +104,14 @@ def test_a_large_buffer_travels_as_its_own_frame_by_reference() -> None:
     assert len(encode(RunBatch(1, "m", 1, (Stacked("|u1", (1, INLINE_BYTES - 1), data[1:]),)))) == 1
 
 
+def test_a_packer_that_is_kept_writes_the_same_headers_also_after_one_that_cannot_be_packed() -> None:
+    pack_header = msgpack.Packer().pack
+    for message in MESSAGES:
+        assert encode(message, pack_header) == encode(message)
+        with pytest.raises(TypeError):
+            pack_header([1, object()])
+
+
 def test_arrays_stand_in_the_header_as_msgpack_numpy_writes_them() -> None:
     array = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
     frames = encode(RunBatch(1, "m", 1, (Stacked("<f4", array.shape, array.tobytes()),)))
