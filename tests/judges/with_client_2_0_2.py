@@ -1,13 +1,13 @@
-"""Drives a master with the unmodified client of MindSpore Serving 2.0.2. Not part of `make judges`: it needs Python 3.7.
+"""Drives a master with the unmodified client of MindSpore Serving 2.0.2. Not in `make judges`: it needs Python 3.7.
 
-    python3.7 -m venv V; V/bin/pip install mindspore_serving==2.0.2 protobuf==3.20.3 grpcio numpy
-    .venv/bin/python -m tests.judges.run V/bin/python with_client_2_0_2.py
+python3.7 -m venv V; V/bin/pip install mindspore_serving==2.0.2 protobuf==3.20.3 grpcio numpy
+.venv/bin/python -m tests.judges.run V/bin/python with_client_2_0_2.py
 """
-
 
 import sys
 
 import numpy as np
+
 from mindspore_serving.client import Client
 
 DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
