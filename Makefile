@@ -73,6 +73,7 @@ judges: setup ## unmodified clients of other projects against a master and a wor
 	$(JUDGES_VENV)/bin/python -m pip install -q --disable-pip-version-check 'tritonclient[http,grpc]==2.73.0' \
 		grpcio-reflection==1.81.1 grpcio-health-checking==1.81.1
 	$(VENV)/bin/python -m tests.judges.run $(JUDGES_VENV)/bin/python with_tritonclient.py
+	$(VENV)/bin/python -m tests.judges.secured $(JUDGES_VENV)/bin/python
 
 clean: ## removes what the other targets made
 	rm -rf $(VENV) $(PROTO_VENV) $(FUZZ_VENV) $(JUDGES_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
