@@ -4,7 +4,7 @@
     .venv/bin/python -m tests.judges.run V/bin/python with_kserve.py
 
 MLServer's command line, over HTTP: V/bin/mlserver infer -u HOST:PORT -m judged -i IN -o OUT
-Its `--transport grpc` ends before it connects: "The 'grpc' transport is not yet supported." (1.7.1, batch_processing.py)
+Its `--transport grpc` ends before it connects: "The 'grpc' transport is not yet supported." (1.7.1)
 """
 
 import asyncio
