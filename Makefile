@@ -81,6 +81,7 @@ judges: setup ## unmodified clients of other projects against a master and a wor
 		npm install --silent --no-audit --no-fund --prefix $(JUDGES_VENV)/node @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1 && \
 		NODE_PATH=$(CURDIR)/$(JUDGES_VENV)/node/node_modules $(VENV)/bin/python -m tests.judges.run node with_grpc_js.js; \
 	else echo "grpc-js is not tried: npm is not installed"; fi
+	$(VENV)/bin/python -m tests.judges.secured $(JUDGES_VENV)/bin/python
 
 clean: ## removes what the other targets made
 	rm -rf $(VENV) $(PROTO_VENV) $(FUZZ_VENV) $(JUDGES_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

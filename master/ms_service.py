@@ -8,7 +8,8 @@ from google.protobuf.message import DecodeError
 
 from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.master.front_desk import FrontDesk
-from mindspore_serving.master.predict import Call, read_columns
+from mindspore_serving.master.message_fields import PREDICT, check_fields
+from mindspore_serving.master.predict import Call, check_count, read_columns
 from mindspore_serving.master.reply_forms import Replies, write_failure
 from mindspore_serving.master.request_forms import RequestForms
 from mindspore_serving.master.service_table import CallInfo, RpcFault, ServiceTable, Status, Unary
@@ -51,6 +52,7 @@ def ms_predict(desk: FrontDesk) -> Predict:
         return desk.submit(form.version, route, method, form.count, columns, len(body), seconds_left, finish)
 
     def read(body: bytes, seconds_left: float | None) -> "asyncio.Future[bytes]":
+        check_fields(body, PREDICT)
         try:
             request = pb.PredictRequest.FromString(body)
         except DecodeError as error:
@@ -59,17 +61,12 @@ def ms_predict(desk: FrontDesk) -> Predict:
         asked = request.servable_spec
         spec = pb.PredictReply(servable_spec=asked).SerializeToString()
         # Clients of 1.2 and of later releases put the instances into different fields.
-        instances = [instance.items for field in (request.instances, request.instances_of_1_2) for instance in field]
-        call = Call(
-            asked.name,
-            asked.version_number,
-            asked.method_name,
-            instances,
-            from_wire,
-            len(body),
-            collapses=not request.instances_of_1_2,
-        )
+        fields = (request.instances, request.instances_of_1_2)
         try:
+            check_count(sum(map(len, fields)))
+            instances = [instance.items for field in fields for instance in field]
+            names = (asked.name, asked.version_number, asked.method_name)
+            call = Call(*names, instances, from_wire, len(body), not request.instances_of_1_2)
             route, method = desk.resolve(call.servable, call.version, call.method)
             columns = read_columns(call, method)
         except RequestRefused as refused:

@@ -59,13 +59,17 @@ _OTHERS = (
     ("/docs", "GET", "this document as a page", ""),
 )
 _PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>{title}</title>
 <style>body {{ font: 16px sans-serif; margin: 2em; }} td, th {{ padding: .3em 1em .3em 0; text-align: left; }}</style>
 </head><body><h1>{title}</h1>
 <table><tr><th>URL</th><th>method</th><th>what</th></tr>
 {rows}
 </table><p>For tools: <a href="/openapi.json">/openapi.json</a></p></body></html>
 """
+
+
+# A browser loads nothing else for the page, from here or from anywhere.
+_NOTHING_ELSE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
 
 
 def documentation(routes: Sequence[V2Route]) -> list[Route]:
@@ -77,7 +81,7 @@ def documentation(routes: Sequence[V2Route]) -> list[Route]:
         return JSONResponse(document)
 
     async def as_page(_: Request) -> Response:
-        return HTMLResponse(page)
+        return HTMLResponse(page, headers=_NOTHING_ELSE)
 
     return [Route("/openapi.json", as_json), Route("/docs", as_page)]
 

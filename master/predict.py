@@ -9,7 +9,7 @@ from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.results import Result
 from mindspore_serving.cluster.tensors import Column, Value, to_columns
 from mindspore_serving.master.front_desk import FrontDesk
-from mindspore_serving.master.tensor_rules import TensorFault
+from mindspore_serving.master.tensor_rules import MOST_INSTANCES, TensorFault
 
 T = TypeVar("T")  # what a door finds under an input's name
 
@@ -58,6 +58,7 @@ def read_columns(call: Call[T], method: MethodSpec) -> tuple[Column, ...]:
     if not call.instances:
         text = f"Instances count of request cannot be 0, servable: {call.servable}, method: {method.name}"
         raise RequestRefused(Code.FAILED, text)
+    check_count(len(call.instances))
     instances = []
     for items in call.instances:
         values = []
@@ -71,6 +72,13 @@ def read_columns(call: Call[T], method: MethodSpec) -> tuple[Column, ...]:
                 raise input_refused(name, fault) from fault
         instances.append(tuple(values))
     return to_columns(instances)
+
+
+def check_count(instances: int) -> None:
+    """Raises RequestRefused when one request has so many instances."""
+    if instances > MOST_INSTANCES:
+        text = f"Instances count of request is {instances}, more than {MOST_INSTANCES}: send fewer at once"
+        raise RequestRefused(Code.INVALID_INPUTS, text)
 
 
 def input_refused(name: str, fault: TensorFault) -> RequestRefused:

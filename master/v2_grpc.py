@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 
 from mindspore_serving.master.error_status import UNIMPLEMENTED, CallFault
 from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.message_fields import INFER, check_fields
 from mindspore_serving.master.service_table import CallInfo, RpcFault, ServiceTable, Status, Streaming, Unary
 from mindspore_serving.master.v2_about import (
     model_config,
@@ -45,6 +46,7 @@ def v2_service(desk: FrontDesk) -> ServiceTable:
     """The service of tritonclient, KServe's clients and others."""
 
     async def model_infer(body: bytes, info: CallInfo) -> bytes:
+        check_fields(body, INFER)
         request = _parse(pb.ModelInferRequest, body)
         try:
             asked, is_typed = read_request(request, len(body))

@@ -16,14 +16,13 @@ from mindspore_serving.master.error_status import INTERNAL, UNAVAILABLE, UNIMPLE
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.predict import error_text
 from mindspore_serving.master.service_table import STOPPING_TEXT
-from mindspore_serving.master.tensor_rules import TensorFault, is_shape, to_text
+from mindspore_serving.master.tensor_rules import MOST_INSTANCES, TensorFault, is_shape, to_text
 from mindspore_serving.master.v2_target import Target, find_target
 from mindspore_serving.master.v2_types import (
     BYTES,
     DATATYPES,
     DTYPES,
     MOST_EMPTY_INSTANCES,
-    MOST_INSTANCES,
     SHARED_MEMORY_TEXT,
     AskedOutput,
     InferRequest,

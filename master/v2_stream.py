@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.front_desk import FrontDesk, Phase
+from mindspore_serving.master.message_fields import INFER, check_fields
 from mindspore_serving.master.service_table import OWN_FAULT_TEXT, STOPPING_TEXT, RpcFault, Status
 from mindspore_serving.master.v2_infer import infer
 from mindspore_serving.master.v2_messages import read_request, write_response
@@ -78,13 +79,14 @@ async def _respond(desk: FrontDesk, body: bytes, seconds_left: float | None) -> 
     response = pb.ModelStreamInferResponse()
     request = pb.ModelInferRequest()
     try:
+        check_fields(body, INFER)
         request.MergeFromString(body)
         asked, is_typed = read_request(request, len(body))
         answer = await infer(desk, asked, seconds_left)
         response.infer_response.CopyFrom(write_response(answer, is_typed))
     except DecodeError:
         response.error_message = "the request is not an inference.ModelInferRequest"
-    except CallFault as fault:
+    except (CallFault, RpcFault) as fault:
         response.error_message = str(fault)
     except Exception:
         logger.exception("a fault of the master's own")

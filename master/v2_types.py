@@ -7,7 +7,7 @@ from typing import NoReturn, TypeAlias
 
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer
 from mindspore_serving.master.error_status import INVALID, UNIMPLEMENTED, CallFault
-from mindspore_serving.master.tensor_rules import MOST_DIMS
+from mindspore_serving.master.tensor_rules import MOST_DIMS, MOST_INSTANCES
 
 DTYPES = {
     "BOOL": "|b1",
@@ -29,7 +29,6 @@ SHARED_MEMORY_TEXT = "shared memory is not supported: send tensors in requests"
 REPOSITORY_TEXT = "models are not loaded by clients here: start or stop a worker with the servable"
 SETTINGS_TEXT = "trace and log settings cannot be changed by clients: see --log-level of the master"
 MOST_QUOTED = 100  # characters of a client's own text in an error
-MOST_INSTANCES = 1 << 16  # of one request: each takes some 500 bytes here, whatever is in it
 MOST_EMPTY_INSTANCES = 1 << 10  # of one request that has no data: a few bytes would buy as much work as many
 
 Parameter: TypeAlias = bool | int | float | str

@@ -17,8 +17,11 @@ HERE = Path(__file__).resolve().parent
 JUDGE_SECONDS = 120.0
 
 
-def judge(interpreter: str, script: str, options: Sequence[str], folder: Path) -> int:
-    """The exit code of the judge's script; `folder` is for what is served."""
+def judge(interpreter: str, script: str, options: Sequence[str], folder: Path, *arguments: str) -> int:
+    """The exit code of the judge's script, which gets both doors' addresses, and `arguments`.
+
+    `folder` is for what is served, `options` are the master's.
+    """
     shutil.copy(ROOT / "examples" / "add" / "export_model.py", folder)
     subprocess.run([sys.executable, str(folder / "export_model.py")], check=True, capture_output=True)
     (folder / "judged").mkdir()
@@ -33,7 +36,7 @@ def judge(interpreter: str, script: str, options: Sequence[str], folder: Path) -
         worker = group.start("-m", "worker", "--servable", "judged", *place)
         worker.wait_for("registered at")
         alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # without our packages
-        command = [interpreter, str(HERE / script), *doors]
+        command = [interpreter, str(HERE / script), *doors, *arguments]
         code = subprocess.run(command, timeout=JUDGE_SECONDS, env=alone).returncode
         ends = (worker.stop(), master.stop())
         if "Traceback" in master.output or any(ends):

@@ -317,6 +317,7 @@ def test_the_docs_tell_of_every_url(rest: RestClient) -> None:
     status, headers, page = rest.exchange(b"", "/docs", "GET")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert b"/v2/models/{model}/infer" in page and b"http" not in page  # nothing from elsewhere
+    assert str(headers["content-security-policy"]).startswith("default-src 'none'; ")
 
 
 def test_every_reference_in_the_openapi_document_leads_somewhere() -> None:
