@@ -39,6 +39,9 @@ lint: setup ## format and lint checks
 
 types: setup ## type checks
 	$(VENV)/bin/mypy
+	@# The examples are programs of users, each in a folder of its own: checked as their editor would, without --strict.
+	set -e; for example in examples/*/; do (cd $$example && $(abspath $(VENV))/bin/mypy --config-file= --cache-dir \
+		$(abspath .mypy_cache) --check-untyped-defs --ignore-missing-imports --explicit-package-bases .); done
 
 fuzz: ## feeds every parser, guided by coverage, for FUZZ_SECONDS=30 each, and prints the counts
 	@# In an environment of its own: Atheris is built for few versions of Python (3.11 to 3.13 in its release 3.0).
@@ -49,11 +52,11 @@ fuzz: ## feeds every parser, guided by coverage, for FUZZ_SECONDS=30 each, and p
 simulate: setup ## clusters in virtual time, with faults; SEEDS=10000 runs
 	$(VENV)/bin/python -m tests.cluster.simulate --seeds $(or $(SEEDS),10000)
 
-chaos: setup ## faults on a cluster of its own under checked load; SECONDS=30 for a short run
-	$(VENV)/bin/python -m mindspore_serving chaos --seconds $(or $(SECONDS),180)
+chaos: setup ## faults on a cluster of its own under checked load; SECONDS=30 for a short run, ARGS='--masters 2 ...'
+	$(VENV)/bin/python -m mindspore_serving chaos --seconds $(or $(SECONDS),180) $(ARGS)
 
-soak: setup ## mixed load on a cluster of its own, and whether anything grows; SECONDS=3600 for an hour
-	$(VENV)/bin/python -m mindspore_serving.chaos.soak --seconds $(or $(SECONDS),300)
+soak: setup ## mixed load on a cluster of its own, and whether anything grows; SECONDS=3600 for an hour, ARGS='--masters 2 ...'
+	$(VENV)/bin/python -m mindspore_serving.chaos.soak --seconds $(or $(SECONDS),300) $(ARGS)
 
 proto: ## regenerates mindspore_serving/proto from proto/*.proto
 	@# In an environment of its own: the output of grpcio-tools 1.80 runs on protobuf 6.31.1 and newer, MindSpore wants 7.34.
@@ -74,6 +77,11 @@ judges: setup ## unmodified clients of other projects against a master and a wor
 		grpcio-reflection==1.81.1 grpcio-health-checking==1.81.1
 	$(VENV)/bin/python -m tests.judges.run $(JUDGES_VENV)/bin/python with_tritonclient.py
 	$(VENV)/bin/python -m tests.judges.secured $(JUDGES_VENV)/bin/python
+	@# grpc-js is gRPC's client for Node.js.
+	if command -v npm >/dev/null; then \
+		npm install --silent --no-audit --no-fund --prefix $(JUDGES_VENV)/node @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1 && \
+		NODE_PATH=$(CURDIR)/$(JUDGES_VENV)/node/node_modules $(VENV)/bin/python -m tests.judges.run node with_grpc_js.js; \
+	else echo "grpc-js is not tried: npm is not installed"; fi
 
 clean: ## removes what the other targets made
 	rm -rf $(VENV) $(PROTO_VENV) $(FUZZ_VENV) $(JUDGES_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

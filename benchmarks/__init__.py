@@ -10,7 +10,11 @@ In reading order:
       findings        cells, medians, ratios; the table and the JSON
       picture         the findings as SVG
     hot_path          the master's path without sockets, against a yardstick; tests/benchmarks guards it
+    engine            what the worker's engine gains
+    worker_path       what a worker adds to its model, over worker_floor: the least that it could do
+    processes         throughput and CPU a call against the processes of one master
     scale             cost per request against workers and servables; a storm of registrations
+    policy            when a batch should leave: the core against other policies, in virtual time; drawn by curves
     startup           how soon master and worker are ready, and what they weigh
     instruction_set, overlap, parallel_workers    a choice each, measured
 """

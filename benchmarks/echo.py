@@ -6,9 +6,10 @@ import sys
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.master.grpc_api import GrpcDoor
+from mindspore_serving.master.lean_door import LeanDoor
 from mindspore_serving.master.service_table import CallInfo, Unary
 
-ENGINES = {"grpcio": GrpcDoor}
+ENGINES: dict[str, type[LeanDoor] | type[GrpcDoor]] = {"lean": LeanDoor, "grpcio": GrpcDoor}
 MAX_MESSAGE_MB = 512
 
 

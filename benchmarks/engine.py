@@ -22,10 +22,11 @@ import numpy as np
 
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.batch_plan import BatchPlan
+from mindspore_serving.worker.call_costs import measure
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.engine_settings import EngineSettings, apply_environment, cpu_flags, default_settings
 from mindspore_serving.worker.graph_calls import GraphCalls
-from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH, InputSpec, measure
+from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH, InputSpec
 from mindspore_serving.worker.mindir_file import read_inputs
 from mindspore_serving.worker.model_stage import run_stacked
 from mindspore_serving.worker.target import Target
@@ -127,7 +128,7 @@ def instances(name: str, count: int) -> Arrays:
 
 def compare(what: str, one: Side, other: Side) -> None:
     """Measures either side in turn and prints a line. A side: what is called, and with which arrays."""
-    rounds = [(measure(*one), measure(*other)) for _ in range(ROUNDS)]
+    rounds = [tuple(measure(partial(call, arrays)) for call, arrays in (one, other)) for _ in range(ROUNDS)]
     before, after = (statistics.median(times) * 1e6 for times in zip(*rounds, strict=True))
     show(what, before, after)
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 ORIGINAL = "original"
+BUSY_SHARE = 0.8  # of a core: h2load has one thread
 
 
 class Load(NamedTuple):
@@ -82,6 +83,16 @@ class Findings:
             {**load._asdict(), "peer": peer, "ratio": self.ratio(load, peer), "rounds": [asdict(one) for one in rounds]}
             for (load, peer), rounds in self.rounds.items()
         ]
+
+    def notes(self) -> Iterator[str]:
+        """Where the load had no time left, a server may be faster than its rate."""
+        for load, peer in self.rounds:
+            share = self.median(load, peer, lambda found: found.load_cpu_share)
+            if share is not None and share > BUSY_SHARE:
+                yield (
+                    f"note: {load.workload}, {load.instances} instances, {load.callers} callers: the load took "
+                    f"{share:.0%} of a core, and may be what bounds {peer}"
+                )
 
     def tables(self) -> Iterator[str]:
         """A Markdown table for each workload and number of instances."""

@@ -42,7 +42,7 @@ def draw(findings: Findings) -> str:
 def _legend(findings: Findings) -> Iterator[str]:
     for number, peer in enumerate(findings.peers):
         x = _LEFT + 110 * number
-        yield f'<rect x="{x}" y="14" width="12" height="12" fill="{_colour(number)}"/>'
+        yield f'<rect x="{x}" y="14" width="12" height="12" fill="{colour(number)}"/>'
         yield f'<text x="{x + 16}" y="24">{escape(peer)}</text>'
 
 
@@ -54,14 +54,15 @@ def _group(findings: Findings, load: Load, left: float, top: float) -> Iterator[
             continue
         x, height = left + number * _BAR, _HEIGHT * rate / best
         y = top + _HEIGHT - height
-        yield f'<rect x="{x}" y="{y:.1f}" width="{_BAR - 4}" height="{height:.1f}" fill="{_colour(number)}"/>'
+        yield f'<rect x="{x}" y="{y:.1f}" width="{_BAR - 4}" height="{height:.1f}" fill="{colour(number)}"/>'
         yield f'<text x="{x + _BAR / 2 - 2}" y="{y - 4:.1f}" text-anchor="middle" font-size="9">{_short(rate)}</text>'
     middle = left + _BAR * len(rates) / 2
     plural = "s" if load.callers > 1 else ""
     yield f'<text x="{middle}" y="{top + _HEIGHT + 14}" text-anchor="middle">{load.callers} caller{plural}</text>'
 
 
-def _colour(number: int) -> str:
+def colour(number: int) -> str:
+    """Of the server or curve with this number."""
     return _COLOURS[number % len(_COLOURS)]
 
 

@@ -14,7 +14,7 @@ import resource
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import zmq
@@ -25,6 +25,7 @@ from mindspore_serving.cluster.dispatch_events import (
     Answer,
     Arrival,
     ConnectionDropped,
+    Event,
     Limits,
     MessageReceived,
     RequestsArrived,
@@ -32,7 +33,7 @@ from mindspore_serving.cluster.dispatch_events import (
     Tick,
 )
 from mindspore_serving.cluster.dispatcher import Dispatcher
-from mindspore_serving.cluster.messages import BatchDone, Goodbye, MethodSpec, Register, Registered, RunBatch
+from mindspore_serving.cluster.messages import BatchDone, Goodbye, Leaving, MethodSpec, Register, Registered, RunBatch
 from mindspore_serving.cluster.tensors import Stacked
 from mindspore_serving.master.server import MasterServer
 
@@ -47,11 +48,13 @@ _ENOUGH_SECONDS = 20.0  # a cell that takes longer to set up is left out, and so
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """CPU microseconds: of a request, of the registration of one more worker, of a dropped connection, of a loss."""
+    """CPU microseconds: of a request, and of what happens to one of the workers."""
 
     request: float
     register: float
-    drop: float
+    drop: float  # its connection, the first of a burst
+    drop_more: float  # another of the same burst
+    drain: float
     lose: float
 
 
@@ -101,28 +104,38 @@ def measure(workers: int, servables: int) -> Cell | None:
     dispatcher.handle(ConnectionDropped(), 0.0)
     dispatcher.handle(Tick(), 0.0)
     drop = (time.thread_time() - start) * 1e6
-    leavers = range(min(workers, 20))
+    leavers = [f"w{number}" for number in range(min(workers, 100))]
+    drop_more = each(dispatcher, [ConnectionDropped()] * 100)
+    drain = each(dispatcher, [MessageReceived(name, Leaving()) for name in leavers[::2]])
+    lose = each(dispatcher, [MessageReceived(name, Goodbye()) for name in leavers[1::2] or leavers])
+    return Cell(request, registering, drop, drop_more, drain, lose)
+
+
+def each(dispatcher: Dispatcher, events: Sequence[Event]) -> float:
+    """CPU microseconds of one of them."""
     start = time.thread_time()
-    for number in leavers:
-        dispatcher.handle(MessageReceived(f"w{number}", Goodbye()), 0.0)
-    lose = (time.thread_time() - start) / len(leavers) * 1e6
-    return Cell(request, registering, drop, lose)
+    for event in events:
+        dispatcher.handle(event, 0.0)
+    return (time.thread_time() - start) / len(events) * 1e6
 
 
 def print_table(quick: bool) -> None:
     print("CPU microseconds in the core, best of some rounds\n")
-    print("workers  servables  a request  to register one more  a dropped connection  to lose one")
+    print(
+        "| workers | servables | a request | to register one more | a dropped connection | one more of a burst ", end=""
+    )
+    print("| to drain one | to lose one |\n|---|---|---|---|---|---|---|---|")
     for servables in SERVABLES:
         for workers in WORKERS[:-1] if quick else WORKERS:
             if workers < servables:
                 continue
             cell = measure(workers, servables)
             if cell is None:
-                print(f"{workers:7,}  {servables:9}  not measured: registering takes more than {_ENOUGH_SECONDS:.0f} s")
+                print(f"| {workers:,} | {servables} | registering takes more than {_ENOUGH_SECONDS:.0f} s |")
                 continue
             print(
-                f"{workers:7,}  {servables:9}  {cell.request:9.1f}  {cell.register:20.1f}  "
-                f"{cell.drop:20.1f}  {cell.lose:11.1f}",
+                f"| {workers:,} | {servables} | {cell.request:.1f} | {cell.register:.1f} | {cell.drop:.1f} "
+                f"| {cell.drop_more:.1f} | {cell.drain:.1f} | {cell.lose:.1f} |",
                 flush=True,
             )
 
@@ -165,7 +178,7 @@ class Storm:
         return seconds
 
     async def _open(self) -> tuple[MasterServer, Address]:
-        server = MasterServer(Limits(), self.context)
+        server = MasterServer(Limits(lease_seconds=600.0), self.context)  # they do not beat
         address = server.open_control(Address("127.0.0.1", 0))
         assert isinstance(address, Address)
         return server, address

@@ -50,6 +50,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     print("\n" + "\n\n".join(findings.tables()))
+    print("".join(f"\n{note}" for note in findings.notes()))
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = {"machine": machine(), "cells": findings.as_json()}
     (arguments.out / "serving.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -34,6 +34,7 @@ class ClientArguments:
     method_name: str
     version_number: int
     ssl_config: SSLConfig | None
+    is_1_2: bool  # it was made as in 1.2, and expects 1.2's answers
     targets: tuple[str, ...]  # one for each channel
     channel_options: tuple[tuple[str, int | str], ...]
     token: BearerToken
@@ -58,7 +59,7 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> ClientArgum
     _check_str("servable_name", servable)
     _check_str("method_name", method)
     _check_int("version_number", version, 0, None)
-    return _with_options(address, servable, method, version, ssl_config, options)
+    return _with_options((address, servable, method, version, ssl_config, is_1_2), options)
 
 
 def check_seconds(name: str, value: Any) -> None:
@@ -73,8 +74,9 @@ def check_window(window: Any) -> None:
 
 
 def _with_options(
-    address: str, servable: str, method: str, version: int, ssl_config: SSLConfig | None, options: dict[str, Any]
+    checked: tuple[str, str, str, int, SSLConfig | None, bool], options: dict[str, Any]
 ) -> ClientArguments:
+    address, *_, ssl_config, _ = checked
     for name in ("retry", "health_check", "allow_plaintext_token"):
         if not isinstance(options.get(name, False), bool):
             raise RuntimeError(f"Parameter '{name}' should be bool, but actually {type(options[name])}")
@@ -96,11 +98,7 @@ def _with_options(
         )
     retry = options.get("retry", True)
     return ClientArguments(
-        address,
-        servable,
-        method,
-        version,
-        ssl_config,
+        *checked,
         channels,
         channel_options(
             retries=retry and len(channels) == 1,  # else calls.py goes on to the next channel at once

@@ -75,7 +75,8 @@ class AsyncClient:
         self._connect()
         if timeout is not None:
             check_seconds("timeout", timeout)
-        body = request_bytes(self.servable_name, self.method_name, self.version_number, instances)
+        spec = (self.servable_name, self.method_name, self.version_number)
+        body = request_bytes(*spec, instances, self._arguments.is_1_2)
         call = self._calls.begin(self._arguments.timeout if timeout is None else timeout, time.monotonic())
         while True:
             ending = await self._attempt(body, *call.attempt(time.monotonic()))

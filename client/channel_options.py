@@ -36,7 +36,9 @@ def channel_options(*, retries: bool, health_check: bool, local: bool) -> tuple[
         # A master that restarts is found again within a second; the defaults grow to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
-        ("grpc.min_reconnect_backoff_ms", 5000),  # the time limit of one attempt to connect, despite its name
+        # The time limit of one attempt to connect, despite its name: for so long a vanished host can hold up a call.
+        # Less would never connect over a slow line, or when the first SYN is lost (it is sent again after 1 s).
+        ("grpc.min_reconnect_backoff_ms", 2000),
         # A host that vanished is noticed 40 s after its last word. Only with open calls, and rarely: a server of the
         # default settings takes more for an attack (ENHANCE_YOUR_CALM, too_many_pings; gRFC A8).
         ("grpc.keepalive_time_ms", 30_000),

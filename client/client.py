@@ -30,7 +30,8 @@ Instances: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 class Client:
     """Calls one method of one servable. Threads may share it.
 
-    Client("127.0.0.1:5500", "add", "add_common") or, as in 1.2, Client("127.0.0.1", 5500, "add", "add_common").
+    Client("127.0.0.1:5500", "add", "add_common") or, as in 1.2, Client("127.0.0.1", 5500, "add", "add_common"): then
+    instances that all failed alike have an error each, as in 1.2, where 2.x gives one {"error": text}.
     The address may be "unix:PATH", or several: "a:5500,b:5500" takes turns between two masters and leaves out one that
     does not answer. version_number 0 asks for the newest version. ssl_config, an SSLConfig, connects by TLS. The other
     options, by name only, are those of `Options` (arguments.py); docs/client.md explains them and the rules of retries.
@@ -67,6 +68,7 @@ class Client:
         self.servable_name = arguments.servable_name
         self.method_name = arguments.method_name
         self.version_number = arguments.version_number
+        self._is_1_2 = arguments.is_1_2
         self._timeout = arguments.timeout
         self._token = arguments.token
         self._calls = Calls(arguments.rules, len(arguments.targets))
@@ -145,7 +147,8 @@ class Client:
             timeout = self._timeout
         else:
             check_seconds("timeout", timeout)
-        return request_bytes(self.servable_name, self.method_name, self.version_number, instances), timeout
+        spec = (self.servable_name, self.method_name, self.version_number)
+        return request_bytes(*spec, instances, self._is_1_2), timeout
 
     def _attempt(self, body: bytes, channel: int, seconds_left: float | None) -> Ending:
         try:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 from mindspore_serving.proto import ms_service_pb2 as pb
 
@@ -28,21 +29,24 @@ _NUMBERS = {
 _DTYPES: dict[int, "np.dtype[Any]"] = {number: np.dtype(name).newbyteorder("<") for name, number in _NUMBERS.items()}
 
 
-def request_bytes(servable: str, method: str, version: int, instances: Any) -> bytes:
-    """A PredictRequest with one instance (a dict) or several (a list or tuple of dicts). Raises RuntimeError."""
+def request_bytes(servable: str, method: str, version: int, instances: Any, is_1_2: bool = False) -> bytes:
+    """A PredictRequest with one instance (a dict) or several (a list or tuple of dicts). Raises RuntimeError.
+
+    is_1_2: numbered as in 1.2.
+    """
     request = pb.PredictRequest()
     request.servable_spec.name = servable
     request.servable_spec.method_name = method
     request.servable_spec.version_number = version
-    _fill_request(request, instances)
+    _fill_request(request.instances_of_1_2 if is_1_2 else request.instances, instances)
     return request.SerializeToString()
 
 
-def _fill_request(request: pb.PredictRequest, instances: Any) -> None:
+def _fill_request(field: RepeatedCompositeFieldContainer[pb.Instance], instances: Any) -> None:
     for instance in instances if isinstance(instances, list | tuple) else (instances,):
         if not isinstance(instance, Mapping):
             raise RuntimeError("instance should be a map")
-        items = request.instances.add().items
+        items = field.add().items
         for name, value in instance.items():
             _fill_tensor(items[name], value)
 

@@ -26,4 +26,5 @@ In reading order:
     dispatcher   the master's mind: events in, actions out
     session      the worker's side of the same talk
     purse        how a worker shares itself between several masters
+    gate         in which order it starts their batches
 """

@@ -36,9 +36,12 @@ class Board:
         self.touch(replica.route)
 
     def place_draining(self, route: Route) -> None:
-        """Those that drain work again when no other is left, and stop when one has come."""
-        for replica in route.draining.values():
-            self.place(replica)
+        """Those that drain work again when no other is left, and stop when one has come. Else they stay as they are."""
+        lane = self.lane(route)
+        if lane.draining_work is route.ready:
+            lane.draining_work = not route.ready
+            for replica in route.draining.values():
+                lane.place(replica)
         self.touch(route)
 
     def send(self, worker_id: str, message: FromMaster) -> None:

@@ -17,9 +17,11 @@ from mindspore_serving.cluster.messages import (
     Condemned,
     Credit,
     CreditKept,
+    Go,
     Goodbye,
     Heartbeat,
     Leaving,
+    MayRun,
     Message,
     MethodSpec,
     Probe,
@@ -45,6 +47,9 @@ from mindspore_serving.cluster.tensors import (
 
 PROTOCOL_VERSION = 3
 INLINE_BYTES = 64 * 1024  # measured: below this a copy into the header is cheaper than a frame of its own
+# Measured: below this ZeroMQ had better copy a frame that it sends. Above, it takes it by reference, and tells a thread
+# of pyzmq's when it is done with it, which costs as much as copying so many bytes.
+COPIED_BYTES = 512 * 1024
 MAX_FRAME_BYTES = 1 << 30  # what either socket accepts in one frame
 MAX_FRAMES = 1024
 MAX_DIMS = 32  # numpy's own limit before 2.0
@@ -57,12 +62,16 @@ MAX_CREDIT = 1024  # batches that one master may have open at one worker
 Fields: TypeAlias = Sequence[Any]  # as msgpack gives them: unchecked, from a peer
 
 
-def encode(message: Message) -> list[Buffer]:
-    """The frames of a message."""
+def encode(message: Message, pack_header: Callable[[Any], bytes] = msgpack.packb) -> list[Buffer]:
+    """The frames of a message.
+
+    pack_header: `msgpack.Packer().pack` of a thread that encodes often. packb makes such a packer each time, with a
+    buffer of 256 KB, which takes five times as long as to fill it.
+    """
     kind, pack, _ = _FORMS[type(message)]
     buffers: list[Buffer] = []
     fields = pack(message, buffers)
-    return [msgpack.packb([PROTOCOL_VERSION, kind, fields]), *buffers]
+    return [pack_header([PROTOCOL_VERSION, kind, fields]), *buffers]
 
 
 def decode(frames: Sequence[Buffer]) -> Message:
@@ -274,11 +283,12 @@ def _pack_run(message: RunBatch, buffers: list[Buffer]) -> Fields:
         message.count,
         columns,
         message.seconds_left,
+        message.alone,
     )
 
 
 def _unpack_run(fields: Fields, frames: Sequence[Buffer]) -> RunBatch:
-    batch_id, method, count, columns, seconds_left = fields
+    batch_id, method, count, columns, seconds_left, alone = fields
     count = _int(count, 1, MAX_BATCH)
     return RunBatch(
         _int(batch_id),
@@ -286,6 +296,7 @@ def _unpack_run(fields: Fields, frames: Sequence[Buffer]) -> RunBatch:
         count,
         _unpack_columns(columns, count, frames),
         None if seconds_left is None else _seconds(seconds_left),
+        _flag(alone),
     )
 
 
@@ -313,6 +324,14 @@ def _unpack_reason(form: Callable[[str], Message]) -> "_Unpack":
 def _unpack_heartbeat(fields: Fields, _: Sequence[Buffer]) -> Heartbeat:
     (stuck_seconds,) = fields
     return Heartbeat(_seconds(stuck_seconds))
+
+
+def _unpack_batch_id(form: Callable[[int], Message]) -> "_Unpack":
+    def unpack(fields: Fields, _: Sequence[Buffer]) -> Message:
+        (batch_id,) = fields
+        return form(_int(batch_id))
+
+    return unpack
 
 
 def _unpack_credit(form: Callable[[int], Message]) -> "_Unpack":
@@ -346,6 +365,7 @@ _FORMS: dict[type[Message], tuple[int, _Pack, _Unpack]] = {
     Leaving: (4, _pack_bare, _unpack_bare(Leaving)),
     Goodbye: (5, _pack_bare, _unpack_bare(Goodbye)),
     Credit: (6, lambda message, _: (message.batches,), _unpack_credit(Credit)),
+    MayRun: (7, lambda message, _: (message.batch_id,), _unpack_batch_id(MayRun)),
     Registered: (
         11,
         lambda message, _: (message.lease_seconds, message.registration, message.siblings),
@@ -358,5 +378,6 @@ _FORMS: dict[type[Message], tuple[int, _Pack, _Unpack]] = {
     Probe: (16, _pack_bare, _unpack_bare(Probe)),
     CreditKept: (17, lambda message, _: (message.batches,), _unpack_credit(CreditKept)),
     Condemned: (18, lambda message, _: (message.reason,), _unpack_reason(Condemned)),
+    Go: (19, lambda message, _: (message.batch_id,), _unpack_batch_id(Go)),
 }
 _UNPACK = {kind: unpack for kind, _, unpack in _FORMS.values()}

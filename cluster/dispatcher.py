@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from mindspore_serving.cluster import refusals
-from mindspore_serving.cluster.batcher import Batch, MethodQueue, Request, count_instances
+from mindspore_serving.cluster.batcher import Batch, Cut, MethodQueue, Request, count_instances
 from mindspore_serving.cluster.board import Board
 from mindspore_serving.cluster.dispatch_events import (
     Action,
@@ -294,4 +294,5 @@ class Dispatcher:
             ]
         )
         seconds_left = max([span.request.deadline for span in spans]) - now
-        self._board.send(move.replica.id, RunBatch(batch.id, move.method.name, count, columns, seconds_left))
+        is_alone = move.cut is Cut.ALONE
+        self._board.send(move.replica.id, RunBatch(batch.id, move.method.name, count, columns, seconds_left, is_alone))

@@ -37,6 +37,7 @@ class Lane:
         self.route = route
         self.batcher = Batcher()
         self.quarantines: defaultdict[str, Quarantine] = defaultdict(partial(Quarantine, quarantine_deaths))
+        self.draining_work = False  # those that drain get work, since no other is left
         self._slots: Slots[Replica] = Slots(window)
         self._costs: defaultdict[str, Cost] = defaultdict(Cost)
         self._free_at: dict[Replica, float] = {}  # when what a replica has open will be done, as far as foretold

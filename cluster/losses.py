@@ -3,7 +3,7 @@
 from enum import Enum, auto
 
 from mindspore_serving.cluster import refusals
-from mindspore_serving.cluster.batcher import Batch, MethodQueue, Request, Span
+from mindspore_serving.cluster.batcher import Batch, Cut, MethodQueue, Request, Span
 from mindspore_serving.cluster.board import Board
 from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.cluster.lane import Lane
@@ -48,7 +48,7 @@ class Losses:
         batches = list(replica.open.values())
         replica.open.clear()
         self._put_back(lane, replica, batches, loss)
-        if batches and loss is not Loss.FAREWELL:
+        if batches and loss is not Loss.FAREWELL and _may_have_run(replica, batches[0], loss):
             self._count_death(lane, batches[0], _name(replica, batches[0], loss))
         board.place_draining(replica.route)
 
@@ -76,9 +76,10 @@ class Losses:
         back: dict[MethodQueue, list[Span]] = {}
         for batch in batches:
             name = _name(replica, batch, loss)
+            weight = _WEIGHT[loss] if _may_have_run(replica, batch, loss) else 0.0
             for request, start, stop in batch.spans:
                 for index in range(start, stop):
-                    failure = self._failure(request, index, name, _WEIGHT[loss])
+                    failure = self._failure(request, index, name, weight)
                     if failure is None:
                         span = Span(request, index, index + 1)
                         back.setdefault(lane.batcher.queue(batch.method), []).append(span)
@@ -89,6 +90,8 @@ class Losses:
 
     def _failure(self, request: Request, index: int, name: str, weight: float) -> Failure | None:
         """The end of an instance whose worker was lost; None: it runs again."""
+        if weight == 0.0:
+            return None
         if not request.method.idempotent:
             return refusals.not_repeated(request)
         losses = request.count_loss(index, name, weight)
@@ -105,6 +108,11 @@ class Losses:
         self._board.report("error", failure.text)
         for request in lane.batcher.queue(method).drain():
             self._requests.answer(request, failure)
+
+
+def _may_have_run(replica: Replica, batch: Batch, loss: Loss) -> bool:
+    """Whether the worker had begun with it, as far as anybody knows. A suspect asks before (gate.py)."""
+    return batch.cut is not Cut.ALONE or replica.begun == batch.id or loss is Loss.NONSENSE
 
 
 def _name(replica: Replica, batch: Batch, loss: Loss) -> str:

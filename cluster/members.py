@@ -1,5 +1,7 @@
 """The workers that serve: they register, say that they live, stall, drain, and are lost."""
 
+import math
+
 from mindspore_serving.cluster.board import Board
 from mindspore_serving.cluster.leases import Leases
 from mindspore_serving.cluster.losses import Loss, Losses
@@ -8,9 +10,11 @@ from mindspore_serving.cluster.messages import (
     Credit,
     CreditKept,
     FromWorker,
+    Go,
     Goodbye,
     Heartbeat,
     Leaving,
+    MayRun,
     Probe,
     Refused,
     Register,
@@ -39,6 +43,7 @@ class Members:
         self._leases = Leases(seconds)
         self._heard = Leases(seconds / 2)  # whoever misses this one is stalled
         self._probe_at: list[float] = []
+        self._probed_at = -math.inf
         self.losses = Losses(board, requests, (self._leases, self._heard))
 
     def next_wakeup(self) -> float | None:
@@ -59,8 +64,9 @@ class Members:
             self.losses.lose(replica, "its connection is gone", Loss.DEATH)
 
     def connection_dropped(self) -> None:
-        """Some worker's connection is gone."""
-        self._probe_at = [self._board.now + seconds for seconds in PROBE_SECONDS]
+        """Some worker's connection is gone. All workers are looked at: not more often when many drop at once."""
+        start = max(self._board.now, self._probed_at + PROBE_SECONDS[1])
+        self._probe_at = [start + seconds for seconds in PROBE_SECONDS]
         self.probe()
 
     def probe(self) -> None:
@@ -68,6 +74,7 @@ class Members:
         due = [moment for moment in self._probe_at if moment <= self._board.now]
         if due:
             self._probe_at = self._probe_at[len(due) :]
+            self._probed_at = self._board.now
             for replica in self._board.registry:
                 if replica.open:
                     self._board.send(replica.id, Probe())
@@ -88,6 +95,10 @@ class Members:
         match message:
             case Heartbeat(stuck_seconds):
                 self._watch(replica, stuck_seconds)
+            case MayRun(batch_id):
+                if batch_id in replica.open:
+                    replica.begun = batch_id
+                    self._board.send(replica.id, Go(batch_id))
             case Credit(batches):
                 replica.credit = batches
                 replica.credit_is_kept = False
@@ -153,6 +164,7 @@ class Members:
 
     def _drain(self, replica: Replica) -> None:
         self._board.registry.move(replica, "drain")
+        self._board.place(replica)
         self._board.place_draining(replica.route)
         self._board.report("info", f"replica {replica.id} drains, {len(replica.open)} batches open")
 

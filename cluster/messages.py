@@ -1,7 +1,7 @@
 """What master and worker say to each other, as frozen data. codec.py puts it into frames.
 
-worker -> master: Register, Heartbeat, BatchDone, Credit, Leaving, Goodbye
-master -> worker: Registered, Refused, Unregistered, RunBatch, CreditKept, Released, Probe, Condemned
+worker -> master: Register, Heartbeat, MayRun, BatchDone, Credit, Leaving, Goodbye
+master -> worker: Registered, Refused, Unregistered, RunBatch, Go, CreditKept, Released, Probe, Condemned
 """
 
 from collections.abc import Mapping
@@ -65,6 +65,13 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class MayRun:
+    """Nothing runs here now: may your batch that runs alone begin? From your Go on, this worker may die of it."""
+
+    batch_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchDone:
     """A batch's results: a column per output over the instances that succeeded, in order; a failure for the others."""
 
@@ -116,13 +123,21 @@ class Unregistered:
 
 @dataclass(frozen=True, slots=True)
 class RunBatch:
-    """Run `count` instances through `method`: one column per input."""
+    """Run `count` instances through `method`: one column per input. `alone`: nothing beside it, and after my Go."""
 
     batch_id: int
     method: str
     count: int
     columns: tuple[Column, ...]
     seconds_left: float | None = None  # until the last caller gives up; None: nobody does
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Answer to MayRun: run it."""
+
+    batch_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +164,6 @@ class Condemned:
     reason: str
 
 
-FromWorker: TypeAlias = Register | Heartbeat | BatchDone | Credit | Leaving | Goodbye
-FromMaster: TypeAlias = Registered | Refused | Unregistered | RunBatch | CreditKept | Released | Probe | Condemned
+FromWorker: TypeAlias = Register | Heartbeat | MayRun | BatchDone | Credit | Leaving | Goodbye
+FromMaster: TypeAlias = Registered | Refused | Unregistered | RunBatch | Go | CreditKept | Released | Probe | Condemned
 Message: TypeAlias = FromWorker | FromMaster

@@ -43,6 +43,7 @@ class Replica:
         self.credit_is_kept = True  # and the worker knows that
         self.open: dict[int, Batch] = {}
         self.running_since = 0.0  # when the oldest of them came to be that
+        self.begun: int | None = None  # the one of them that runs alone, if it was told to begin
         self.stalled = ""  # why it gets nothing new, when it does not get on
 
     def move(self, by: str) -> None:

@@ -15,9 +15,11 @@ from mindspore_serving.cluster.messages import (
     CreditKept,
     FromMaster,
     FromWorker,
+    Go,
     Goodbye,
     Heartbeat,
     Leaving,
+    MayRun,
     MethodSpec,
     Probe,
     Refused,
@@ -86,6 +88,14 @@ class BatchFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnCame:
+    """A batch that runs alone could begin now; `registration` is what Run said."""
+
+    registration: int
+    batch_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class LinkMade:
     """There is a connection to the master, where there was none."""
 
@@ -131,6 +141,7 @@ class Tick:
 Event: TypeAlias = (
     MessageArrived
     | BatchFinished
+    | TurnCame
     | LinkMade
     | LinkLost
     | LinkRefused
@@ -153,6 +164,13 @@ class Send:
 class Run:
     batch: RunBatch
     registration: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoAhead:
+    """This batch, which runs alone, may begin."""
+
+    batch_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +206,7 @@ class Report:
     text: str
 
 
-Action: TypeAlias = Send | Run | Kept | Meet | Close | Report
+Action: TypeAlias = Send | Run | GoAhead | Kept | Meet | Close | Report
 
 
 class Session:
@@ -225,6 +243,9 @@ class Session:
                     self._open.discard(done.batch_id)
                     self._got_on_at = now
                     self._say(done, now)
+            case TurnCame(registration, batch_id):
+                if registration == self._registration and batch_id in self._open:
+                    self._say(MayRun(batch_id), now)
             case LinkMade():
                 if self.state is SessionState.REGISTERING:
                     self._speak_at = now
@@ -280,6 +301,9 @@ class Session:
                         self._got_on_at = now
                     self._open.add(batch_id)
                     self._actions.append(Run(message, self._registration))
+            case Go(batch_id):
+                if batch_id in self._open:
+                    self._actions.append(GoAhead(batch_id))
             case Released():
                 if self.state is SessionState.DRAINING:
                     self._move("released")

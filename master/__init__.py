@@ -11,6 +11,7 @@ In reading order:
     lean_door      the gRPC door, with lean_connection, lean_call, grpc_head and grpc_messages; on http2, our own HTTP/2
     grpc_api       the same door by grpcio, for --grpc-engine grpcio
     ms_service     MSService/Predict: a request's bytes in, a reply's bytes out
+    request_forms, reply_forms  requests and replies that are alike but for their tensors' bytes; on wire_spans
     message_fields protobuf messages of too many fields are refused before they are parsed
     wire_tensors   protobuf tensors <-> the cluster's
     error_status   what becomes of each kind of fault in gRPC and in HTTP, where they have real statuses

@@ -13,6 +13,7 @@ from mindspore_serving.master.http2.headers import Field
 from mindspore_serving.master.service_table import Metadata, RpcFault, Status
 
 PREFIX_BYTES = 5  # whether it is compressed, and its length in 4 bytes
+SMALL_BYTES = 4096  # of a body's piece: such ones are put together, or what they need beside their bytes would add up
 ENCODINGS = {b"identity": None, b"gzip": zlib.MAX_WBITS | 16, b"deflate": zlib.MAX_WBITS}  # to zlib's wbits
 ACCEPT_ENCODING: Field = (b"grpc-accept-encoding", b",".join(ENCODINGS))
 
@@ -78,7 +79,11 @@ class MessageReader:
     def feed(self, chunk: bytes) -> None:
         """The next piece of the body."""
         if chunk:
-            self._chunks.append(chunk)
+            chunks = self._chunks
+            if chunks and len(chunks[-1]) + len(chunk) <= SMALL_BYTES:
+                chunks[-1] += chunk
+            else:
+                chunks.append(chunk)
             self.size += len(chunk)
 
     @property

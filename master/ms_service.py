@@ -48,7 +48,7 @@ def ms_predict(desk: FrontDesk) -> Predict:
         columns = form.columns(method, pieces)
         if columns is None:
             return read(body, seconds_left)
-        finish = partial(replies.write, form.spec)
+        finish = partial(replies.write, form.spec, form.collapses)
         return desk.submit(form.version, route, method, form.count, columns, len(body), seconds_left, finish)
 
     def read(body: bytes, seconds_left: float | None) -> "asyncio.Future[bytes]":
@@ -65,12 +65,20 @@ def ms_predict(desk: FrontDesk) -> Predict:
         try:
             check_count(sum(map(len, fields)))
             instances = [instance.items for field in fields for instance in field]
-            call = Call(asked.name, asked.version_number, asked.method_name, instances, from_wire, len(body))
+            call = Call(
+                asked.name,
+                asked.version_number,
+                asked.method_name,
+                instances,
+                from_wire,
+                len(body),
+                collapses=not request.instances_of_1_2,
+            )
             route, method = desk.resolve(call.servable, call.version, call.method)
             columns = read_columns(call, method)
         except RequestRefused as refused:
             return _answered(write_failure(spec, refused.failure))
-        finish = partial(replies.write, spec)
+        finish = partial(replies.write, spec, call.collapses)
         count = len(instances)
         return desk.submit(call.version, route, method, count, columns, call.nbytes, seconds_left, finish)
 

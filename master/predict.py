@@ -16,7 +16,10 @@ T = TypeVar("T")  # what a door finds under an input's name
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """What a client asks. `read` makes a value of what stands under an input's name; it raises TensorFault."""
+    """What a client asks. `read` makes a value of what stands under an input's name; it raises TensorFault.
+
+    collapses: instances that all fail alike are answered with one error, as in 2.x; 1.2 had one for each.
+    """
 
     servable: str
     version: int
@@ -24,6 +27,7 @@ class Call(Generic[T]):
     instances: Sequence[Mapping[str, T]]
     read: Callable[[T], Value]
     nbytes: int
+    collapses: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,9 @@ async def predict(desk: FrontDesk, call: Call[T], seconds_left: float | None) ->
         return refused.failure
     count = len(call.instances)
     answer = await desk.ask(call.version, route, method, count, columns, call.nbytes, seconds_left)
-    results = answer.results if isinstance(answer.results, Failure) else answer.results.collapsed()
+    results = answer.results
+    if call.collapses and not isinstance(results, Failure):
+        results = results.collapsed()
     return results if isinstance(results, Failure) else Predictions(answer.outputs, results.each())
 
 

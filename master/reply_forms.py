@@ -32,8 +32,8 @@ class Replies:
     def __init__(self) -> None:
         self._form = lru_cache(maxsize=_MOST_FORMS)(_make_form)
 
-    def write(self, spec: bytes, answer: Answer) -> bytes:
-        """The reply to a request whose servable_spec is `spec`, as that field is written."""
+    def write(self, spec: bytes, collapses: bool, answer: Answer) -> bytes:
+        """The reply to a request whose servable_spec is `spec`, as that field is written. collapses: see Call."""
         results = answer.results
         if isinstance(results, Failure):
             return write_failure(spec, results)
@@ -43,6 +43,9 @@ class Replies:
             kinds = tuple([(dtype, shape[1:]) for dtype, shape, _ in stacked])
             form = self._form(answer.outputs, results.count, kinds)
         if form is None or stacked is None:
+            collapsed = results.collapsed() if collapses else results
+            if isinstance(collapsed, Failure):
+                return write_failure(spec, collapsed)
             return _write_all(spec, answer.outputs, results)
         return _fill(form, spec, results.count, stacked)
 
@@ -55,9 +58,6 @@ def write_failure(spec: bytes, failure: Failure) -> bytes:
 
 
 def _write_all(spec: bytes, outputs: tuple[str, ...], results: Results) -> bytes:
-    collapsed = results.collapsed()
-    if isinstance(collapsed, Failure):
-        return write_failure(spec, collapsed)
     reply = pb.PredictReply()
     for result in results.each():
         instance = reply.instances.add()

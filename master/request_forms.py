@@ -43,6 +43,7 @@ class RequestForm:
         self.servable, self.version, self.method = spec.name, spec.version_number, spec.method_name
         self.spec = pb.PredictReply(servable_spec=spec).SerializeToString()
         self.count = 1 + max(span.instance for span in spans)
+        self.collapses = not request.instances_of_1_2  # see predict.Call
         instances = request.instances or request.instances_of_1_2
         self._cells: dict[tuple[int, str], tuple[int, Tensor]] = {}
         for place, span in enumerate(spans):

@@ -53,9 +53,11 @@ class RestDoor:
         limits: HttpLimits | None = None,
         *,
         is_shared: bool = False,
+        collapses: bool = True,
     ) -> None:
         self._desk = desk
         self._request_seconds = request_seconds
+        self._collapses = collapses  # see Call
         self._draining = False
         self._is_shared = is_shared
         self._reader = JsonReader()
@@ -161,7 +163,8 @@ class RestDoor:
             return _error(OVERLOADED_TEXT, 503)
         if self._draining:
             return _error(STOPPING_TEXT, 503)
-        call = Call(target.servable, target.version, target.method, instances, lambda value: value, len(body))
+        spec = (target.servable, target.version, target.method)
+        call = Call(*spec, instances, lambda value: value, len(body), self._collapses)
         predicted = predict(self._desk, call, self._request_seconds)
         return _json(write_reply(await unless_gone(predicted, request.receive)))
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from typing import TYPE_CHECKING
 
 import zmq
 
@@ -14,7 +15,6 @@ from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.master.config import DEFAULT_GRPC_ENGINE
 from mindspore_serving.master.curve import MasterKeys
 from mindspore_serving.master.front_desk import FrontDesk
-from mindspore_serving.master.grpc_api import GrpcDoor
 from mindspore_serving.master.lean_door import LeanDoor
 from mindspore_serving.master.rest_api import RestDoor
 from mindspore_serving.master.services import services
@@ -23,10 +23,12 @@ from mindspore_serving.master.tokens import Tokens, guarded
 from mindspore_serving.master.worker_socket import WorkerSocket
 from mindspore_serving.master.zap import ZapHandler
 
+if TYPE_CHECKING:
+    from mindspore_serving.master.grpc_api import GrpcDoor
+
 logger = logging.getLogger("mindspore_serving.master")
 
 _NOBODY_CALLS_SECONDS = 5.0  # after so long without a call there is nobody to warn
-_GRPC_DOORS: dict[str, type[GrpcDoor] | type[LeanDoor]] = {"lean": LeanDoor, "grpcio": GrpcDoor}
 
 
 class MasterServer:
@@ -82,7 +84,7 @@ class MasterServer:
         if self._grpc_door is not None:
             raise SetupError("Serving Error: Serving gRPC server is already running")
         table = guarded(services(self._desk), self._tokens)
-        door = _GRPC_DOORS[engine](table, max_message_mb, is_shared=self._is_shared)
+        door = _grpc_door(engine)(table, max_message_mb, is_shared=self._is_shared)
         real = door.bind(address, tls)
         self._grpc_door = door
         return real
@@ -93,11 +95,18 @@ class MasterServer:
         await self._grpc_door.start()
         print(f"Serving gRPC start success, listening on {real}", flush=True)
 
-    def bind_rest(self, address: Address, max_message_mb: int, tls: Tls | None = None) -> Address:
-        """Takes the port, so that a busy one is found early; start_rest() serves clients. Raises SetupError."""
+    def bind_rest(
+        self, address: Address, max_message_mb: int, tls: Tls | None = None, collapses: bool = True
+    ) -> Address:
+        """Takes the port, so that a busy one is found early; start_rest() serves clients. Raises SetupError.
+
+        `collapses`: see predict.Call.
+        """
         if self._rest_door is not None:
             raise SetupError("Serving Error: RESTful server is already running")
-        door = RestDoor(self._desk, max_message_mb, tls, tokens=self._tokens, is_shared=self._is_shared)
+        door = RestDoor(
+            self._desk, max_message_mb, tls, tokens=self._tokens, is_shared=self._is_shared, collapses=collapses
+        )
         real = door.bind(address)
         self._rest_door = door
         return real
@@ -139,3 +148,12 @@ class MasterServer:
 
     def _send(self, worker_id: str, message: FromMaster) -> bool:
         return self._workers.send(worker_id, message)
+
+
+def _grpc_door(engine: str) -> "type[GrpcDoor] | type[LeanDoor]":
+    if engine == "lean":
+        return LeanDoor
+    # Imported where it is chosen: grpcio would take a tenth of the start.
+    from mindspore_serving.master.grpc_api import GrpcDoor
+
+    return GrpcDoor

@@ -5,18 +5,24 @@ import logging
 from collections.abc import Callable
 from typing import cast
 
+import msgpack
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath, for_zeromq
-from mindspore_serving.cluster.codec import INLINE_BYTES, MAX_FRAME_BYTES, decode, encode
+from mindspore_serving.cluster.codec import COPIED_BYTES, MAX_FRAME_BYTES, decode, encode
 from mindspore_serving.cluster.errors import FrameError, SetupError, VersionMismatch
 from mindspore_serving.cluster.key_files import KeyPair
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, Refused
+from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.master.free_address import check_free
 from mindspore_serving.master.zap import DOMAIN
 
 logger = logging.getLogger("mindspore_serving.master")
+
+# Joining pyzmq's own, which are enums, takes longer than a small send.
+_NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+_EVENTS, _POLLIN, _RCVMORE = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.RCVMORE)
 
 _MAX_BLAMED = 1024  # peers whose malformed frames were logged: each once
 
@@ -45,6 +51,7 @@ class WorkerSocket:
         self._on_message = on_message
         self._on_connection_dropped = on_connection_dropped
         self._blamed: set[bytes] = set()
+        self._pack_header = msgpack.Packer().pack
         self._loop = asyncio.get_running_loop()
         self._socket = context.socket(zmq.ROUTER)
         for option, value in (
@@ -114,12 +121,13 @@ class WorkerSocket:
         self._socket.close(0)
 
     def _send(self, identity: bytes, message: FromMaster) -> bool:
-        frames = [identity, *encode(message)]
-        last = len(frames) - 1
+        frames = encode(message, self._pack_header)
+        last = frames.pop()
         try:
-            for index, frame in enumerate(frames):
-                more = zmq.SNDMORE if index < last else 0
-                self._socket.send(frame, zmq.NOBLOCK | more, copy=len(frame) < INLINE_BYTES)
+            self._socket.send(identity, _MORE)
+            for frame in frames:
+                self._socket.send(frame, _MORE, copy=len(frame) < COPIED_BYTES)
+            self._socket.send(last, _NOBLOCK, copy=len(last) < COPIED_BYTES)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
@@ -130,16 +138,20 @@ class WorkerSocket:
 
     def _read_soon(self) -> None:
         # The FD tells only of changes, and any call on the socket may have swallowed one.
-        if cast(int, self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        if self._has_news():
             self._loop.call_soon(self._read)
+
+    def _has_news(self) -> bool:
+        return bool(cast(int, self._socket.getsockopt(_EVENTS)) & _POLLIN)
 
     def _read(self) -> None:
         """Drains the socket: its FD is edge-triggered and says nothing about what is left."""
-        while not self._socket.closed:
-            try:
-                identity, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        while not self._socket.closed and self._has_news():
+            identity = self._socket.recv(_NOBLOCK)
+            frames: list[Buffer] = []
+            while self._socket.getsockopt(_RCVMORE):
+                # The header is small, and read in Python at once; a tensor stays where ZeroMQ has put it.
+                frames.append(self._socket.recv(_NOBLOCK, copy=False).buffer if frames else self._socket.recv(_NOBLOCK))
             try:
                 message = decode(frames)
                 if not isinstance(message, FromWorker):

@@ -24,7 +24,7 @@ def follow(server: MasterServer, place: Place, told_to_stop: asyncio.Event) -> "
         told_to_stop.set()
 
     loop.add_reader(place.lifeline, orphaned)
-    return [asyncio.create_task(_count(server, place)), asyncio.create_task(_compare(server, place))]
+    return [asyncio.create_task(_count(server, place)), asyncio.create_task(compare(server, place))]
 
 
 async def until_workers_are_here(
@@ -45,13 +45,13 @@ async def _count(server: MasterServer, place: Place) -> None:
         await server.workers_change()
 
 
-async def _compare(server: MasterServer, place: Place) -> None:
-    """A worker that reaches one process and not another leaves that one's clients without answers."""
-    lacked = False
+async def compare(server: MasterServer, place: Place, seconds: float = LACKING_SECONDS) -> None:
+    """A worker that reaches one process and not another leaves that one's clients without answers: it says so, once."""
+    times = 0
     while True:
-        await asyncio.sleep(LACKING_SECONDS)
+        await asyncio.sleep(seconds)
         here, most = server.worker_count, place.tally.most()
-        if here < most and lacked:
+        times = times + 1 if here < most else 0
+        if times == 2:
             text = "%s workers are registered here, %s at another process: workers have to reach %s too"
             logger.warning(text, here, most, place.endpoint)
-        lacked = here < most

@@ -23,6 +23,12 @@ def level_of_environment() -> int:
     return _LEVELS.get(ours[1] if ours else os.environ.get("GLOG_v", ""), logging.WARNING)
 
 
+def worker_level() -> str:
+    """The --log-level of a start script's workers. From info on they tell the time of every batch, as they used to."""
+    level = level_of_environment()
+    return "debug" if level <= logging.INFO else logging.getLevelName(level).lower()
+
+
 def set_up() -> None:
     """Makes this process write log lines so, unless it has arranged that itself. May be called again."""
     if not _logger.handlers and not logging.getLogger().handlers:

@@ -3,12 +3,11 @@
 import asyncio
 import os
 import signal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
 
 from mindspore_serving.cluster.addresses import Address, Endpoint
-from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.joining import follow, until_workers_are_here
 from mindspore_serving.master.config import MasterConfig
 from mindspore_serving.master.security import Security, read_security
@@ -16,7 +15,9 @@ from mindspore_serving.master.server import MasterServer
 from mindspore_serving.master_child import Voice
 from mindspore_serving.siblings import Place
 from mindspore_serving.systemd import ServiceManager
-from mindspore_serving.worker.target import Target
+
+if TYPE_CHECKING:
+    from mindspore_serving.in_process import InProcessWorkers
 
 
 def run(config: MasterConfig, notify: ServiceManager | Voice, place: Place | None = None) -> int:
@@ -35,14 +36,15 @@ async def _serve(config: MasterConfig, notify: ServiceManager | Voice, place: Pl
     context = zmq.Context[zmq.Socket[bytes]]()
     security = read_security(config)
     server = MasterServer(config.limits, context, security.tokens, () if place is None else place.siblings)
-    workers = InProcessWorkers(context, server.inproc_endpoint)
+    workers = _own_workers(context, server) if config.servable else None
     tasks = [asyncio.create_task(_feed_watchdog(notify))]
     try:
         if place is None:
             doors = _bind(config, server, security)  # a busy port is found before anything is loaded
             if config.ctrl is not None:
                 server.open_control(config.ctrl, security.keys)
-            await _load(config, workers, told_to_stop)
+            if workers is not None:
+                await _load(config, workers, told_to_stop)
         else:
             server.open_control(place.endpoint, security.keys)
             tasks += follow(server, place, told_to_stop)
@@ -58,7 +60,8 @@ async def _serve(config: MasterConfig, notify: ServiceManager | Voice, place: Pl
         notify("STOPPING=1")
     finally:
         await server.stop(config.drain_seconds, config.lame_duck_seconds)
-        await asyncio.to_thread(workers.close)
+        if workers is not None:
+            await asyncio.to_thread(workers.close)
         context.term()
         for task in tasks:
             task.cancel()
@@ -87,8 +90,17 @@ async def _feed_watchdog(notify: ServiceManager | Voice) -> None:
         await asyncio.sleep(seconds / 2)
 
 
-async def _load(config: MasterConfig, workers: InProcessWorkers, told_to_stop: asyncio.Event) -> None:
+def _own_workers(context: "zmq.Context[zmq.Socket[bytes]]", server: MasterServer) -> "InProcessWorkers":
+    # Imported where it is needed: a quarter of a master's start would be the worker's side.
+    from mindspore_serving.in_process import InProcessWorkers
+
+    return InProcessWorkers(context, server.inproc_endpoint)
+
+
+async def _load(config: MasterConfig, workers: "InProcessWorkers", told_to_stop: asyncio.Event) -> None:
     """Loads the servables of this process, in a thread, so that a signal is heard meanwhile."""
+    from mindspore_serving.worker.target import Target
+
     stop = asyncio.create_task(told_to_stop.wait())
     for servable in config.servable:
         target = Target(device_type=config.device_type, device_id=servable.device_id)

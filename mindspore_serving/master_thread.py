@@ -46,9 +46,9 @@ class MasterThread(threading.Thread):
         """Serves clients there. Raises SetupError."""
         self._await(self._open_grpc(address, max_message_mb, tls))
 
-    def open_rest(self, address: Address, max_message_mb: int, tls: Tls | None = None) -> None:
-        """Serves clients there by HTTP. Raises SetupError."""
-        self._await(self._open_rest(address, max_message_mb, tls))
+    def open_rest(self, address: Address, max_message_mb: int, tls: Tls | None = None, collapses: bool = True) -> None:
+        """Serves clients there by HTTP. `collapses`: see predict.Call. Raises SetupError."""
+        self._await(self._open_rest(address, max_message_mb, tls, collapses))
 
     def set_max_enqueued_requests(self, count: int) -> None:
         """From now on, so many requests may wait or run."""
@@ -81,5 +81,5 @@ class MasterThread(threading.Thread):
     async def _open_grpc(self, address: Endpoint, max_message_mb: int, tls: Tls | None) -> None:
         await self._server.start_grpc(self._server.bind_grpc(address, max_message_mb, tls))
 
-    async def _open_rest(self, address: Address, max_message_mb: int, tls: Tls | None) -> None:
-        await self._server.start_rest(self._server.bind_rest(address, max_message_mb, tls))
+    async def _open_rest(self, address: Address, max_message_mb: int, tls: Tls | None, collapses: bool) -> None:
+        await self._server.start_rest(self._server.bind_rest(address, max_message_mb, tls, collapses))

@@ -153,7 +153,7 @@ def start_restful_server(ip: str = "0.0.0.0", restful_port: int = 5900, max_msg_
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
     with as_serving_error():
         try:
-            _deployment.master().open_rest(Address(ip, restful_port), max_msg_mb_size)
+            _deployment.master().open_rest(Address(ip, restful_port), max_msg_mb_size, collapses=False)
         except SetupError as error:
             if isinstance(error.__cause__, OSError):
                 reason = error.__cause__.strerror or error.__cause__

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mindspore_serving
 from mindspore_serving.cluster.addresses import Endpoint
+from mindspore_serving.worker.config import WorkerConfig
 from mindspore_serving.worker.target import Target
 
 _ROOT = Path(mindspore_serving.__file__).resolve().parent.parent
@@ -25,6 +26,7 @@ class WorkerSpec:
     version: int
     target: Target
     extra: int | None = None  # its number among the workers beyond those of the devices
+    log_level: str = WorkerConfig.log_level
 
     def __str__(self) -> str:
         place = f"device id:{self.target.device_id}" if self.extra is None else f"extra worker:{self.extra}"
@@ -46,6 +48,7 @@ class WorkerSpec:
             *("--device-type", self.target.device_type),
             *("--dec-mode", self.target.dec_mode),
             *("--master", str(master)),
+            *("--log-level", self.log_level),
             "--stop-when-stdin-closes",
         ]
 

@@ -24,6 +24,7 @@ In reading order:
     loaded_model      a model on its device, warm and measured
     graph_calls       the short way into its compiled graph
     batch_sizes       the sizes that a fixed batch can shrink to
+    call_costs        what calls cost, measured
     batch_plan        which of them so many instances are best cut into
     arrays            columns <-> numpy
     work_thread       the thread that runs MindSpore, and the one for Python stages

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
-import msgpack_numpy
 import numpy as np
 import numpy.typing as npt
 
+from mindspore_serving.cluster.codec import INLINE_BYTES
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer, Column, Stacked, Tensor
 from mindspore_serving.cluster.tensors import Value as WireValue
 
@@ -16,6 +16,7 @@ Values: TypeAlias = (
     Array | list[Value | None]
 )  # all instances': stacked, or one by one (None: that instance has failed)
 
+_DTYPES = {name: np.dtype(name) for name in ITEM_BYTES}
 _KINDS = {
     "b1": "Bool",
     "i1": "Int8",
@@ -94,17 +95,15 @@ def kind_of(dtype: "np.dtype[Any]") -> str:
 
 
 def _to_array(tensor: Stacked | Tensor) -> Array:
-    # The codec has checked dtype, shape and size: no object array reaches msgpack-numpy, which would unpickle it.
-    coded = {b"nd": True, b"type": tensor.dtype, b"kind": b"", b"shape": tensor.shape, b"data": tensor.data}
-    return cast(Array, msgpack_numpy.decode(coded))
+    # The codec has checked dtype, shape and size.
+    dtype, shape, data = tensor
+    return np.ndarray(shape, _DTYPES[dtype], data)
 
 
 def _to_wire(array: Array) -> tuple[str, tuple[int, ...], Buffer]:
-    coded = msgpack_numpy.encode(np.ascontiguousarray(array).reshape(array.shape))
-    data = coded[b"data"]
-    if isinstance(data, memoryview):
-        data = data.cast("B") if array.size and array.ndim else data.tobytes()
-    return coded[b"type"], tuple(coded[b"shape"]), data
+    if array.nbytes < INLINE_BYTES:
+        return array.dtype.str, array.shape, array.tobytes()  # it is copied into the header anyway
+    return array.dtype.str, array.shape, np.ascontiguousarray(array).data.cast("B")
 
 
 def _to_wire_value(value: Value) -> WireValue:

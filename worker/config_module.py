@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mindspore_serving.cluster.errors import ServableError, ServingError
-from mindspore_serving.worker.declarations import Collector, Declarations, collecting, place_in
+from mindspore_serving.worker.declarations import Collector, Declarations, Placeholder, collecting, no_method, place_in
 from mindspore_serving.worker.stages import misfit_batch_functions
 
 CONFIG_FILE = "servable_config.py"
@@ -36,7 +36,7 @@ def examine_config(folder: Path, name: str) -> tuple[Declarations, list[str]]:
     except BaseException as error:
         mistakes.append(f"{describe(error, folder)} (the rest of the file was not read)")
     if not collector.methods and not mistakes:
-        mistakes.append(f"{folder / CONFIG_FILE}:1: There is no method registered for servable {name}")
+        mistakes.append(f"{folder / CONFIG_FILE}:1: {no_method(name)}")
     declarations = Declarations(tuple(collector.models), dict(collector.methods))
     mistakes += [f"{place}: {fault}" for place, fault in misfit_batch_functions(declarations)]
     return declarations, mistakes
@@ -47,6 +47,8 @@ def describe(error: BaseException, folder: Path) -> str:
     reason = " ".join(str(error).split())[:1000]
     if not isinstance(error, ServingError):
         reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        if Placeholder.__name__ in reason:
+            reason += " (the values in a method are placeholders: compute in a function, and add that with add_stage)"
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
     return f"{place_in(folder, error) or folder / CONFIG_FILE}: {reason}"

@@ -22,20 +22,21 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 class Model:
     """A declared model. In a method it is a stage: `add_stage(model, x1, x2, outputs_count=1)`.
 
-    files: relative to the version's folder; more than one are the subgraphs of one model.
+    files: relative to the version's folder; more than one are the subgraphs of one model. Only declare_model makes a
+    model that can be loaded: one made by hand refuses its calls.
     without_batch_dim_inputs: indices of inputs that all instances of a batch share. place: its `file:line`.
     """
 
     def __init__(
         self,
-        files: tuple[str, ...],
-        with_batch_dim: bool,
-        without_batch_dim_inputs: frozenset[int],
+        files: str | tuple[str, ...],
+        with_batch_dim: bool = True,
+        without_batch_dim_inputs: frozenset[int] = frozenset(),
         context: Context | None = None,
         place: str = "",
     ) -> None:
         self.place = place
-        self.files = files
+        self.files = (files,) if isinstance(files, str) else files
         self.with_batch_dim = with_batch_dim
         self.without_batch_dim_inputs = without_batch_dim_inputs
         self.context = context
@@ -70,6 +71,13 @@ class Placeholder:
 
     method: str
     index: int
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"a {type(self).__name__} is neither true nor false")
+
+
+# Python names the class when a method unpacks a single result: with the name that the original's users know.
+Placeholder.__name__ = "_TensorDef"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +153,16 @@ class Collector:
     def declarations(self) -> Declarations:
         """The finished record. Raises ServableError when no method was registered."""
         if not self.methods:
-            raise ServableError(f"There is no method registered for servable {self.servable}")
+            raise ServableError(no_method(self.servable))
         return Declarations(tuple(self.models), dict(self.methods))
+
+
+def no_method(servable: str) -> str:
+    """What an author is told who has forgotten to register one."""
+    return (
+        f"There is no method registered for servable {servable}: "
+        'put @register.register_method(output_names=["y"]) above a function'
+    )
 
 
 def place_in(folder: Path, error: BaseException | None = None) -> str:

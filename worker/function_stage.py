@@ -1,14 +1,20 @@
 """Runs instances through a user's function. What it raises or returns concerns its own instances, never the worker."""
 
+import logging
+import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.worker.arrays import IllegalResult, Value, from_function
 from mindspore_serving.worker.declarations import Stage
 
+logger = logging.getLogger("mindspore_serving.worker")
+
 Outcome = list[Value] | Failure  # one instance's outputs
+
+_LONGEST_TOLD = 1000  # characters
 
 
 @dataclass(frozen=True)
@@ -19,9 +25,17 @@ class FunctionStage:
     function: Callable[..., Any]
     servable: str
     method: str
+    _errors: list[BaseException] = field(default_factory=list, init=False)
 
     def run(self, instances: Sequence[tuple[Any, ...]]) -> list[Outcome]:
         """The outcome of each instance, in order."""
+        outcomes = self._outcomes(instances)
+        if self._errors and logger.isEnabledFor(logging.INFO):
+            # The caller learns the reason; the line is for the author, once for all instances that came together.
+            logger.info("method %s, function %s: %s", self.method, self._function_name, self._told(self._errors[0]))
+        return outcomes
+
+    def _outcomes(self, instances: Sequence[tuple[Any, ...]]) -> list[Outcome]:
         size = self.stage.batch_size
         if size is None:
             return [self._run_one(instance) for instance in instances]
@@ -92,12 +106,19 @@ class FunctionStage:
     def _function_name(self) -> str:
         return f"{self.servable}.{getattr(self.function, '__name__', type(self.function).__name__)}"
 
+    def _told(self, error: BaseException) -> str:
+        """Where in the function's own file, and what."""
+        code = getattr(self.function, "__code__", None)
+        own = [
+            frame for frame in traceback.extract_tb(error.__traceback__) if code and frame.filename == code.co_filename
+        ]
+        line = own[-1].lineno if own else getattr(code, "co_firstlineno", 0)
+        place = f"{code.co_filename}:{line}: " if code else ""
+        return f"{place}{type(error).__name__}: {' '.join(_text(error).split())[:_LONGEST_TOLD]}"
+
     def _failure(self, error: BaseException) -> Failure:
-        try:
-            reason = str(error)
-        except Exception:  # an exception class of the user's, whose text raises
-            reason = ""
-        return self._named(reason or type(error).__name__)
+        self._errors.append(error)
+        return self._named(_text(error) or type(error).__name__)
 
     def _named(self, reason: str) -> Failure:
         return Failure(
@@ -105,3 +126,10 @@ class FunctionStage:
             f"Call {self.stage.label} Failed, method: '{self.method}', "
             f"stage index(begin with 1): {self.stage.index}, error msg: {reason}",
         )
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # an exception class of the user's, whose text raises
+        return ""

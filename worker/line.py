@@ -2,23 +2,28 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 
+import msgpack
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from mindspore_serving.cluster.codec import INLINE_BYTES, MAX_FRAME_BYTES, decode, encode
+from mindspore_serving.cluster.codec import COPIED_BYTES, MAX_FRAME_BYTES, decode, encode
 from mindspore_serving.cluster.errors import FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, Register
-from mindspore_serving.cluster.session import LinkLost, LinkMade, LinkRefused, MessageArrived
+from mindspore_serving.cluster.session import Event, LinkLost, LinkMade, LinkRefused, MessageArrived
+from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.handshakes import HEARD, Handshakes
 
 logger = logging.getLogger("mindspore_serving.worker")
 
+_NOBLOCK = int(zmq.NOBLOCK)  # joining pyzmq's own, an enum, takes longer than a small send
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+
 
 class Line:
-    """Made, used and closed in one thread, which waits for `sources` and then takes the events()."""
+    """Made, used and closed in one thread, which waits for its `sources`."""
 
     def __init__(
         self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, keys: WorkerKeys | None, worker_id: str
@@ -26,6 +31,7 @@ class Line:
         self._endpoint = endpoint
         self._handshakes = Handshakes(keys)
         self._blamed = False
+        self._pack_header = msgpack.Packer().pack
         self._dealer = context.socket(zmq.DEALER)
         for option, value in (
             (zmq.ROUTING_ID, worker_id.encode("ascii")),
@@ -53,48 +59,50 @@ class Line:
         self._dealer.connect(endpoint)
 
     @property
-    def sources(self) -> "tuple[zmq.Socket[bytes], zmq.Socket[bytes]]":
-        """What to poll."""
-        return self._monitor, self._dealer
-
-    def events(self) -> Iterator[LinkLost | LinkMade | LinkRefused | MessageArrived]:
-        """All that has come since, the fate of the connection first."""
-        while self._monitor.poll(0):
-            seen = recv_monitor_message(self._monitor)
-            refusal = self._handshakes.refusal(seen["event"], seen["value"])
-            if refusal is not None:
-                yield LinkRefused(refusal)
-            elif seen["event"] == zmq.Event.DISCONNECTED:
-                yield LinkLost()
-            elif seen["event"] == zmq.Event.HANDSHAKE_SUCCEEDED:
-                yield LinkMade()
-        while True:
-            try:
-                frames = [frame.buffer for frame in self._dealer.recv_multipart(zmq.NOBLOCK, copy=False)]
-            except zmq.Again:
-                return
-            try:
-                message = decode(frames)
-                if not isinstance(message, FromMaster):
-                    raise FrameError(f"a master does not say {type(message).__name__}")
-            except FrameError as error:
-                self._blame(error)
-            else:
-                self._handshakes.answered()
-                yield MessageArrived(message)
+    def sources(self) -> "tuple[tuple[zmq.Socket[bytes], Callable[[], list[Event]]], ...]":
+        """What to poll, and what to call when it is ready; the fate of the connection goes first."""
+        return (self._monitor, self._fates), (self._dealer, self._messages)
 
     def send(self, message: FromWorker) -> None:
         """Puts a message on its way, if there is a connection."""
         if isinstance(message, Register) and (complaint := self._handshakes.asked(time.monotonic())):
             logger.warning("%s: %s", self._endpoint, complaint)
-        frames = encode(message)
+        frames = encode(message, self._pack_header)
+        last = frames.pop()
         try:
-            for index, frame in enumerate(frames):
-                more = zmq.SNDMORE if index < len(frames) - 1 else 0
-                self._dealer.send(frame, zmq.NOBLOCK | more, copy=len(frame) < INLINE_BYTES)
+            for frame in frames:
+                self._dealer.send(frame, _MORE, copy=len(frame) < COPIED_BYTES)
+            self._dealer.send(last, _NOBLOCK, copy=len(last) < COPIED_BYTES)
         except zmq.Again:
             # No connection: whoever waited at that master is gone, and we register again when there is one.
             logger.debug("%s not sent: no connection to the master", type(message).__name__)
+
+    def _fates(self) -> list[Event]:
+        seen = recv_monitor_message(self._monitor)
+        refusal = self._handshakes.refusal(seen["event"], seen["value"])
+        if refusal is not None:
+            return [LinkRefused(refusal)]
+        if seen["event"] == zmq.Event.DISCONNECTED:
+            return [LinkLost()]
+        return [LinkMade()] if seen["event"] == zmq.Event.HANDSHAKE_SUCCEEDED else []
+
+    def _messages(self) -> list[Event]:
+        try:
+            # The header is small, and read in Python at once; a tensor stays where ZeroMQ has put it.
+            frames: list[Buffer] = [self._dealer.recv(_NOBLOCK)]
+            while self._dealer.getsockopt(zmq.RCVMORE):
+                frames.append(self._dealer.recv(_NOBLOCK, copy=False).buffer)
+        except zmq.Again:
+            return []
+        try:
+            message = decode(frames)
+            if not isinstance(message, FromMaster):
+                raise FrameError(f"a master does not say {type(message).__name__}")
+        except FrameError as error:
+            self._blame(error)
+            return []
+        self._handshakes.answered()
+        return [MessageArrived(message)]
 
     def close(self) -> None:
         """With its linger: see above."""

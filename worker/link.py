@@ -11,9 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import zmq
 
+from mindspore_serving.cluster.gate import Ask, Gate, Start, Ticket
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.purse import Purse
 from mindspore_serving.cluster.session import (
@@ -24,6 +26,7 @@ from mindspore_serving.cluster.session import (
     DrainRequested,
     Event,
     FirstCreditChanged,
+    GoAhead,
     Kept,
     Meet,
     Offer,
@@ -33,6 +36,7 @@ from mindspore_serving.cluster.session import (
     Session,
     SessionState,
     Tick,
+    TurnCame,
 )
 from mindspore_serving.cluster.siblings import Sibling, sibling_endpoint
 from mindspore_serving.worker.curve import WorkerKeys
@@ -82,12 +86,16 @@ class Link(threading.Thread):
         self._on_registered = on_registered
         self._on_closed = on_closed
         self._purse = Purse(masters)
+        self._gate: Gate[str] = Gate()
         now = time.monotonic()
         self._sessions = {master: Session(offer, now, self._purse.credit(master)) for master in masters}
         self._lines: dict[str, Line] = {}
         self._met_at: dict[str, str] = {}  # sibling -> the master that told of it
         self._is_leaving = False
         self._poller = zmq.Poller()
+        self._takers: dict[
+            object, tuple[str, Callable[[], list[Event]]]
+        ] = {}  # of each source: its master, what it has
         self._end = End(masters[0])
         # Other threads put events here and wake this one, which alone touches the ZeroMQ sockets.
         self._inbox: queue.SimpleQueue[tuple[str | None, Event]] = queue.SimpleQueue()  # None: for every master
@@ -104,17 +112,17 @@ class Link(threading.Thread):
         try:
             for master in self._sessions:
                 self._open_line(master)
-            while self._open_masters():
-                ready = dict(self._poller.poll(self._milliseconds()))
-                for master, line in list(self._lines.items()):
-                    if any(source in ready for source in line.sources):
-                        for event in line.events():
-                            self._handle(master, event)
-                if self._alarm.fileno() in ready:
-                    self._read_inbox()
-                for master in self._open_masters():
-                    self._handle(master, Tick())
-                self._forget_siblings()
+            while (wakeup := self._wakeup()) is not None:
+                for source, _ in self._poller.poll(max(0, int((wakeup - time.monotonic()) * 1000) + 1)):
+                    taker = self._takers.get(source)
+                    if taker is None:
+                        self._read_inbox()
+                    else:
+                        for event in taker[1]():
+                            self._handle(taker[0], event)
+                self._keep_time()
+                if self._met_at:
+                    self._forget_siblings()
         finally:
             for line in self._lines.values():
                 line.close()
@@ -124,8 +132,9 @@ class Link(threading.Thread):
 
     def _open_line(self, master: str) -> None:
         line = self._lines[master] = Line(self._context, master, self._keys, self._worker_id)
-        for source in line.sources:
+        for source, take in line.sources:
             self._poller.register(source, zmq.POLLIN)
+            self._takers[source] = master, take
         self._handle(master, Tick())
 
     def _forget_siblings(self) -> None:
@@ -134,17 +143,25 @@ class Link(threading.Thread):
             self._share(self._purse.lost(master))
             del self._met_at[master], self._sessions[master]
             line = self._lines.pop(master)
-            for source in line.sources:
+            for source, _ in line.sources:
                 self._poller.unregister(source)
+                del self._takers[source]
             line.close()
 
     def _open_masters(self) -> list[str]:
         return [master for master, session in self._sessions.items() if session.state is not SessionState.CLOSED]
 
-    def _milliseconds(self) -> int | None:
+    def _wakeup(self) -> float | None:
+        """When a session has something to do if nothing happens before; None when all are over."""
         wakeups = [session.next_wakeup() for session in self._sessions.values()]
-        wakeup = min((moment for moment in wakeups if moment is not None), default=None)
-        return None if wakeup is None else max(0, int((wakeup - time.monotonic()) * 1000) + 1)
+        return min([moment for moment in wakeups if moment is not None], default=None)
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        for master, session in list(self._sessions.items()):
+            wakeup = session.next_wakeup()
+            if wakeup is not None and wakeup <= now:
+                self._handle(master, Tick())
 
     def _read_inbox(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -156,6 +173,8 @@ class Link(threading.Thread):
                 if isinstance(event, BatchFinished):
                     self._purse.finished(master)
                 self._handle(master, event)
+                if isinstance(event, BatchFinished):
+                    self._go_on(self._gate.finished())
 
     def _handle(self, master: str, event: Event) -> None:
         session = self._sessions.get(master)
@@ -168,8 +187,14 @@ class Link(threading.Thread):
             return
         if session.state is SessionState.SERVING:
             self._on_registered(master)
-        elif session.state is SessionState.REGISTERING:
+            return
+        if session.state is SessionState.REGISTERING:
             self._share(self._purse.lost(master))
+        if session.state is not SessionState.DRAINING:
+            dropped, steps = self._gate.lost(master)
+            for _ in range(dropped):
+                self._purse.finished(master)
+            self._go_on(steps)
 
     def _carry_out(self, master: str, action: Action) -> None:
         match action:
@@ -177,7 +202,9 @@ class Link(threading.Thread):
                 self._lines[master].send(message)
             case Run(batch, registration):
                 self._share(self._purse.started(master))
-                self._submit(batch, lambda done: self._post(master, BatchFinished(registration, done)))
+                self._go_on(self._gate.arrived(Ticket(master, registration, batch, time.monotonic())))
+            case GoAhead(batch_id):
+                self._go_on(self._gate.go(master, batch_id))
             case Kept(batches):
                 self._share(self._purse.kept(master, batches))
             case Meet(siblings):
@@ -186,6 +213,19 @@ class Link(threading.Thread):
                 logger.log(logging.getLevelName(level.upper()), "%s: %s", master, text)
             case Close(refusal, at_once):
                 self._close(master, refusal, at_once)
+
+    def _go_on(self, steps: "Sequence[Ask[str] | Start[str]]") -> None:
+        for step in steps:
+            master, registration = step.ticket.master, step.ticket.registration
+            if isinstance(step, Ask):
+                self._handle(master, TurnCame(registration, step.ticket.batch.batch_id))
+            else:
+                batch = step.ticket.batch_at(time.monotonic())
+                self._submit(batch, partial(self._finished, master, registration))
+
+    def _finished(self, master: str, registration: int, done: BatchDone) -> None:
+        """From any thread."""
+        self._post(master, BatchFinished(registration, done))
 
     def _share(self, changes: list[tuple[str, int]]) -> None:
         for master, batches in changes:

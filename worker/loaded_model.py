@@ -1,10 +1,9 @@
 """A model on its device: warm, its batch sizes proven and their costs measured, and called on MindSpore's thread."""
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.worker.batch_plan import BatchPlan
 from mindspore_serving.worker.batch_sizes import equal, proven_sizes, sample
+from mindspore_serving.worker.call_costs import LONG_SECONDS, Clock, measure, rising, shortest
 from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.mindir_file import DYNAMIC
 
@@ -22,7 +22,6 @@ Array = npt.NDArray[Any]
 MAX_DYNAMIC_BATCH = 64  # instances of one call where the file sets no limit
 
 _SEED = 21  # any: the same numbers for each load
-_MEASURED_SECONDS, _MEASURED_CALLS = 0.005, 30  # at each size; two calls at least
 _LONG_SECONDS = 0.01  # larger sizes than one that takes so long are not measured: they cost in proportion
 # A graph for one size saves 10-100 us a call. Compiling it takes 50-250 ms, before the worker is ready.
 _LADDER_SECONDS, _LADDER_MOST = 0.5, 16
@@ -69,11 +68,17 @@ class LoadedModel:
     """
 
     def __init__(
-        self, inputs: tuple[InputSpec, ...], calls: GraphCalls, open_tensors: Sequence[Any], path: Path
+        self,
+        inputs: tuple[InputSpec, ...],
+        calls: GraphCalls,
+        open_tensors: Sequence[Any],
+        path: Path,
+        clock: Clock,
     ) -> None:
         self.inputs = inputs
         self.path = path
         self._calls = calls
+        self._clock = clock
         sizes = {spec.shape[0] for spec in inputs if spec.batched}
         if len(sizes) > 1:
             raise ServableError(
@@ -104,7 +109,7 @@ class LoadedModel:
         self.sizes = (self.batch_size,)
         if self.batch_size > 1:
             self.sizes = proven_sizes(self._calls.learn, self.inputs, self.batch_size)
-        costs = {size: measure(self.run, self._samples(size)) for size in self.sizes}
+        costs = shortest({size: partial(self.run, self._samples(size)) for size in self.sizes}, self._clock)
         self.seconds_per_call = costs[self.batch_size]
         self.plan = BatchPlan(costs, fill=True)
 
@@ -117,24 +122,34 @@ class LoadedModel:
         self._calls.learn(self._samples(2, other=3))
         costs: dict[int, float] = {}
         for size in _powers_of_two(MAX_DYNAMIC_BATCH) if known else ():
-            arrays = self._samples(size)
-            expected = self._calls.learn(arrays)
-            costs[size] = measure(self._calls.run_open, arrays)
-            if size in own:
-                seconds = measure(self.run, arrays)
-                if seconds < costs[size] and all(map(equal, own[size], expected)):
-                    costs[size] = seconds
-                    self.sizes += (size,)
-                else:
-                    self._calls.forget(arrays)
+            costs[size] = self._cheaper_way(size, own.get(size))
             if costs[size] > _LONG_SECONDS:
                 break
-        self.seconds_per_call = costs[1] if costs else measure(self.run, self._samples(1))
+        again = shortest(
+            {size: partial(self.run, self._samples(size)) for size in costs if costs[size] < LONG_SECONDS}, self._clock
+        )
+        costs = rising({size: min(seconds, again.get(size, seconds)) for size, seconds in costs.items()})
+        self.seconds_per_call = costs[1] if costs else measure(partial(self.run, self._samples(1)), self._clock)
         self.plan = BatchPlan(_of_every_size(costs or {1: self.seconds_per_call}), fill=False)
+
+    def _cheaper_way(self, size: int, own: list[Array] | None) -> float:
+        """Decides which graph runs so many instances. Returns the seconds. own: what the graph of that size gave."""
+        arrays = self._samples(size)
+        expected = self._calls.learn(arrays)
+        ways = {"open": partial(self._calls.run_open, arrays)}
+        if own is not None and all(map(equal, own, expected)):
+            ways["own"] = partial(self.run, arrays)
+        seconds = shortest(ways, self._clock)
+        way = min(seconds, key=seconds.__getitem__)
+        if way == "own":
+            self.sizes += (size,)
+        elif own is not None:
+            self._calls.forget(arrays)
+        return seconds[way]
 
     def _graphs_of_one_size(self) -> dict[int, list[Array]]:
         """Compiles as many as the time allows, the smallest first. Returns what each gave."""
-        end = time.perf_counter() + _LADDER_SECONDS
+        end = self._clock()[-1] + _LADDER_SECONDS
         outputs: dict[int, list[Array]] = {}
         for size in _powers_of_two(_LADDER_MOST):
             arrays = self._samples(size)
@@ -142,7 +157,7 @@ class LoadedModel:
                 outputs[size] = self._calls.learn(arrays)
             except Exception:
                 break  # the graph for all sizes will say what is wrong, if anything is
-            if time.perf_counter() > end or measure(self.run, arrays) > _WORTH_A_GRAPH_SECONDS:
+            if self._clock()[-1] > end or measure(partial(self.run, arrays), self._clock) > _WORTH_A_GRAPH_SECONDS:
                 break
         return outputs
 
@@ -170,17 +185,6 @@ class LoadedModel:
             sample(rng, tuple(other if size == DYNAMIC else size for size in shape), spec.dtype)
             for shape, spec in zip(shapes, self.inputs, strict=True)
         ]
-
-
-def measure(run: Callable[[Sequence[Array]], object], arrays: Sequence[Array]) -> float:
-    """Seconds of a call that nothing disturbs."""
-    times: list[float] = []
-    end = time.perf_counter() + _MEASURED_SECONDS
-    while len(times) < 2 or (time.perf_counter() < end and len(times) < _MEASURED_CALLS):
-        start = time.perf_counter()
-        run(arrays)
-        times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 4]
 
 
 def first_line(error: BaseException) -> str:

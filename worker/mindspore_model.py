@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.worker.call_costs import cpu_clock, wall_clock
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.device_context import Context
 from mindspore_serving.worker.graph_calls import GraphCalls, executor
@@ -56,7 +57,8 @@ def _load_file(model: Model, path: Path, target: Target) -> LoadedModel:
     if not path.is_file():
         raise ServableError(f"model file '{path}' not exist, it is declared in servable_config.py")
     inputs = _specs(path, model, read_inputs(path, target))
-    return LoadedModel(inputs, *open_graph(path, inputs, target), path)
+    clock = cpu_clock if target.device_type == "CPU" else wall_clock
+    return LoadedModel(inputs, *open_graph(path, inputs, target), path, clock)
 
 
 def open_graph(path: Path, inputs: Sequence[FileInput | InputSpec], target: Target) -> tuple[GraphCalls, list[Any]]:

@@ -30,15 +30,21 @@ def run_stacked(model: Runnable, inputs: Sequence[Array]) -> list[Array] | None:
     Raises whatever the model raises.
     """
     count = len(inputs[0])
+    batched = model.inputs[0].batched
+    shaped = []
     for array, spec in zip(inputs, model.inputs, strict=True):
-        if array.dtype != spec.dtype or spec.is_open or not spec.batched:
+        if array.dtype != spec.dtype or spec.is_open or spec.batched is not batched:
             return None
         if array.nbytes != count * spec.instance_bytes:
             return None
-    shaped = [array.reshape((count, *spec.instance_shape)) for array, spec in zip(inputs, model.inputs, strict=True)]
+        shape = (count, *spec.instance_shape)
+        shaped.append(array if array.shape == shape else array.reshape(shape))
+    if not batched:
+        calls = [model.run([array[index] for array in shaped]) for index in range(count)]
+        return [np.stack(outputs) for outputs in zip(*calls, strict=True)]
     sizes = model.plan.cut(count)
     if len(sizes) == 1:
-        return _call(model, shaped)
+        return model.run(shaped) if model.plan.fit(count) == count else _call(model, shaped)
     ends = list(itertools.accumulate(sizes))
     parts = [_call(model, [array[end - size : end] for array in shaped]) for size, end in zip(sizes, ends, strict=True)]
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]

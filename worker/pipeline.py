@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,50 +16,102 @@ from mindspore_serving.worker.model_stage import Outcome, Runnable, run_each, ru
 logger = logging.getLogger("mindspore_serving.worker")
 
 
-class Job:
-    """One batch: the values so far, and the failures. Only one thread has it at a time."""
+Step = Callable[[], None]
+Post = Callable[[Stage, Step], None]
 
-    def __init__(self, servable: str, method: Method, batch: RunBatch, deadline: float) -> None:
+
+class Job:
+    """One batch: the values so far, and the failures. Only one thread has it at a time.
+
+    Its stages run one after the other, each where `post` puts it; then `done` is called, once, whatever happens.
+    """
+
+    def __init__(
+        self,
+        servable: str,
+        method: Method,
+        batch: RunBatch,
+        models: Mapping[Model, Runnable],
+        post: Post,
+        done: Callable[[BatchDone], None],
+    ) -> None:
         self._servable = servable
         self._method = method
         self._batch = batch
-        self._deadline = deadline
+        self._deadline = None if batch.seconds_left is None else time.monotonic() + batch.seconds_left
+        self._models = models
+        self._post = post
+        self._done = done
+        self._number = 0  # of the next stage
         self._values: dict[int, Values] = {}
         self._failures: dict[int, Failure] = {}
 
-    def unpack(self) -> None:
-        """Takes the values out of the message."""
-        self._values = {index: from_column(column) for index, column in enumerate(self._batch.columns)}
+    def start(self) -> None:
+        """Puts the first stage on its way, if there is any. Returns at once."""
+        if self._method.stages:
+            self._post(self._method.stages[0], self)
+        else:
+            self()
 
-    def run(self, stage: Stage, models: Mapping[Model, Runnable]) -> None:
+    def __call__(self) -> None:
+        """Goes on, as far as this thread may."""
+        try:
+            self._go_on()
+        except Exception as error:
+            logger.exception("a fault of the worker's own in method %s", self._method.name)
+            self._give_up(Failure(Code.SYSTEM_ERROR, f"internal error of the worker: {type(error).__name__}"))
+
+    def _go_on(self) -> None:
+        stages = self._method.stages
+        if self._number == 0:
+            self._values = {index: from_column(column) for index, column in enumerate(self._batch.columns)}
+        while self._number < len(stages):
+            if self._is_late():
+                text = f"the deadline passed before method {self._method.name} ran"
+                self._give_up(Failure(Code.DEADLINE_PASSED, text))
+                return
+            stage = stages[self._number]
+            self._run(stage)
+            self._number += 1
+            if self._number < len(stages):
+                following = stages[self._number]
+                if isinstance(following.work, Model) is not isinstance(stage.work, Model):
+                    self._post(following, self)
+                    return
+        self._done(self._answer())
+
+    def _run(self, stage: Stage) -> None:
         """One stage, for the instances that have not failed."""
-        live = [index for index in range(self._batch.count) if index not in self._failures]
+        live = self._live()
         if not live:
             return
         if isinstance(stage.work, Model):
-            self._run_model(stage, models[stage.work], live)
+            self._run_model(stage, self._models[stage.work], live)
         else:
             runner = FunctionStage(stage, stage.work, self._servable, self._method.name)
             instances = [tuple(self._for_function(value, index) for value in stage.inputs) for index in live]
             self._keep(stage, dict(zip(live, runner.run(instances), strict=True)))
 
-    @property
-    def is_late(self) -> bool:
+    def _is_late(self) -> bool:
         """Whether nobody waits for it any more."""
-        return time.monotonic() >= self._deadline
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
-    def done(self) -> BatchDone:
-        """The answer: one column an output, over the instances that succeeded."""
-        good = [index for index in range(self._batch.count) if index not in self._failures]
-        columns = tuple(to_column(self._selected(value, good)) for value in self._method.returned) if good else ()
+    def _answer(self) -> BatchDone:
+        """One column an output, over the instances that succeeded."""
+        good = self._live()
+        columns = tuple([to_column(self._selected(value, good)) for value in self._method.returned]) if good else ()
         return BatchDone(self._batch.batch_id, columns, self._failures)
 
-    def give_up(self, failure: Failure) -> BatchDone:
-        """The answer when something of ours went wrong."""
+    def _give_up(self, failure: Failure) -> None:
+        """The answer when there are no results to have; what failed before keeps its reason."""
         failures = {index: self._failures.get(index, failure) for index in range(self._batch.count)}
-        return BatchDone(self._batch.batch_id, (), failures)
+        self._done(BatchDone(self._batch.batch_id, (), failures))
 
-    def _run_model(self, stage: Stage, model: Runnable, live: list[int]) -> None:
+    def _live(self) -> Sequence[int]:
+        every = range(self._batch.count)
+        return [index for index in every if index not in self._failures] if self._failures else every
+
+    def _run_model(self, stage: Stage, model: Runnable, live: Sequence[int]) -> None:
         inputs = [self._values[value] for value in stage.inputs]
         stacked = [values for values in inputs if isinstance(values, np.ndarray)]
         if not self._failures and len(stacked) == len(inputs) == len(model.inputs):
@@ -95,47 +147,8 @@ class Job:
             one = values[index] = one.copy()
         return for_function(one)
 
-    def _selected(self, value: int, indices: list[int]) -> Array | list[Value]:
+    def _selected(self, value: int, indices: Sequence[int]) -> Array | list[Value]:
         values = self._values[value]
         if isinstance(values, np.ndarray):
             return values if len(indices) == len(values) else values[indices]
         return [one for one in (values[index] for index in indices) if one is not None]
-
-
-Step = Callable[[], None]
-Post = Callable[[Stage, Step], None]
-
-
-def run_job(
-    job: Job, method: Method, models: Mapping[Model, Runnable], post: Post, done: Callable[[BatchDone], None]
-) -> None:
-    """Runs a job's stages one after the other, each where `post` puts it; then calls `done`, once, whatever happens."""
-
-    def guarded(step: Step) -> Step:
-        def run() -> None:
-            try:
-                step()
-            except Exception as error:
-                logger.exception("a fault of the worker's own in method %s", method.name)
-                done(job.give_up(Failure(Code.SYSTEM_ERROR, f"internal error of the worker: {type(error).__name__}")))
-
-        return run
-
-    def step(number: int) -> None:
-        if number < len(method.stages) and job.is_late:
-            done(job.give_up(Failure(Code.DEADLINE_PASSED, f"the deadline passed before method {method.name} ran")))
-            return
-        if number == 0:
-            job.unpack()
-        if number == len(method.stages):
-            done(job.done())
-            return
-        stage = method.stages[number]
-        job.run(stage, models)
-        following = method.stages[number + 1] if number + 1 < len(method.stages) else stage
-        if isinstance(following.work, Model) is isinstance(stage.work, Model):
-            step(number + 1)  # in this thread
-        else:
-            post(following, guarded(lambda: step(number + 1)))
-
-    post(method.stages[0], guarded(lambda: step(0))) if method.stages else guarded(lambda: step(0))()

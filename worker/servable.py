@@ -1,14 +1,12 @@
 """A loaded servable: takes batches, gives answers. Its Python stages and the process's models run side by side."""
 
-import math
-import time
 from collections.abc import Callable, Mapping
 
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import BatchDone, MethodSpec, RunBatch
 from mindspore_serving.worker.declarations import Method, Model, Stage
 from mindspore_serving.worker.model_stage import Runnable
-from mindspore_serving.worker.pipeline import Job, run_job
+from mindspore_serving.worker.pipeline import Job
 from mindspore_serving.worker.work_thread import WorkThread
 
 
@@ -45,8 +43,7 @@ class Servable:
             failure = Failure(Code.SYSTEM_ERROR, f"servable {self.name} was sent {given}, which it did not register")
             done(BatchDone(batch.batch_id, (), dict.fromkeys(range(batch.count), failure)))
             return
-        deadline = math.inf if batch.seconds_left is None else time.monotonic() + batch.seconds_left
-        run_job(Job(self.name, method, batch, deadline), method, self._loaded, self._post, done)
+        Job(self.name, method, batch, self._loaded, self._post, done).start()
 
     def close(self) -> None:
         """Ends the servable's own thread."""

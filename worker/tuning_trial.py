@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.batch_sizes import sample
-from mindspore_serving.worker.loaded_model import measure
+from mindspore_serving.worker.call_costs import measure
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
 from mindspore_serving.worker.target import Target
 
@@ -66,7 +67,7 @@ def _calls(path: Path, target: Target) -> list[Call]:
             graph.learn(arrays)
         except Exception:
             break  # for one instance: the batch is fixed. For all: the worker itself will say why
-        calls.append(lambda arrays=arrays: measure(graph, arrays))  # type: ignore[misc]
+        calls.append(partial(measure, partial(graph, arrays)))
     return calls
 
 

@@ -58,7 +58,7 @@ class WorkThread:
         waiting: list[_Item] = []
         while True:
             if not waiting:
-                heapq.heappush(waiting, self._posted.get())
+                waiting.append(self._posted.get())
             while not self._posted.empty():
                 heapq.heappush(waiting, self._posted.get())
             _, _, work = heapq.heappop(waiting)

@@ -8,6 +8,7 @@ from mindspore_serving.master.http2.limits import Limits, Patience
 from mindspore_serving.master.http2.outbox import Outbox
 from mindspore_serving.master.http2.streams import Stream, Streams
 
+WIDENED_A_POINT = 16  # streams whose windows settings can change for a point of patience
 LARGEST_FRAME_SENT = 64 << 10  # where the peer would take a larger one: streams take turns
 
 
@@ -59,6 +60,7 @@ class Control:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS with ACK and content")
             return
         for name, value in frames.read_settings(payload):
+            self._patience.spend("SETTINGS", self._streams.now)
             self._set(name, value)
         self._out.put(frames.pack(Kind.SETTINGS, ACK, 0))
 
@@ -68,6 +70,8 @@ class Control:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE too large")
             change = value - self._out.initial_window
             self._out.initial_window = value
+            # One frame can have 2730 such settings, for 1000 streams each.
+            self._patience.spend("SETTINGS", self._streams.now, len(self._streams.open) // WIDENED_A_POINT)
             for stream in self._streams.open.values():  # §6.9.2
                 self._widen(stream, change, ConnectionFault)
         elif name == Setting.MAX_FRAME_SIZE:

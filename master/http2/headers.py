@@ -17,7 +17,8 @@ Field: TypeAlias = tuple[bytes, bytes]
 Fields: TypeAlias = tuple[Field, ...]
 
 MOST_CACHED = 256  # blocks, each way
-LARGEST_CACHED = 1024  # bytes of a block of the peer's
+LARGEST_CACHED = 1024  # bytes of a block of the peer's,
+LARGEST_CACHED_FIELDS = 4096  # and of what it stands for: a few bytes can name large entries of the table many times
 _INDEXED = bytes(range(0x80, 0xFF))  # an indexed field of one byte; 0xff begins an index of several
 _TABLE_BYTES = 4096
 _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -50,7 +51,7 @@ class HeaderReader:
             fields, is_lasting = self._decode(block)
             content_length = _check_request(fields)
             request = Request(self._interpret(fields), content_length)
-            if is_lasting and len(block) <= LARGEST_CACHED:
+            if is_lasting and len(block) <= LARGEST_CACHED and _size(fields) <= LARGEST_CACHED_FIELDS:
                 if len(self._known) >= MOST_CACHED:
                     self._known.clear()
                 self._known[block] = request
@@ -127,6 +128,10 @@ class HeaderWriter:
     def _forget(self) -> None:
         self._known.clear()
         self.edition += 1
+
+
+def _size(fields: Fields) -> int:
+    return sum(len(name) + len(value) for name, value in fields)
 
 
 def _is_indexed(block: bytes) -> bool:

@@ -40,9 +40,9 @@ class Patience:
         self._left = self._most
         self._at = now
 
-    def spend(self, what: str, now: float) -> None:
-        """One costly frame more. Raises ConnectionFault when it is one too many."""
-        self._left = min(self._most, self._left + (now - self._at) * self._per_second) - 1.0
+    def spend(self, what: str, now: float, points: int = 1) -> None:
+        """One costly frame more, of so many points. Raises ConnectionFault when it is one too many."""
+        self._left = min(self._most, self._left + (now - self._at) * self._per_second) - points
         self._at = now
         if self._left < 0.0:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many frames of this kind: {what}")

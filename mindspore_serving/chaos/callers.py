@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from mindspore_serving.chaos.checked_calls import (
     METHOD,
@@ -29,12 +28,11 @@ from mindspore_serving.chaos.checked_calls import (
 from mindspore_serving.chaos.verdict import CallRecord
 from mindspore_serving.client import Client
 
-# What the client says when nobody has answered: the call may be made again. grpcio's server cancels calls that arrive
-# while it stops (1); a call that its own caller has cancelled never comes to this.
-_UNAVAILABLE = ("Grpc Error, (14,", "Grpc Error, (1,", "servable is not available")
 _DEADLINE_PASSED = ("Grpc Error, (4,", "the deadline passed")
+_TOO_BUSY = "too busy to be in time"
+_NOBODY_ANSWERED = "Grpc Error, (14,"
+_LAST_ATTEMPT_SECONDS = 0.1  # before its deadline: a Client makes none after that (docs/client.md)
 END = "END"
-_PAUSE_SECONDS = 0.05
 _MOST_BEHIND_SECONDS = 1.0  # a caller that is later than that does not catch up
 
 
@@ -62,10 +60,11 @@ class CallersSettings:
 
 
 class Callers:
-    """The threads of this process. The last caller's number is for the calls that are made by order."""
+    """The threads of this process, which share a Client. The last caller's number is for the calls made by order."""
 
     def __init__(self, settings: CallersSettings) -> None:
         self._settings = settings
+        self._client = Client(settings.address, SERVABLE, METHOD)
         self._payloads = Payloads()
         self._stop = threading.Event()
         self._output = threading.Lock()
@@ -79,7 +78,7 @@ class Callers:
 
     def call_with(self, order: Order) -> None:
         """Makes one call with this order beside the others."""
-        thread = threading.Thread(target=self._call_once, args=(self._by_order.call_with(order),))
+        thread = threading.Thread(target=self._make, args=(self._by_order.call_with(order), 0.0))
         thread.start()
         self._threads.append(thread)
 
@@ -88,46 +87,44 @@ class Callers:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        self._client.close()
 
     def _maker(self, number: int) -> CallMaker:
         settings = self._settings
         return CallMaker(settings.seed, number, settings.mix, settings.deadline_seconds)
 
-    def _client(self) -> Client:
-        return Client(self._settings.address, SERVABLE, METHOD)
-
-    def _call_once(self, call: CheckedCall) -> None:
-        with self._client() as client:
-            self._make(client, call, 0.0)
-
     def _call_on(self, number: int) -> None:
         maker = self._maker(number)
         chance = random.Random(number)
         due = time.monotonic() + chance.random() / self._settings.rate
-        with self._client() as client:
-            while not self._stop.wait(max(0.0, due - time.monotonic())):
-                self._make(client, maker.next_call(), maker.seconds_until_cancelled())
-                due = max(due, time.monotonic() - _MOST_BEHIND_SECONDS)
-                due += chance.uniform(0.5, 1.5) / self._settings.rate
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            self._make(maker.next_call(), maker.seconds_until_cancelled())
+            due = max(due, time.monotonic() - _MOST_BEHIND_SECONDS)
+            due += chance.uniform(0.5, 1.5) / self._settings.rate
 
-    def _make(self, client: Client, call: CheckedCall, cancel_seconds: float) -> None:
-        instances = self._payloads.instances(call)
+    def _make(self, call: CheckedCall, cancel_seconds: float) -> None:
         started_at = time.monotonic()
-        asked_again = 0
-        while True:
-            seconds_left = started_at + call.deadline_seconds - time.monotonic()
-            judgement = self._ask(client, call, instances, max(0.001, seconds_left), cancel_seconds)
-            nobody_answered = judgement.outcome is Outcome.LOST and any(text in judgement.text for text in _UNAVAILABLE)
-            if not nobody_answered or seconds_left <= 0:
-                break
-            asked_again += 1
-            time.sleep(_PAUSE_SECONDS)
-        self._write(call, judgement, started_at, asked_again)
+        judgement = self._ask(call, cancel_seconds)
+        ended_at = time.monotonic()
+        outcome = judgement.outcome
+        if outcome is Outcome.LOST and call.patience is Patience.SHORT_DEADLINE:
+            outcome = without_an_answer(judgement.text, started_at + call.deadline_seconds - ended_at)
+        record = CallRecord(
+            started_at=started_at,
+            ended_at=ended_at,
+            outcome=outcome,
+            patience=call.patience,
+            order=max(call.orders),
+            instances=len(call.tokens),
+            nbytes=len(call.tokens) * call.bytes_each,
+            foreign=judgement.foreign,
+            text=judgement.text,
+        )
+        with self._output:
+            print(record.as_json(), flush=True)
 
-    def _ask(
-        self, client: Client, call: CheckedCall, instances: list[dict[str, Any]], seconds: float, cancel_seconds: float
-    ) -> Judgement:
-        pending = client.infer_async(instances, timeout=seconds)
+    def _ask(self, call: CheckedCall, cancel_seconds: float) -> Judgement:
+        pending = self._client.infer_async(self._payloads.instances(call), timeout=call.deadline_seconds)
         if call.patience is Patience.CANCELS:
             try:
                 pending.result(cancel_seconds)
@@ -137,31 +134,15 @@ class Callers:
         results = pending.result()
         if isinstance(results, list):
             return self._payloads.judge(call, results)
-        text = str(results["error"])
-        if call.patience is Patience.SHORT_DEADLINE and any(words in text for words in _DEADLINE_PASSED):
-            return Judgement(Outcome.EXPIRED)
-        return Judgement(Outcome.LOST, text)
+        return Judgement(Outcome.LOST, str(results["error"]))
 
-    def _write(self, call: CheckedCall, judgement: Judgement, started_at: float, asked_again: int) -> None:
-        ended_at = time.monotonic()
-        outcome = judgement.outcome
-        if outcome is Outcome.LOST and call.patience is Patience.SHORT_DEADLINE:
-            late = ended_at - started_at >= call.deadline_seconds
-            outcome = Outcome.EXPIRED if late else outcome
-        record = CallRecord(
-            started_at=started_at,
-            ended_at=ended_at,
-            outcome=outcome,
-            patience=call.patience,
-            order=max(call.orders),
-            instances=len(call.tokens),
-            nbytes=len(call.tokens) * call.bytes_each,
-            asked_again=asked_again,
-            foreign=judgement.foreign,
-            text=judgement.text,
-        )
-        with self._output:
-            print(record.as_json(), flush=True)
+
+def without_an_answer(text: str, seconds_left: float) -> Outcome:
+    """What has become of a call with a short deadline that got this error, with so many seconds left."""
+    if _TOO_BUSY in text:
+        return Outcome.REFUSED
+    is_out_of_time = _NOBODY_ANSWERED in text and seconds_left <= _LAST_ATTEMPT_SECONDS
+    return Outcome.EXPIRED if is_out_of_time or any(words in text for words in _DEADLINE_PASSED) else Outcome.LOST
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ class Order(IntEnum):
     DIE = 1
     DIE_ONCE = 2
     DWELL = 3
+    HANG_ONCE = 4
 
 
 class Patience(Enum):
@@ -46,6 +47,7 @@ class Outcome(Enum):
     WRONG = "wrong"
     LOST = "lost"
     EXPIRED = "expired"  # its deadline was short, and passed
+    REFUSED = "refused"  # its deadline was short, and the master said at once that it could not be met
     CANCELLED = "cancelled"  # by its caller
     ISOLATED = "isolated"  # a deadly instance got an error that names the death; its neighbours were answered
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mindspore_serving
 from mindspore_serving.chaos.callers import END, CallersSettings
-from mindspore_serving.chaos.checked_calls import Mix, Order
+from mindspore_serving.chaos.checked_calls import Mix, Order, Outcome
 from mindspore_serving.chaos.verdict import CallRecord
 
 _ROOT = Path(mindspore_serving.__file__).resolve().parent.parent
@@ -50,8 +50,9 @@ class Clients:
         self._by_order: defaultdict[Order, list[asyncio.Future[None]]] = defaultdict(list)
 
     async def start(self) -> None:
-        """They call from now on."""
+        """Returns when each of them has had its first answer, or has ended. They go on calling."""
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+        first_answers = []
         for settings in self._settings:
             with self._log.open("ab") as log:
                 process = await asyncio.create_subprocess_exec(
@@ -63,8 +64,11 @@ class Clients:
                     start_new_session=True,
                 )
             self._processes.append(process)
-            self._readers.append(asyncio.create_task(self._read(process)))
+            answered = asyncio.Event()
+            first_answers.append(asyncio.create_task(answered.wait()))
+            self._readers.append(asyncio.create_task(self._read(process, answered)))
             self._say(process, settings.as_json())
+        await asyncio.wait(first_answers)
 
     async def call_with(self, order: Order) -> None:
         """One call with this order; returns when it has been answered, or its client has ended."""
@@ -90,10 +94,13 @@ class Clients:
         assert process.stdin is not None
         process.stdin.write(line.encode() + b"\n")
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, process: asyncio.subprocess.Process, answered: asyncio.Event) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
             record = CallRecord.from_json(line.decode())
             self.records.append(record)
+            if record.outcome is Outcome.RIGHT:
+                answered.set()
             if self._by_order[record.order]:
                 self._by_order[record.order].pop(0).set_result(None)
+        answered.set()

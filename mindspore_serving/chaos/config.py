@@ -40,6 +40,7 @@ class ChaosConfig:
         "S", "how long a patient caller waits before a call counts as lost", read_seconds("--deadline-seconds"), 30.0
     )
     lease_seconds: float = same_as(MasterConfig, "lease_seconds", 1.0)
+    hang_seconds: float = same_as(MasterConfig, "hang_seconds", 3.0)
     json: Path | None = setting("FILE", "write all figures there", Path, None)
     logs: Path | None = setting(
         "DIR", "keep the output of every process there (default: keep it when the run fails)", Path, None
@@ -52,7 +53,7 @@ class ChaosConfig:
         return frozenset(Fault) if self.faults is None else self.faults
 
     def __post_init__(self) -> None:
-        for name in ("lease_seconds", "interval_seconds", "deadline_seconds"):
+        for name in ("lease_seconds", "hang_seconds", "interval_seconds", "deadline_seconds"):
             if not getattr(self, name) > 0:
                 raise SetupError(f"--{name.replace('_', '-')} should be more than 0")
         if Fault.POISON in self.kinds and self.workers <= POISON_DEATHS:

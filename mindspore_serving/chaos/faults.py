@@ -19,6 +19,7 @@ class Fault(Enum):
     DRAIN_WORKER = "drain-worker"  # SIGTERM, and a new one
     OUT_OF_MEMORY = "out-of-memory"  # an instance fills the worker's memory, once: the worker is killed
     POISON = "poison"  # an instance ends each worker that runs it; its batch mates should have their answers
+    HANG = "hang"  # an instance never returns, once: its worker is given up and ends itself
     SLOW_CALL = "slow-call"  # an instance takes a second
     CUT_NETWORK = "cut-network"  # a worker's control connection is closed at both ends
     HALF_OPEN = "half-open"  # it is closed at one end; the other one learns nothing

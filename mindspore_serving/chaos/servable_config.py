@@ -4,6 +4,7 @@ import mmap
 import os
 import resource
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from mindspore_serving.chaos.checked_calls import DWELL_SECONDS, MEGABYTE, POISO
 from mindspore_serving.server import register
 
 BATCH_SIZE = 8
-DEATHS = Path(__file__).parent / "deaths"  # a file for each token whose worker has died once
+DEATHS = Path(__file__).parent / "deaths"  # a file for each token that has cost its worker once
 ROOM_BYTES = 64 * MEGABYTE
 
 
@@ -31,7 +32,7 @@ def fill_memory_and_be_killed() -> None:
 
 
 def is_first_time(token: int) -> bool:
-    """Whether this token's worker has not died yet. From now on it has."""
+    """Whether this token has cost no worker yet. From now on it has."""
     DEATHS.mkdir(exist_ok=True)
     try:
         (DEATHS / str(token)).touch(exist_ok=False)
@@ -45,6 +46,8 @@ def obey(order: Order, token: int) -> None:
         os._exit(POISONED_EXIT_CODE)
     elif order is Order.DIE_ONCE and is_first_time(token):
         fill_memory_and_be_killed()
+    elif order is Order.HANG_ONCE and is_first_time(token):
+        threading.Event().wait()
     elif order is Order.DWELL:
         time.sleep(DWELL_SECONDS)
 

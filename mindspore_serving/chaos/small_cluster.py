@@ -15,6 +15,7 @@ from mindspore_serving.chaos.checked_calls import POISONED_EXIT_CODE, SERVABLE
 from mindspore_serving.chaos.member import Member
 from mindspore_serving.chaos.proxy import Proxy
 from mindspore_serving.cluster.addresses import LOOPBACK, Address
+from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.worker.config_module import CONFIG_FILE
 
@@ -26,16 +27,26 @@ _LOST = re.compile(r"replica \S+?-(\d+)-[0-9a-f]+ lost \(.*\), (\d+) batches put
 class SmallCluster:
     """Used in one event loop. Masters and workers are numbered from 0."""
 
-    def __init__(self, folder: Path, *, masters: int, workers: int, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        masters: int,
+        workers: int,
+        lease_seconds: float,
+        hang_seconds: float = Limits().hang_seconds,
+    ) -> None:
         self._folder = folder
         self._ports = free_ports(2 * masters)
         self._lease_seconds = lease_seconds
+        self._hang_seconds = hang_seconds
         self.proxies: dict[tuple[int, int], Proxy] = {}  # (worker, master)
         self.masters = [self._master(number) for number in range(masters)]
         self.workers: list[Member] = [self._worker(number) for number in range(workers)]
         self.batches_moved = 0
         self.poison_deaths = 0
         self.noticed_seconds: list[float] = []  # from a kill -9 of a worker to a master's word of it
+        self.opened_at: list[float] = []  # when masters that were started again opened their doors
         self.registered_seconds: list[float] = []  # from a restarted master's opening to an undisturbed worker's return
         self._links: dict[int, tuple[int, int]] = {}  # a proxy's port -> (worker, master)
         self._registered: set[tuple[int, int]] = set()
@@ -148,7 +159,8 @@ class SmallCluster:
     def _master(self, number: int) -> Member:
         count = len(self._ports) // 2
         arguments = [
-            *("-m", "mindspore_serving.chaos.attended_master", "--lease-seconds", str(self._lease_seconds)),
+            *("-m", "mindspore_serving.chaos.attended_master"),
+            *("--lease-seconds", str(self._lease_seconds), "--hang-seconds", str(self._hang_seconds)),
             *("--grpc", str(self._ports[number]), "--ctrl", str(self._ports[count + number])),
         ]
         name = f"master-{number}"
@@ -156,6 +168,8 @@ class SmallCluster:
         def tell(line: str) -> None:
             if "Serving gRPC start success" in line:
                 self._serving[number] = time.monotonic()
+                if self._has_started:
+                    self.opened_at.append(self._serving[number])
                 self.wake()
             if lost := _LOST.search(line):
                 self.batches_moved += int(lost[2])

@@ -86,6 +86,7 @@ async def _soak(config: SoakConfig, folder: Path) -> tuple[list[Trend], Verdict]
         batches_moved=cluster.batches_moved,
         poison_deaths=cluster.poison_deaths,
         noticed_seconds=[],
+        opened_at=[],
         registered_seconds=[],
         troubles=[f"{member.name} ended by itself" for member in members if member.starts > 1]
         + [f"a client process ended with exit code {code}" for code in codes if code],

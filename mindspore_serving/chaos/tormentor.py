@@ -13,7 +13,12 @@ from mindspore_serving.chaos.small_cluster import SmallCluster
 
 BACK_SECONDS = 30.0  # in which the cluster should be fit for the next fault
 DELAY_SECONDS = 0.05
-_ORDERS = {Fault.POISON: Order.DIE, Fault.OUT_OF_MEMORY: Order.DIE_ONCE, Fault.SLOW_CALL: Order.DWELL}
+_ORDERS = {
+    Fault.POISON: Order.DIE,
+    Fault.OUT_OF_MEMORY: Order.DIE_ONCE,
+    Fault.HANG: Order.HANG_ONCE,
+    Fault.SLOW_CALL: Order.DWELL,
+}
 
 AskFor = Callable[[Order], Awaitable[None]]
 
@@ -24,9 +29,11 @@ class Tormentor:
     def __init__(self, cluster: SmallCluster, ask_for: AskFor, tell: Callable[[str], None]) -> None:
         self.done: Counter[str] = Counter()
         self.troubles: list[str] = []
+        self.poison_lives = 0  # poison instances; once more for each master that was ended, and forgot them
         self._cluster = cluster
         self._ask_for = ask_for
         self._tell = tell
+        self._poisons_open = 0
         self._reserved = 0  # replicas that a call by order may still cost
         self._aftermath: set[asyncio.Task[None]] = set()
 
@@ -56,8 +63,8 @@ class Tormentor:
         return await self._cluster.until(lambda: self._is_bearable(plan) or stop.is_set(), BACK_SECONDS)
 
     def _is_bearable(self, plan: PlannedFault) -> bool:
-        if plan.fault in OF_MASTERS:
-            return self._cluster.all_masters_serve and bool(self._cluster.fit_workers())
+        if plan.fault in OF_MASTERS and not self._cluster.all_masters_serve:
+            return False
         return len(self._cluster.fit_workers()) - self._reserved > plan.replicas_lost
 
     def _commit(self, plan: PlannedFault) -> str:
@@ -67,10 +74,13 @@ class Tormentor:
             master = plan.target % len(self._cluster.masters)
             number = signal.SIGKILL if plan.fault is Fault.KILL_MASTER else signal.SIGTERM
             self._cluster.end_master(master, number)
+            self.poison_lives += self._poisons_open
             return self._cluster.masters[master].name
         if plan.fault in _ORDERS:
             self._reserved += plan.replicas_lost
-            self._afterwards(self._order(_ORDERS[plan.fault], plan.replicas_lost))
+            self._poisons_open += plan.fault is Fault.POISON
+            self.poison_lives += plan.fault is Fault.POISON
+            self._afterwards(self._order(plan))
             return "some worker"
         fit = self._cluster.fit_workers()
         worker = next((worker for worker in fit if worker >= plan.target), fit[0])
@@ -112,9 +122,10 @@ class Tormentor:
             proxy.heal()
         self._cluster.release(worker)
 
-    async def _order(self, order: Order, replicas: int) -> None:
-        await self._ask_for(order)
-        self._reserved -= replicas
+    async def _order(self, plan: PlannedFault) -> None:
+        await self._ask_for(_ORDERS[plan.fault])
+        self._reserved -= plan.replicas_lost
+        self._poisons_open -= plan.fault is Fault.POISON
         self._cluster.wake()
 
     def _afterwards(self, work: Awaitable[None]) -> None:

@@ -1,5 +1,6 @@
 """What became of the calls and of the cluster, as lines for people and as JSON. Pure."""
 
+import bisect
 import itertools
 import json
 import math
@@ -15,10 +16,7 @@ SHOWN_TEXTS = 5
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """One call as its client saw it. Moments are monotonic seconds, of one clock for all processes of the machine.
-
-    asked_again: how often the caller had to call again itself because the client gave up before the deadline.
-    """
+    """One call as its client saw it. Moments are monotonic seconds, of one clock for all processes of the machine."""
 
     started_at: float
     ended_at: float
@@ -27,7 +25,6 @@ class CallRecord:
     order: Order
     instances: int
     nbytes: int
-    asked_again: int = 0
     foreign: int = 0
     text: str = ""
 
@@ -50,8 +47,9 @@ class CallRecord:
 class ClusterRecord:
     """What happened to the processes.
 
-    noticed_seconds: from each kill -9 of a worker to the master's word of it. registered_seconds: from each opening of
-    a restarted master to the return of each worker that nothing else disturbed.
+    noticed_seconds: from each kill -9 of a worker to the master's word of it. opened_at: when masters that were started
+    again opened their doors. registered_seconds: from such a moment to the return of each worker that nothing else
+    disturbed.
     """
 
     masters: int
@@ -62,13 +60,18 @@ class ClusterRecord:
     batches_moved: int
     poison_deaths: int
     noticed_seconds: Sequence[float]
+    opened_at: Sequence[float]
     registered_seconds: Sequence[float]
     troubles: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The figures of a run. Seconds; `gap` is the longest time without any right answer."""
+    """The figures of a run. Seconds; `gap` is the longest time without any right answer.
+
+    answered_again_seconds: from each opening of a restarted master to the next right answer of any; not if it was ended
+    again before.
+    """
 
     seed: int
     seconds: float
@@ -76,11 +79,11 @@ class Verdict:
     instances: int
     megabytes: float
     duplicated: int
-    asked_again: int
     p50_seconds: float
     p99_seconds: float
     slowest_seconds: float
     gap_seconds: float
+    answered_again_seconds: Sequence[float]
     cluster: ClusterRecord
     texts: Mapping[str, int]
 
@@ -111,13 +114,14 @@ class Verdict:
             f"slowest {_ms(self.slowest_seconds)}",
             f"longest gap {_ms(self.gap_seconds)} without an answer",
             f"restarts    workers {cluster.worker_starts - cluster.workers}, "
-            f"masters {cluster.master_starts - cluster.masters}; {cluster.batches_moved} batches moved to others; "
-            f"callers asked again {self.asked_again} times",
+            f"masters {cluster.master_starts - cluster.masters}; {cluster.batches_moved} batches moved to others",
         ]
         if cluster.noticed_seconds:
             lines.append(f"kill -9     noticed after {_spread(cluster.noticed_seconds)}")
         if cluster.registered_seconds:
             lines.append(f"master back workers registered again after {_spread(cluster.registered_seconds)}")
+        if self.answered_again_seconds:
+            lines.append(f"            the next answer came after {_spread(self.answered_again_seconds)}")
         if cluster.poison_deaths:
             lines.append(
                 f"poison      {cluster.poison_deaths} workers died of {calls[Outcome.ISOLATED.value]} instances"
@@ -151,11 +155,11 @@ def judge(records: Iterable[CallRecord], cluster: ClusterRecord, seed: int, seco
         instances=sum(record.instances for record in records),
         megabytes=sum(record.nbytes for record in records) / (1 << 20),
         duplicated=sum(record.foreign for record in records),
-        asked_again=sum(record.asked_again for record in records),
         p50_seconds=percentile(waits, 50),
         p99_seconds=percentile(waits, 99),
         slowest_seconds=percentile(waits, 100),
         gap_seconds=max((b - a for a, b in itertools.pairwise([first, *answered])), default=0.0),
+        answered_again_seconds=_answered_again(cluster.opened_at, answered),
         cluster=cluster,
         texts=dict(texts.most_common()),
     )
@@ -166,6 +170,16 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     if not ordered:
         return 0.0
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def _answered_again(opened_at: Sequence[float], answered: Sequence[float]) -> list[float]:
+    """Both in order."""
+    waits = []
+    for moment, next_opening in itertools.pairwise([*opened_at, math.inf]):
+        place = bisect.bisect(answered, moment)
+        if place < len(answered) and answered[place] < next_opening:
+            waits.append(answered[place] - moment)
+    return waits
 
 
 def _wrapped(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from mindspore_serving.chaos.checked_calls import Mix
 from mindspore_serving.chaos.clients import Clients
 from mindspore_serving.chaos.config import LARGEST_SEED, ChaosConfig
-from mindspore_serving.chaos.faults import POISON_DEATHS, Fault, schedule
+from mindspore_serving.chaos.faults import POISON_DEATHS, schedule
 from mindspore_serving.chaos.small_cluster import SmallCluster
 from mindspore_serving.chaos.tormentor import Tormentor
 from mindspore_serving.chaos.verdict import ClusterRecord, Verdict, judge
@@ -50,7 +50,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _too_deadly(tormentor: Tormentor, cluster: SmallCluster) -> list[str]:
-    allowed = POISON_DEATHS * tormentor.done[Fault.POISON.value]
+    allowed = POISON_DEATHS * tormentor.poison_lives
     if cluster.poison_deaths <= allowed:
         return []
     return [f"{cluster.poison_deaths} workers died of poison instances that may cost {allowed} at most"]
@@ -70,7 +70,13 @@ def _log_folder(config: ChaosConfig) -> Path:
 
 async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
     stop = asyncio.Event()
-    cluster = SmallCluster(folder, masters=config.masters, workers=config.workers, lease_seconds=config.lease_seconds)
+    cluster = SmallCluster(
+        folder,
+        masters=config.masters,
+        workers=config.workers,
+        lease_seconds=config.lease_seconds,
+        hang_seconds=config.hang_seconds,
+    )
 
     def told_to_stop() -> None:
         stop.set()
@@ -122,6 +128,7 @@ async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
         batches_moved=cluster.batches_moved,
         poison_deaths=cluster.poison_deaths,
         noticed_seconds=cluster.noticed_seconds,
+        opened_at=cluster.opened_at,
         registered_seconds=cluster.registered_seconds,
         troubles=[*tormentor.troubles, *_too_deadly(tormentor, cluster), *ended],
     )

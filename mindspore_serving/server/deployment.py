@@ -17,7 +17,7 @@ from mindspore_serving.cluster.arguments import check_bool, check_int
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.master.tls import Tls
 from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
-from mindspore_serving.server.door_address import read_grpc_address, read_rest_address
+from mindspore_serving.server.door_address import SOCKET_FOLDER, read_grpc_address, read_rest_address
 from mindspore_serving.server.ssl_config import SSLConfig, check_ssl_config, read_ssl_config
 from mindspore_serving.server.start_config import ServableStartConfig, worker_specs
 from mindspore_serving.serving_error import as_serving_error
@@ -47,6 +47,8 @@ class _Deployment:
         with self._lock:
             if self._has_grpc:
                 raise SetupError("Serving Error: Serving gRPC server is already running")
+            if isinstance(address, UnixPath) and Path(address.path).parent == SOCKET_FOLDER:
+                SOCKET_FOLDER.mkdir(exist_ok=True)
             self._get_master().open_grpc(address, max_message_mb, tls)
             self._has_grpc = True
         print(f"Serving: Serving gRPC server start success, listening on {address}", flush=True)

@@ -6,6 +6,9 @@ from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.arguments import check_str
 from mindspore_serving.cluster.errors import SetupError
 
+# The original made this folder in the current one, and scripts put their sockets there too.
+SOCKET_FOLDER = Path("unix_socket_files")
+
 
 def read_grpc_address(address: str) -> Endpoint:
     """Reads ip:port or unix:path. Raises SetupError."""
@@ -14,7 +17,7 @@ def read_grpc_address(address: str) -> Endpoint:
         path = address.removeprefix("unix:")
         if not path:
             raise SetupError("Serving Error: Empty grpc server unix domain socket address")
-        if not Path(path).absolute().parent.is_dir():
+        if Path(path).parent != SOCKET_FOLDER and not Path(path).absolute().parent.is_dir():
             raise SetupError(
                 "Serving Error: Serving gRPC server start failed, create server failed, "
                 f"address {address}: there is no directory {Path(path).absolute().parent}"

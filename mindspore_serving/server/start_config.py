@@ -7,6 +7,7 @@ from typing import Any
 
 from mindspore_serving.cluster.arguments import check_int, check_str
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.log import worker_level
 from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.target import Target, check_decryption, read_device_type
 from mindspore_serving.worker.versions import find_versions
@@ -121,6 +122,7 @@ def worker_specs(configs: Iterable[ServableStartConfig]) -> list[WorkerSpec]:
                     version=config.version_number,
                     target=target,
                     extra=number,
+                    log_level=worker_level(),
                 )
             )
     return specs

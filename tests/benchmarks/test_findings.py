@@ -19,8 +19,8 @@ from tests.processes import ROOT, Processes
 LOAD = Load("add", 16, 8)
 
 
-def a_round(rate: float, errors: int = 0) -> Round:
-    return Round(rate, 4.0, 3.0, 9.0, 50.0, 100.0, 0.1, errors)
+def a_round(rate: float, errors: int = 0, load_cpu_share: float = 0.1) -> Round:
+    return Round(rate, 4.0, 3.0, 9.0, 50.0, 100.0, load_cpu_share, errors)
 
 
 @pytest.fixture
@@ -53,6 +53,14 @@ def test_the_table_has_a_line_for_each_server(findings: Findings) -> None:
     assert table.startswith("**add**, 16 instances a request")
     assert "| 8 | ours | 200 (100-300) | 2.00 | 4.00 | 3.00 | 9.00 | 50 + 100 |" in table
     assert "| 8 | echo | 5000 (5000-5000) |  | 4.00 | 3.00 | 9.00 | 50 |" in table
+
+
+def test_a_load_that_may_be_the_bottleneck_is_noted(findings: Findings) -> None:
+    assert list(findings.notes()) == []
+    for share in (0.95, 0.2, 0.9):
+        findings.add(LOAD, "fast", a_round(9000.0, load_cpu_share=share))
+    (note,) = findings.notes()
+    assert note == "note: add, 16 instances, 8 callers: the load took 90% of a core, and may be what bounds fast"
 
 
 def test_the_json_has_every_round(findings: Findings) -> None:
@@ -88,7 +96,7 @@ def test_servers_are_measured_side_by_side(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     found = json.loads((tmp_path / "serving.json").read_text())
     servers = {cell["peer"]: cell["rounds"][0] for cell in found["cells"]}
-    assert any(name.startswith("ours") for name in servers) and any(name.startswith("echo") for name in servers)
+    assert set(servers) == {"ours lean", "ours grpcio", "echo lean", "echo grpcio"}
     assert all(one["requests_per_second"] > 0 and not one["errors"] for one in servers.values())
     assert "| 2 | ours" in done.stdout
     xml.etree.ElementTree.parse(tmp_path / "serving.svg")

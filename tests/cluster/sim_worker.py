@@ -1,11 +1,12 @@
 """A worker process in virtual time: real Sessions and a real Purse, one device, a made-up network to its masters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mindspore_serving.cluster import session as worker_side
 from mindspore_serving.cluster.codec import decode, encode
 from mindspore_serving.cluster.errors import Code, Failure
+from mindspore_serving.cluster.gate import Ask, Gate, Start, Ticket
 from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, Message, MethodSpec, RunBatch
 from mindspore_serving.cluster.purse import Purse
 from mindspore_serving.cluster.session import Offer, Session, SessionState
@@ -49,6 +50,7 @@ class SimWorker:
         self.connections: dict[int, Connection] = {}
         masters = [0] if world.plan.siblings else list(range(world.plan.masters))
         self.purse = Purse(masters)
+        self.gate: Gate[int] = Gate()
         self._offer = Offer("sim", version, METHODS, "CPU:0", "host", 1)
         self.sessions = {master: Session(self._offer, self.now, self.purse.credit(master)) for master in masters}
         self._open: dict[int, set[tuple[int, int]]] = {master: set() for master in masters}
@@ -111,8 +113,13 @@ class SimWorker:
         for action in session.handle(event, self.now):
             self._carry_out(master, action)
         if session.state is SessionState.REGISTERING and before is not session.state:
-            self._open[master].clear()
             self._share(self.purse.lost(master))
+        if session.state in (SessionState.REGISTERING, SessionState.CLOSED) and before is not session.state:
+            self._open[master].clear()
+            dropped, steps = self.gate.lost(master)
+            for _ in range(dropped):
+                self.purse.finished(master)
+            self._go_on(steps)
         self._wakeups[master] += 1
         mine = self._wakeups[master]
         wakeup = session.next_wakeup()
@@ -133,7 +140,10 @@ class SimWorker:
             case worker_side.Run(batch, registration):
                 self._open[master].add((registration, batch.batch_id))
                 self._share(self.purse.started(master))
-                self._run(master, batch, registration)
+                self._check_credit()
+                self._go_on(self.gate.arrived(Ticket(master, registration, batch, self.now)))
+            case worker_side.GoAhead(batch_id):
+                self._go_on(self.gate.go(master, batch_id))
             case worker_side.Kept(batches):
                 self._share(self.purse.kept(master, batches))
             case worker_side.Meet(siblings):
@@ -162,10 +172,21 @@ class SimWorker:
         for master, batches in changes:
             self.handle(master, worker_side.CreditChanged(batches))
 
-    def _run(self, master: int, batch: RunBatch, registration: int) -> None:
+    def _go_on(self, steps: Sequence[Ask[int] | Start[int]]) -> None:
+        for step in steps:
+            ticket = step.ticket
+            if isinstance(step, Ask):
+                wanted = worker_side.TurnCame(ticket.registration, ticket.batch.batch_id)
+                self.handle(ticket.master, wanted)
+            else:
+                self._run(ticket.master, ticket.batch_at(self.now), ticket.registration)
+
+    def _check_credit(self) -> None:
         masters = len(self.sessions)
         held = sum(map(len, self._open.values()))
         assert held <= (2 if masters == 1 else masters + 1), f"{self.name} has {held} batches open: over-committed"
+
+    def _run(self, master: int, batch: RunBatch, registration: int) -> None:
         start = max(self.world.now, self._busy_until)
         deadline = self.world.now + (batch.seconds_left or 0.0)
         self._busy_until = start + self.world.random.uniform(0.001, 0.4)
@@ -194,6 +215,7 @@ class SimWorker:
         self._open[master].discard((registration, batch.batch_id))
         self.purse.finished(master)
         self.handle(master, worker_side.BatchFinished(registration, done))
+        self._go_on(self.gate.finished())
 
 
 class Connection:

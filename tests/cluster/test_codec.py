@@ -19,9 +19,11 @@ from mindspore_serving.cluster.messages import (
     Condemned,
     Credit,
     CreditKept,
+    Go,
     Goodbye,
     Heartbeat,
     Leaving,
+    MayRun,
     Message,
     MethodSpec,
     Probe,
@@ -42,6 +44,8 @@ MESSAGES: list[Message] = [
     Register(1, "s", 1, (TYPED,), "CPU:0", "here", 17),
     Heartbeat(),
     Heartbeat(1.5),
+    MayRun(7),
+    Go(7),
     Credit(2),
     CreditKept(1),
     Condemned("it hangs"),
@@ -98,6 +102,14 @@ def test_a_large_buffer_travels_as_its_own_frame_by_reference() -> None:
     frames = encode(RunBatch(1, "m", 1, (Stacked("|u1", (1, INLINE_BYTES), data),)))
     assert len(frames) == 2 and frames[1] is data
     assert len(encode(RunBatch(1, "m", 1, (Stacked("|u1", (1, INLINE_BYTES - 1), data[1:]),)))) == 1
+
+
+def test_a_packer_that_is_kept_writes_the_same_headers_also_after_one_that_cannot_be_packed() -> None:
+    pack_header = msgpack.Packer().pack
+    for message in MESSAGES:
+        assert encode(message, pack_header) == encode(message)
+        with pytest.raises(TypeError):
+            pack_header([1, object()])
 
 
 def test_arrays_stand_in_the_header_as_msgpack_numpy_writes_them() -> None:

@@ -30,6 +30,7 @@ from mindspore_serving.cluster.messages import (
     Goodbye,
     Heartbeat,
     Leaving,
+    MayRun,
     MethodSpec,
     Probe,
     Refused,
@@ -90,6 +91,11 @@ class Master:
 
     def batches(self, worker: str) -> list[RunBatch]:
         return [message for message in self.take(worker) if isinstance(message, RunBatch)]
+
+    def begin(self, worker: str, batch: RunBatch) -> None:
+        """The worker runs it from now on."""
+        if batch.alone:
+            self.say(worker, MayRun(batch.batch_id))
 
     def done(self, worker: str, batch: RunBatch) -> None:
         self.say(worker, BatchDone(batch.batch_id, batch.columns))
@@ -231,7 +237,8 @@ def test_an_instance_that_outlives_its_attempts_fails_with_a_reason() -> None:
         master.join(name)
     request = master.ask(666)
     for _ in range(3):
-        ((loser, _),) = [(to, m) for to, m in master.sent if isinstance(m, RunBatch)]
+        ((loser, batch),) = [(to, m) for to, m in master.sent if isinstance(m, RunBatch)]
+        master.begin(loser, batch)
         master.sent.clear()
         master.feed(PeerUnreachable(loser))
     results = master.answers[request]
@@ -246,7 +253,8 @@ def test_a_worker_that_is_lost_again_and_again_without_dying_counts_once() -> No
         master.join(name)
     request = master.ask(5)
     for registration in range(2, 8):
-        ((holder, _),) = [(to, m) for to, m in master.sent if isinstance(m, RunBatch)]
+        ((holder, batch),) = [(to, m) for to, m in master.sent if isinstance(m, RunBatch)]
+        master.begin(holder, batch)
         master.sent.clear()
         master.feed(PeerUnreachable(holder))
         master.join(holder, number=registration)  # the same process: it only lost its connection
@@ -261,7 +269,8 @@ def test_silence_counts_half_a_death() -> None:
     request = master.ask(5)
     for lost in range(6):
         assert request not in master.answers, f"given up after {lost} silences"
-        assert master.batches(f"w{lost}")
+        (batch,) = master.batches(f"w{lost}")
+        master.begin(f"w{lost}", batch)
         master.now += 2.0
         master.join(f"w{lost + 1}")  # the next one, which is heard of
         master.now += 1.2

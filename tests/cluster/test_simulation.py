@@ -98,9 +98,10 @@ def test_callers_of_several_masters_do_not_notice_that_one_dies() -> None:
         assert late and not any(isinstance(caller.answers[0], Failure) for caller in late)
 
 
-def test_an_instance_that_kills_workers_fails_alone_after_three_deaths() -> None:
+@pytest.mark.parametrize("masters", [1, 2, 3])
+def test_an_instance_that_kills_workers_fails_alone_after_three_deaths(masters: int) -> None:
     for seed in range(SEEDS_PER_KIND):
-        world = run(seed, Plan(workers=5, requests=40, poisons=1))
+        world = run(seed, Plan(masters=masters, workers=5, requests=40, poisons=1))
         assert world.deaths == world.plan.limits.max_attempts
         for caller in world.callers.values():
             (results,) = caller.answers

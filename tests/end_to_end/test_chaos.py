@@ -5,22 +5,25 @@ import re
 import signal
 from pathlib import Path
 
-from mindspore_serving.chaos.faults import POISON_DEATHS, Fault
+import pytest
+
+from mindspore_serving.chaos.faults import Fault
 from tests.end_to_end.test_docs import operator_commands
 from tests.processes import ROOT, Process, Processes, until
 
 
-def test_nothing_is_lost_or_wrong_under_any_fault(run: Processes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("masters", [1, 2])
+def test_nothing_is_lost_or_wrong_under_any_fault(run: Processes, tmp_path: Path, masters: int) -> None:
     figures, logs = tmp_path / "figures.json", tmp_path / "logs"
-    (command,) = operator_commands("docs/reliability.md", {"--seconds 30": "--seconds 8"})
-    chaos = run.start(*command, "--interval-seconds", "0.5", "--seed", "1", "--json", str(figures), "--logs", str(logs))
+    commands = operator_commands("docs/reliability.md", {"--seconds 30": "--seconds 5"})
+    short = ("--interval-seconds", "0.4", "--seed", "1", "--json", str(figures), "--logs", str(logs))
+    chaos = run.start(*commands[masters - 1], *short)
     assert chaos.wait() == 0, chaos.output
-    assert "passed, seed 1" in chaos.output
+    assert f"chaos: masters {masters}, workers 4" in chaos.output and "passed, seed 1" in chaos.output
     found = json.loads(figures.read_text())
     assert set(found["cluster"]["faults"]) == {fault.value for fault in Fault}
     assert (found["calls"]["lost"], found["calls"]["wrong"], found["duplicated"]) == (0, 0, 0)
     assert found["calls"]["isolated"] == found["cluster"]["faults"]["poison"]
-    assert found["cluster"]["poison_deaths"] <= POISON_DEATHS * found["cluster"]["faults"]["poison"]
     assert {log.name for log in logs.glob("*.log")} >= {"master-0.log", "worker-0.log", "worker-3.log", "clients.log"}
     assert not [log for log in logs.glob("*.log") if "Traceback" in log.read_text()]
 

@@ -13,7 +13,7 @@ import pytest
 from mindspore_serving.cluster.dispatch_events import Limits
 from tests.master.rest_client import echoing
 from tests.master.running_master import RunningMaster
-from tests.processes import ROOT, Processes, free_port
+from tests.processes import ROOT, Processes, free_port, free_ports
 
 
 def blocks(file: Path, language: str) -> list[str]:
@@ -257,6 +257,18 @@ def test_the_security_guides_commands_work(run: Processes, servables: Path, tmp_
         lines = [line.replace(old, new) for line in lines]
     desk, hand = (run.start(*shlex.split(line)[1:]) for line in lines)
     hand.wait_for("registered at")
+    assert (hand.stop(), desk.stop()) == (0, 0)
+
+
+def test_the_guide_to_several_processes_has_commands_that_work(run: Processes, servables: Path) -> None:
+    grpc, rest, *control = free_ports(5)
+    changes = {"examples/add": str(servables), "5500": str(grpc), "5900": str(rest), "6500": str(control[0])}
+    lines = "".join(blocks(ROOT / "docs" / "processes.md", "bash")).splitlines()
+    for old, new in changes.items():
+        lines = [line.replace(old, new) for line in lines]
+    desk, hand = (run.start(*shlex.split(line)[1:]) for line in lines)
+    for port in control:
+        hand.wait_for(f"Worker registered at 127.0.0.1:{port},")
     assert (hand.stop(), desk.stop()) == (0, 0)
 
 

@@ -3,8 +3,9 @@
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -81,9 +82,16 @@ class Folder:
         self.grpc = free_port()
         self._run = run
 
-    def start(self, script: str, name: str = "serving_server.py", cwd: Path | None = None) -> Process:
+    def start(
+        self,
+        script: str,
+        name: str = "serving_server.py",
+        cwd: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Process:
         (self.path / name).write_text(script.replace("GRPC", str(self.grpc)))
-        return self._run.start(str(self.path / name), cwd=cwd or self.path, environment={"PYTHONPATH": str(ROOT)})
+        environment = {"PYTHONPATH": str(ROOT), **environment}
+        return self._run.start(str(self.path / name), cwd=cwd or self.path, environment=environment)
 
     def serve(self, devices: str = "device_ids=(0, 1)") -> Process:
         process = self.start(SERVER.replace("DEVICES", devices))
@@ -254,12 +262,31 @@ def test_logs_of_a_script_follow_the_originals_variables(
     assert found == levels
 
 
+@pytest.mark.parametrize("environment, levels", [("0", "DIWE"), ("1", "DIWE"), ("2", "WE"), ("3", "E")])
+def test_logs_of_a_scripts_workers_follow_glog_v_and_tell_the_time_of_each_batch(
+    folder: Folder, environment: str, levels: str
+) -> None:
+    config = folder.path / "add" / "servable_config.py"
+    words = "from mindspore_serving import log\n" + "".join(
+        f"log.{name}('servable says {name[0].upper()}')\n" for name in ("debug", "info", "warning", "error")
+    )
+    config.write_text(config.read_text() + words)
+    server = folder.start(SERVER.replace("DEVICES", "device_ids=0"), environment={"GLOG_v": environment})
+    server.wait_for("script done")
+    assert_right(folder.call())
+    text = folder.log("log_add_device0_version1.log")
+    assert "".join(re.findall(r"servable says (\w)", text)) == levels
+    batch = r"WorkerRequestHandle Time Cost # [0-9.]+ ms: method add_common, \d instances, 0 failed"
+    assert bool(re.search(batch, text)) is ("D" in levels)
+    assert server.stop() == 0
+
+
 def test_a_process_can_stop_and_start_again(folder: Folder) -> None:
     script = """
 import numpy as np
 from mindspore_serving import client, server
 server.master.context.set_max_enqueued_requests(3)
-for address in ("127.0.0.1:GRPC", "unix:door.sock", "127.0.0.1:GRPC"):
+for address in ("127.0.0.1:GRPC", "unix:unix_socket_files/door.sock", "unix:door.sock"):
     server.start_grpc_server(address)
     server.start_servables([server.ServableStartConfig(".", "add"), server.ServableStartConfig(".", "add", 0)])
     one = np.ones((2, 2), np.float32)

@@ -53,7 +53,17 @@ from mindspore_serving import master
 from mindspore_serving import worker
 worker.start_servable_in_master(os.path.abspath("."), "add", device_id=0)
 master.start_grpc_server("127.0.0.1", GRPC)
+master.start_restful_server("127.0.0.1", REST)
 print("script done", flush=True)
+""",
+    "alike.py": """
+import urllib.request
+import numpy as np
+from mindspore_serving.client import Client
+one = np.ones((2, 2), np.float32)
+print(Client("localhost", GRPC, "add", "add_cast").infer([{"x1": one, "x2": one}] * 2))
+body = b'{"instances": [{"x1": 1, "x2": 1}, {"x1": 2, "x2": 2}]}'
+print(urllib.request.urlopen("http://127.0.0.1:REST/model/add:add_cast", body).read().decode())
 """,
     "client.py": """
 import numpy as np
@@ -111,7 +121,7 @@ def folder(tmp_path: Path, servables: Path) -> Path:
     (tmp_path / "add" / "servable_config.py").write_text(CONFIG)
     model = servables / "add" / "1" / "tensor_add.mindir"
     (tmp_path / "add" / "1" / model.name).write_bytes(model.read_bytes())
-    ports = {"GRPC": str(free_port()), "CTRL": str(free_port())}
+    ports = {"GRPC": str(free_port()), "CTRL": str(free_port()), "REST": str(free_port())}
     for name, text in SCRIPTS.items():
         for word, port in ports.items():
             text = text.replace(word, port)
@@ -121,6 +131,21 @@ def folder(tmp_path: Path, servables: Path) -> Path:
 
 def start(run: Processes, folder: Path, script: str) -> Process:
     return run.start(script, cwd=folder, environment={"PYTHONPATH": str(ROOT)})
+
+
+def test_instances_that_fail_alike_have_an_error_each_as_in_1_2(run: Processes, folder: Path) -> None:
+    config = folder / "add" / "servable_config.py"
+    config.write_text(config.read_text().replace("return a.astype(np.float32), b", "return b"))
+    both = start(run, folder, "master_with_worker.py")
+    both.wait_for("script done")
+    client = start(run, folder, "alike.py")
+    assert client.wait() == 0, client.output
+    by_grpc, by_http = client.output.splitlines()
+    assert by_grpc.startswith("[{'error': \"Call Preprocess Failed, method: 'add_cast'")
+    assert by_grpc.count("{'error': ") == 2
+    assert by_http.startswith('{"instances":[{"error_msg":"Call Preprocess Failed, method: ')
+    assert by_http.count('"error_msg":') == 2
+    assert both.stop() == 0
 
 
 def check_client(run: Processes, folder: Path) -> None:

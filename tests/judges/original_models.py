@@ -2,8 +2,9 @@
 
 The names tell the models. `tensor_add.mindir` adds two 2x2 float32 inputs; in `tensor_sub_3_2.mindir` the numbers are
 those of the inputs and of the outputs. The first output is the inputs' sum (or the first less the others); each
-further one is one more than the output before. `resnet50_1b_....mindir`, whose weights the original fetches from the
-net, is a model of its shape: one image in, a score for each of 1001 classes out.
+further one is one more than the output before. `resnet50_1b_imagenet.mindir`, `resnet50_1b_cifar10.mindir` and
+`lenet.mindir`, whose weights the original fetches from the net, are models of their shape: one image in, a score for
+each of 1001 or 10 classes out.
 """
 
 import re
@@ -16,7 +17,12 @@ import numpy as np
 from mindspore import nn
 
 NAME = re.compile(r"tensor_(add|sub)(?:_(\d)_(\d))?\.mindir")
-RESNET = re.compile(r"resnet50_1b_\w+\.mindir")
+# -> the image's shape, and how many classes there are
+IMAGE_MODELS = {
+    "resnet50_1b_imagenet.mindir": ((1, 3, 224, 224), 1001),
+    "resnet50_1b_cifar10.mindir": ((1, 3, 224, 224), 10),
+    "lenet.mindir": ((1, 1, 32, 32), 10),
+}
 
 
 class Chain(nn.Cell):
@@ -42,9 +48,9 @@ class Chain(nn.Cell):
 class Classes(nn.Cell):
     """Scores of an image's mean colour."""
 
-    def __init__(self) -> None:
+    def __init__(self, colours: int, classes: int) -> None:
         super().__init__()
-        self.dense = nn.Dense(3, 1001)
+        self.dense = nn.Dense(colours, classes)
 
     def construct(self, image: Any) -> Any:
         return self.dense(image.mean((2, 3)))
@@ -52,9 +58,10 @@ class Classes(nn.Cell):
 
 def export(folder: Path, name: str) -> None:
     """Writes the model that the file's name tells. Raises ValueError for a name of another form."""
-    if RESNET.fullmatch(name):
-        image = ms.Tensor(np.ones((1, 3, 224, 224), np.float32))
-        ms.export(Classes(), image, file_name=str(folder / name), file_format="MINDIR")
+    if name in IMAGE_MODELS:
+        shape, classes = IMAGE_MODELS[name]
+        image = ms.Tensor(np.ones(shape, np.float32))
+        ms.export(Classes(shape[1], classes), image, file_name=str(folder / name), file_format="MINDIR")
         return
     match = NAME.fullmatch(name)
     if match is None:

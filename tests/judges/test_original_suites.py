@@ -50,9 +50,23 @@ def test_too_long():
 def test_wrong():
     assert 1 == 2, "one is not two"
 """,
-    "test_model_call.py": """
-def test_call_model_two_input_one_output_invalid_model_failed():
-    raise AttributeError("no module register.model")
+    "test_python_parallel.py": """
+import os
+
+
+def check_infer_log():
+    return os.environ["MS_SUBMODULE_LOG_v"] != "{SERVING:1}"
+
+
+def test_python_parallel_tiny_success():
+    assert check_infer_log()
+""",
+    "test_serving_log.py": """
+import os
+
+
+def test_that_sets_glog_v_itself():
+    assert "GLOG_v" not in os.environ and "MS_SUBMODULE_LOG_v" not in os.environ
 """,
     "test_distributed_worker.py": "from mindspore_serving.server import distributed",
     "test_ends.py": """
@@ -90,6 +104,7 @@ def tree(tmp_path: Path) -> Path:
 
 def test_every_outcome_is_told_and_known_differences_are_told_apart(run: Processes, tree: Path) -> None:
     judge = run.start(JUDGE, str(tree), "--test-seconds", "2")
+    judge.wait_for("serving_client_with_check.py: failed")  # a while after the start: it exports models, runs pytest
     assert judge.wait() == 1, judge.output
     lines = [" ".join(line.split()) for line in judge.output.splitlines()]
     assert lines == [
@@ -98,11 +113,12 @@ def test_every_outcome_is_told_and_known_differences_are_told_apart(run: Process
         "(the file itself): no distributed servables",
         "test_ends.py 1 0 0 1",
         "test_that_ends_its_process: ended its process or ran out of time:",
-        "test_model_call.py 1 0 1 0",
-        "test_call_model_two_input_one_output_invalid_model_failed: names of inner classes",
         "test_models.py 5 3 0 2",
         "test_too_long: failed: TimeoutError: the test took more than 2 seconds",
         "test_wrong: failed: AssertionError: one is not two assert 1 == 2",
+        "test_python_parallel.py 1 0 1 0",
+        "test_python_parallel_tiny_success: few instances go to one worker",
+        "test_serving_log.py 1 1 0 0",
         "examples 2 1 0 1",
         "tiny (2.x): serving_client_with_check.py: failed: {'error': 'servable is not available'}",
     ]
@@ -111,9 +127,9 @@ def test_every_outcome_is_told_and_known_differences_are_told_apart(run: Process
 
 def test_known_differences_alone_are_no_failure(run: Processes, tree: Path, tmp_path: Path) -> None:
     (tree / "tests/ut/python/tests/test_models.py").unlink()  # and with it all need of models
-    judge = run.start(JUDGE, str(tree), "--only", "test_model_call*", "--work", str(tmp_path / "work"))
+    judge = run.start(JUDGE, str(tree), "--only", "test_python_parallel*", "--work", str(tmp_path / "work"))
     assert judge.wait() == 0, judge.output
-    assert (tmp_path / "work" / "test_model_call.log").is_file()
+    assert (tmp_path / "work" / "test_python_parallel.log").is_file()
 
 
 @pytest.mark.parametrize(

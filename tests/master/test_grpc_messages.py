@@ -142,3 +142,13 @@ def test_a_call_that_cannot_be_served_is_refused(
 ) -> None:
     assert isinstance(refused, RefusedHead)
     assert (refused.http_status, refused.fault.status) == (http_status, status)
+
+
+def test_a_body_in_tiny_pieces_is_kept_in_few() -> None:
+    reader = MessageReader(b"identity", 1 << 20)
+    message = bytes(range(250)) * 400
+    body = message_prefix(message) + message
+    for at in range(0, len(body), 2):
+        reader.feed(body[at : at + 2])
+    assert len(reader._chunks) <= len(body) // 2048 + 1
+    assert reader.take() == message

@@ -139,6 +139,18 @@ def test_a_faulty_client_reads_why_its_connection_ends(door: RunningDoor) -> Non
         client.wait_for_close()
 
 
+def test_keep_alive_pings_are_answered_with_and_without_a_call(door: RunningDoor) -> None:
+    with RawClient(door) as client:
+        for number in range(100):
+            client.h2.ping(number.to_bytes(8, "big"))
+            client.socket.sendall(client.h2.data_to_send())
+            assert client.hear(h2.events.PingAckReceived).ping_data == number.to_bytes(8, "big")
+            if number == 50:
+                client.call("Wait", message_prefix(b"x") + b"x")
+        door.let_go_on()
+        assert client.hear(h2.events.DataReceived).data == message_prefix(b"x") + b"x"
+
+
 def test_a_stopping_door_says_goodbye_and_serves_what_is_open(door: RunningDoor) -> None:
     with RawClient(door) as client:
         client.call("Wait", message_prefix(b"x") + b"x")

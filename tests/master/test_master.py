@@ -179,6 +179,18 @@ def test_equal_failures_of_all_instances_collapse_into_one(master: RunningMaster
     assert error(answer_with(master, {0: BAD, 1: BAD, 2: BAD}, b"")) == (2, "bad")
 
 
+def test_equal_failures_do_not_collapse_for_clients_of_1_2(master: RunningMaster) -> None:
+    old = pb.PredictRequest(servable_spec=request().servable_spec)
+    for number in (1, 2):
+        old.instances_of_1_2.add().items["x"].CopyFrom(int8(number))
+    call = master.send(old)
+    batch = master.workers[0].next_batch()
+    master.workers[0].say(BatchDone(batch.batch_id, (), {0: BAD, 1: BAD}))
+    reply = pb.PredictReply.FromString(call.result())
+    assert [(e.error_code, e.error_msg) for e in reply.error_msg] == [(2, b"bad"), (2, b"bad")]
+    assert [dict(instance.items) for instance in reply.instances] == [{}, {}]
+
+
 def test_different_failures_of_all_instances_do_not_collapse(master: RunningMaster) -> None:
     reply = answer_with(master, {0: BAD, 1: BAD, 2: Failure(Code.FAILED, "")}, b"")
     assert [e.error_msg for e in reply.error_msg] == [b"bad", b"bad", b"Predict failed"]

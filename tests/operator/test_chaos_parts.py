@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mindspore_serving.__main__ import main
-from mindspore_serving.chaos.callers import CallersSettings
+from mindspore_serving.chaos.callers import CallersSettings, without_an_answer
 from mindspore_serving.chaos.checked_calls import (
     LARGEST_BYTES,
     CallMaker,
@@ -34,6 +34,7 @@ CLUSTER = ClusterRecord(
     batches_moved=4,
     poison_deaths=0,
     noticed_seconds=[0.02, 0.01, 0.03],
+    opened_at=[0.75],
     registered_seconds=[0.5],
     troubles=[],
 )
@@ -137,6 +138,23 @@ def test_a_deadly_instance_should_get_an_error_that_says_so(error: dict[str, Any
     assert PAYLOADS.judge(POISONED, [*answers[:2], error, answers[3]]).outcome is outcome
 
 
+@pytest.mark.parametrize(
+    "text, seconds_left, outcome",
+    [
+        ("Grpc Error, (4, 'deadline exceeded'), Deadline Exceeded", 0.0, Outcome.EXPIRED),
+        ("Request servable(checked) method(answer) , the deadline passed", 0.0, Outcome.EXPIRED),
+        ("Request servable(checked) method(answer) , too busy to be in time: try again in 0.2 s", 0.3, Outcome.REFUSED),
+        ("Grpc Error, (14, 'unavailable'), connection refused", 0.05, Outcome.EXPIRED),  # no time for another attempt
+        ("Grpc Error, (14, 'unavailable'), connection refused", 0.2, Outcome.LOST),
+        ("Request servable(checked) method(answer) , servable is not available", 0.0, Outcome.LOST),
+    ],
+)
+def test_a_short_deadline_excuses_only_errors_that_tell_of_time(
+    text: str, seconds_left: float, outcome: Outcome
+) -> None:
+    assert without_an_answer(text, seconds_left) is outcome
+
+
 def record(started_at: float, seconds: float, outcome: Outcome = Outcome.RIGHT, **more: Any) -> CallRecord:
     fields = {"patience": Patience.PATIENT, "order": Order.ANSWER, "instances": 2, "nbytes": 1 << 20, **more}
     return CallRecord(started_at, started_at + seconds, outcome, **fields)
@@ -151,6 +169,12 @@ def test_the_longest_gap_is_the_longest_time_without_a_right_answer() -> None:
     assert found.gap_seconds == 5.0
     assert (found.p50_seconds, found.p99_seconds, found.slowest_seconds) == (2.0, 5.0, 5.0)
     assert found.passed
+
+
+def test_an_opening_counts_until_the_next_answer_unless_the_master_was_ended_again_before() -> None:
+    cluster = dataclasses.replace(CLUSTER, opened_at=[1.0, 5.0, 6.0, 20.0])
+    found = verdict(record(0.0, 0.5), record(0.0, 1.25), record(0.0, 9.0), cluster=cluster)
+    assert found.answered_again_seconds == [0.25, 3.0]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.LOST, Outcome.WRONG])
@@ -176,6 +200,7 @@ def test_the_lines_and_the_json_say_the_same() -> None:
     )
     assert "kill -9     noticed after p50 20 ms, at most 30 ms (3 times)" in text
     assert "master back workers registered again after p50 500 ms, at most 500 ms (1 times)" in text
+    assert "the next answer came after p50 250 ms, at most 250 ms (1 times)" in text
     assert "restarts    workers 3, masters 0; 4 batches moved" in text
     fields = json.loads(found.as_json())
     assert fields["passed"] is True

@@ -1,5 +1,7 @@
 """Functions of a servable: what they see, what they may return, and what their mistakes cost. No model is needed."""
 
+import logging
+import re
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,27 @@ def plain(done: BatchDone) -> list[Any]:
 def reasons(done: BatchDone) -> dict[int, str]:
     assert all(failure.code == Code.SYSTEM_ERROR for failure in done.failures.values())
     return {index: failure.text.partition("error msg: ")[2] for index, failure in done.failures.items()}
+
+
+@pytest.mark.parametrize("batch", ["", ", batch_size=0"])
+def test_the_line_that_raised_is_logged_once_for_instances_that_came_together(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture, batch: str
+) -> None:
+    function = "import json\ndef f(x):\n    y = ''\n    return json.loads(y)"
+    with caplog.at_level(logging.INFO, "mindspore_serving.worker"):
+        done = go(workshop, function, ints(1, 2, 3), batch)
+    assert set(reasons(done)) == {0, 1, 2}
+    (said,) = caplog.messages
+    assert re.fullmatch(r"method go, function mine\.f: .*/mine/servable_config\.py:7: \w+: .*", said), said
+
+
+def test_a_result_of_a_wrong_kind_is_logged_with_the_functions_line(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "mindspore_serving.worker"):
+        go(workshop, "def f(x):\n    return None", ints(1))
+    (said,) = caplog.messages
+    assert re.search(r"/mine/servable_config\.py:4: IllegalResult: Get illegal result data", said), said
 
 
 @pytest.mark.parametrize(

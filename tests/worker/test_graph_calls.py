@@ -82,6 +82,19 @@ def test_outputs_outlive_later_calls_and_odd_memory_is_read_rightly(workshop: Wo
     workshop.on_mindspore_thread(work)
 
 
+def test_small_and_large_outputs_are_those_of_the_public_call(workshop: Workshop, batch: Path) -> None:
+    def work() -> None:
+        calls = load(batch, executor())
+        for rows in (1, 2048, 2049, 20_000):  # 8 bytes each, on either side of what is copied
+            calls.learn(pair(rows))
+            (first,), (second,) = calls(pair(rows)), calls([2 * array for array in pair(rows)])
+            assert calls.direct
+            assert np.array_equal(first, pair(rows)[0] + 1)
+            assert np.array_equal(second, 2 * (pair(rows)[0] + 1))
+
+    workshop.on_mindspore_thread(work)
+
+
 def wrong(tensors: tuple[Any, ...], phase: str) -> Any:
     return tensors[0]
 

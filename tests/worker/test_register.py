@@ -16,7 +16,13 @@ def one(line: str, parameters: str = "x") -> str:
 
 
 REFUSALS = [
-    ("", "There is no method registered for servable mine"),
+    ("", "There is no method registered for servable mine: put @register.register_method"),
+    (
+        one("return x * 2"),
+        "the values in a method are placeholders: compute in a function, and add that with add_stage",
+    ),
+    (one("return x if x else x"), "a _TensorDef is neither true nor false (the values in a method are placeholders"),
+    (one("a, b = register.add_stage(f, x, outputs_count=1)"), "cannot unpack non-iterable _TensorDef object"),
     (MODEL + MODEL, "model file 'model.mindir' has already been used"),
     ("register.declare_model('m', 'ONNX')", "model format can only be OM, MindIR or MindIR_Lite, case ignored"),
     ("register.declare_model('m', 'OM')", "format OM is made for another backend"),

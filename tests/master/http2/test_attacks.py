@@ -18,8 +18,8 @@ from hyperframe.frame import (
 )
 
 from mindspore_serving.master.http2.errors import ErrorCode
-from mindspore_serving.master.http2.events import ConnectionEnded, StreamEnded
-from mindspore_serving.master.http2.frames import PREFACE
+from mindspore_serving.master.http2.events import ConnectionEnded, RequestReceived, StreamEnded
+from mindspore_serving.master.http2.frames import PREFACE, Kind, pack
 from mindspore_serving.master.http2.limits import Limits
 from tests.master.http2.peer import REQUEST, Peer, kinds
 
@@ -108,6 +108,35 @@ def test_cached_blocks_are_bounded() -> None:
         block = b"\x83\x86\x84" + bytes([0x80 + 16 + number % 40, 0x80 + 16 + number // 40 % 40])
         peer.send(HeadersFrame(2 * number + 3, block, flags=["END_HEADERS"]))
     assert len(peer.connection._headers._known) <= 256
+
+
+def test_what_cached_blocks_stand_for_is_bounded() -> None:
+    peer = Peer()
+    peer.send(peer.headers(1, [*REQUEST, (b"large", b"x" * 3000)]))
+    for number in range(200):
+        block = b"\x83\x86\x84" + bytes([0x80 + 16 + number % 40, 0x80 + 16 + number // 40]) + b"\xbe" * 20
+        for event in peer.send(HeadersFrame(2 * number + 3, block, flags=["END_HEADERS"])):
+            assert isinstance(event, RequestReceived) and event.head.count((b"large", b"x" * 3000)) == 20
+    assert len(peer.connection._streams.open) > 100
+    known = peer.connection._headers._known.values()
+    assert sum(len(value) for request in known for _, value in request.head) < 1 << 20
+
+
+@pytest.mark.parametrize("values", [(1, 2), (70_000, 80_000)])
+def test_settings_that_change_the_windows_of_many_streams_again_and_again_end(values: tuple[int, int]) -> None:
+    peer = Peer()
+    peer.send(*[peer.headers(2 * number + 1, None, "END_HEADERS", "END_STREAM") for number in range(1000)])
+    some = b"".join(b"\0\x04" + value.to_bytes(4, "big") for value in values)
+    peer.feed(pack(Kind.SETTINGS, 0, 0, some))
+    assert peer.goaway is None
+    peer.feed(pack(Kind.SETTINGS, 0, 0, some * 1000))
+    assert peer.goaway is CALM
+
+
+def test_one_frame_of_many_settings_ends() -> None:
+    peer = Peer()
+    peer.feed(pack(Kind.SETTINGS, 0, 0, b"\0\x01\0\0\x10\0" * 2000))
+    assert peer.goaway is CALM
 
 
 def test_one_stream_too_many_is_refused_and_may_be_sent_again() -> None:

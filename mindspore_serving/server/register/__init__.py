@@ -1,5 +1,9 @@
-"""`mindspore_serving.server.register`: the 2.x home of the authoring API. See mindspore_serving/worker/register.py."""
+"""`mindspore_serving.server.register`: the 2.x home of the authoring API. See mindspore_serving/worker/register.py.
 
+model   Model and declare_model, under the name of the original's module
+"""
+
+from mindspore_serving.server.register import model
 from mindspore_serving.worker.register import (
     AclOptions,
     AscendDeviceInfo,
@@ -35,5 +39,6 @@ __all__ = [
     "call_servable",
     "declare_model",
     "declare_servable",
+    "model",
     "register_method",
 ]
