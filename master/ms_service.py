@@ -57,13 +57,13 @@ def ms_predict(desk: FrontDesk) -> Predict:
             request = pb.PredictRequest.FromString(body)
         except DecodeError as error:
             raise RpcFault(Status.INTERNAL, "Unable to parse request") from error
-        forms.learn(body, request)
         asked = request.servable_spec
         spec = pb.PredictReply(servable_spec=asked).SerializeToString()
         # Clients of 1.2 and of later releases put the instances into different fields.
         fields = (request.instances, request.instances_of_1_2)
         try:
             check_count(sum(map(len, fields)))
+            forms.learn(body, request)
             instances = [instance.items for field in fields for instance in field]
             names = (asked.name, asked.version_number, asked.method_name)
             call = Call(*names, instances, from_wire, len(body), not request.instances_of_1_2)

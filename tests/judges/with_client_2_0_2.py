@@ -1,4 +1,4 @@
-"""Drives a master with the unmodified client of MindSpore Serving 2.0.2. Not in `make judges`: it needs Python 3.7.
+"""Drives a master with the unmodified client of MindSpore Serving 2.0.2, which needs Python 3.7: not in `make judges`.
 
 python3.7 -m venv V; V/bin/pip install mindspore_serving==2.0.2 protobuf==3.20.3 grpcio numpy
 .venv/bin/python -m tests.judges.run V/bin/python with_client_2_0_2.py

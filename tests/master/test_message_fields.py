@@ -74,8 +74,9 @@ def test_more_instances_than_a_batch_of_any_kind_are_refused(master: RunningMast
     many = ms.PredictRequest(servable_spec=ms.ServableSpec(name="add", method_name="echo"))
     many.instances.extend([ms.Instance()] * 40_000)
     many.instances_of_1_2.extend([ms.Instance()] * 40_000)
-    (error,) = master.ask(many).error_msg
-    assert error.error_msg == b"Instances count of request is 80000, more than 65536: send fewer at once"
+    for _ in range(2):  # the second one might go by a shorter way
+        (error,) = master.ask(many).error_msg
+        assert error.error_msg == b"Instances count of request is 80000, more than 65536: send fewer at once"
     rest = RestClient(master.open_rest())
     assert rest.error({"instances": [{"x": 1}] * 65_537}).startswith("Instances count of request is 65537, more than")
     rest.connection.close()
