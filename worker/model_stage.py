@@ -40,7 +40,10 @@ def run_stacked(model: Runnable, inputs: Sequence[Array]) -> list[Array] | None:
         shape = (count, *spec.instance_shape)
         shaped.append(array if array.shape == shape else array.reshape(shape))
     if not batched:
-        calls = [model.run([array[index] for array in shaped]) for index in range(count)]
+        # The ellipsis keeps a scalar an array.
+        if count == 1:
+            return [output[np.newaxis, ...] for output in model.run([array[0, ...] for array in shaped])]
+        calls = [model.run([array[index, ...] for array in shaped]) for index in range(count)]
         return [np.stack(outputs) for outputs in zip(*calls, strict=True)]
     sizes = model.plan.cut(count)
     if len(sizes) == 1:

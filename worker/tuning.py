@@ -61,8 +61,8 @@ class Finding:
         return f"{self.settings} (tried {tried}{'' if self.whole else '; then the time was over'})"
 
 
-def find_settings(folder: Path, version: int, target: Target, mode: str) -> Finding | None:
-    """The finding for a version of the servable in `folder`, from the cache or measured now: at most 20 s.
+def find_settings(folder: Path, version: int, target: Target, mode: str, seconds: float = _SECONDS) -> Finding | None:
+    """The finding for a version of the servable in `folder`, from the cache or measured now, in so many seconds.
 
     None for mode "off", on other devices than CPUs, and where there is no model.
     """
@@ -70,7 +70,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str) -> Find
         return None
     place = folder / str(version)
     cache = tuning_cache.cache_folder(os.environ)
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + seconds
     try:
         files = model_files(place)
         if not files:
@@ -84,7 +84,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str) -> Find
             "(--tune off does without)",
             version,
             folder,
-            _SECONDS,
+            seconds,
         )
         with tuning_cache.alone(cache, key, deadline):
             known = kept_finding(cache, key) if mode == AUTO else None  # another worker may have measured meanwhile
@@ -94,7 +94,8 @@ def find_settings(folder: Path, version: int, target: Target, mode: str) -> Find
                 changes(os.environ, cpu_flags(), core_count()),
                 lambda: time.monotonic() > deadline,
             )
-            if known is None:
+            # When the machine was too busy to measure anything, the next start tries again.
+            if known is None and (finding.seconds or finding.whole):
                 tuning_cache.write(cache, key, asdict(finding))
             return finding
     except OSError as error:

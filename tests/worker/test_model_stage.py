@@ -1,0 +1,56 @@
+"""The quick way of stacked inputs, with a model that counts its calls."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from mindspore_serving.worker.batch_plan import BatchPlan
+from mindspore_serving.worker.loaded_model import InputSpec
+from mindspore_serving.worker.model_stage import run_stacked
+
+Array = npt.NDArray[Any]
+
+
+class Doubler:
+    """Takes inputs of one shape, gives the first of them twice as large."""
+
+    def __init__(self, shape: tuple[int, ...], batched: Sequence[bool]) -> None:
+        self.inputs = tuple(InputSpec("x", np.dtype(np.float32), shape, one) for one in batched)
+        self.plan = BatchPlan({1: 1.0, 4: 1.0}, fill=True)
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        assert all(isinstance(array, np.ndarray) for array in arrays)
+        self.shapes.append(arrays[0].shape)
+        return [arrays[0] * np.float32(2) + np.zeros(arrays[0].shape, np.float32)]
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_model_without_batch_dimension_is_called_once_for_each_instance(shape: tuple[int, ...], count: int) -> None:
+    model = Doubler(shape, [False])
+    values = np.arange(count * 4 ** (len(shape) // 2), dtype=np.float32).reshape(count, *shape)
+    outputs = run_stacked(model, [values])
+    assert outputs is not None
+    assert np.array_equal(outputs[0], values * 2)
+    assert outputs[0].shape == values.shape
+    assert model.shapes == [shape] * count
+
+
+def test_a_batch_that_fits_is_one_call_and_another_is_filled_up() -> None:
+    model = Doubler((4, 2), [True])
+    for count in (4, 3):
+        values = np.arange(count * 2, dtype=np.float32).reshape(count, 2)
+        outputs = run_stacked(model, [values])
+        assert outputs is not None
+        assert np.array_equal(outputs[0], values * 2)
+    assert model.shapes == [(4, 2), (4, 2)]
+
+
+def test_inputs_that_instances_share_are_left_to_the_careful_way() -> None:
+    model = Doubler((4, 2), [True, False])
+    assert run_stacked(model, [np.zeros((4, 2), np.float32)] * 2) is None
+    assert not model.shapes
