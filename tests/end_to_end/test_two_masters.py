@@ -4,8 +4,6 @@ import asyncio
 import signal
 from pathlib import Path
 
-import pytest
-
 from mindspore_serving.chaos.checked_calls import Order, Outcome
 from mindspore_serving.chaos.faults import POISON_DEATHS
 from tests.end_to_end.under_load import CALLS, UnderLoad, starts, under_load
@@ -20,11 +18,10 @@ async def end_each_master(load: UnderLoad, number: signal.Signals) -> None:
         await load.answers(CALLS)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_either_master_may_end_and_come_back_while_clients_call(tmp_path: Path, number: signal.Signals) -> None:
+def test_either_master_may_be_killed_and_come_back_while_clients_call(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with under_load(tmp_path, masters=2, workers=2) as load:
-            await end_each_master(load, number)
+            await end_each_master(load, signal.SIGKILL)
             assert starts(load) == [1, 1]  # the workers registered again by themselves
             assert [master.starts for master in load.cluster.masters] == [2, 2]
 
