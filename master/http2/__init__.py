@@ -12,5 +12,6 @@ In reading order:
     responses      what our side says on the streams
     control        what the peer says about the connection as a whole
     events         what a connection tells its owner
+    phases         what has to come next, and what may not
     connection     the state machine: the peer's bytes, what they tell, how it ends
 """

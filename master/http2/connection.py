@@ -5,7 +5,6 @@ RFC names, and never raises.
 """
 
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Any
 
 from mindspore_serving.master.http2 import frames
@@ -19,24 +18,14 @@ from mindspore_serving.master.http2.events import (
     RequestReceived,
     StreamEnded,
 )
-from mindspore_serving.master.http2.frames import ACK, END_HEADERS, END_STREAM, PADDED, Kind
+from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, PADDED, Kind
 from mindspore_serving.master.http2.header_blocks import Block, BlockReader
 from mindspore_serving.master.http2.headers import Fields, HeaderReader
 from mindspore_serving.master.http2.limits import Limits, Patience
 from mindspore_serving.master.http2.outbox import Outbox
+from mindspore_serving.master.http2.phases import Phase, check_frame
 from mindspore_serving.master.http2.responses import Responses
 from mindspore_serving.master.http2.streams import Stream, Streams
-
-
-class Phase(Enum):
-    """What has to come next."""
-
-    PREFACE = auto()
-    FIRST_SETTINGS = auto()
-    FRAMES = auto()
-    CONTINUATION = auto()
-    NOTHING = auto()
-
 
 # Looked at for each frame: on Python 3.11 an Enum's attribute costs as much as to read a frame's head.
 _FRAMES = Phase.FRAMES
@@ -119,7 +108,7 @@ class Connection:
             if after - start > largest:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of more than {largest} bytes")
             if self._phase is not _FRAMES:
-                self._check_phase(kind, flags)
+                check_frame(self._phase, kind, flags)
             if after > end:
                 break
             stream_id &= frames.LARGEST_STREAM_ID
@@ -144,12 +133,6 @@ class Connection:
             self._control.introduce()
             return len(have)
         return 0
-
-    def _check_phase(self, kind: int, flags: int) -> None:
-        if self._phase is Phase.FIRST_SETTINGS and (kind != Kind.SETTINGS or flags & ACK):
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS")
-        if self._phase is Phase.CONTINUATION and kind != Kind.CONTINUATION:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a frame inside a header block")
 
     def _data(self, stream_id: int, flags: int, payload: bytes) -> None:
         """§6.1."""

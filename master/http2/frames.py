@@ -1,4 +1,4 @@
-"""Frames as bytes (RFC 9113 §4 and §6). Pure functions; what a frame means is said in connection.py and outbox.py."""
+"""Frames as bytes (RFC 9113 §4 and §6). Pure functions; what they mean is said elsewhere."""
 
 import struct
 from collections.abc import Iterator, Mapping
