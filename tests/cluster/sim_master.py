@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from mindspore_serving.cluster import dispatch_events as master_side
+from mindspore_serving.cluster.batcher import Cut
 from mindspore_serving.cluster.dispatch_events import Answer
 from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.messages import FromWorker, Message, RunBatch
@@ -117,6 +118,10 @@ class SimMaster:
         if replica is None or run.batch_id not in replica.open:
             return  # lost again by the time that this is carried out
         assert len(replica.open) <= replica.credit, "a worker was given more batches than it has credit for"
+        stays = replica.state is ReplicaState.READY or not replica.route.ready
+        assert stays, "a worker that leaves was given work, though others serve"
+        is_shared = len(replica.open) > 1 and any(batch.cut is Cut.ALONE for batch in replica.open.values())
+        assert not is_shared, "an instance whose worker died does not run alone"
         assert run.count == len(replica.open[run.batch_id].entries)
         for request, _ in replica.open[run.batch_id].entries:
             settled_before = request.settled and request.id not in self._answered_now

@@ -147,3 +147,12 @@ def test_a_refused_link_closes_the_session_with_its_reason(drains: bool) -> None
         session.handle(DrainRequested(9.0), 0.0)
     assert session.handle(LinkRefused("no key"), 1.0) == [Close("no key")]
     assert session.state is SessionState.CLOSED
+
+
+def test_a_confirmation_of_a_registration_that_is_over_is_not_believed(serving: Session) -> None:
+    (again,) = without_reports(serving.handle(LinkLost(), 1.0))
+    assert again == register(2)
+    assert told(serving, Registered(3.0, 1), 1.1) == []
+    assert told(serving, BATCH, 1.15) == []  # of that registration as well
+    told(serving, Registered(3.0, 2), 1.2)
+    assert serving.state is SessionState.SERVING
