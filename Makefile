@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed-from-this-setup
 
-.PHONY: help setup demo test bench judges simulate chaos soak lint types fuzz proto clean
+.PHONY: help setup demo test bench judges simulate mutants chaos soak lint types fuzz proto clean
 
 help: ## lists these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -51,6 +51,9 @@ fuzz: ## feeds every parser, guided by coverage, for FUZZ_SECONDS=30 each, and p
 
 simulate: setup ## clusters in virtual time, with faults; SEEDS=10000 runs
 	$(VENV)/bin/python -m tests.cluster.simulate --seeds $(or $(SEEDS),10000)
+
+mutants: setup ## bugs planted in the core, one at a time: what notices each
+	$(VENV)/bin/python -m tests.cluster.mutants $(ARGS)
 
 chaos: setup ## faults on a cluster of its own under checked load; SECONDS=30 for a short run, ARGS='--masters 2 ...'
 	$(VENV)/bin/python -m mindspore_serving chaos --seconds $(or $(SECONDS),180) $(ARGS)

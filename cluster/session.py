@@ -278,7 +278,8 @@ class Session:
                 if self.state is SessionState.REGISTERING:
                     self._report("info", f"registered at the master, lease {lease_seconds} s")
                     self._silence_seconds = lease_seconds / HEARTBEATS_PER_LEASE
-                    self._speak_at = now + self._silence_seconds
+                    # Not later than we wanted to speak anyway: the master has heard nothing since our last Register.
+                    self._speak_at = min(self._speak_at, now + self._silence_seconds)
                     self._actions.append(Meet(siblings))
                 self._move("registered")
             case Refused(reason):

@@ -149,10 +149,7 @@ class LeanConnection(asyncio.Protocol):
 
     def reply(self, stream_id: int, message: bytes) -> None:
         if self._calls.pop(stream_id, None) is not None:
-            http2 = self._http2
-            http2.send_headers(stream_id, _BEGIN)
-            http2.send_body(stream_id, message_prefix(message), message)
-            http2.send_trailers(stream_id, _GOOD)
+            self._http2.send_response(stream_id, _BEGIN, message_prefix(message), message, _GOOD)
             self._count(len(message))
             self._note_calls()
 

@@ -7,7 +7,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from mindspore_serving.cluster import dispatch_events as master_side
-from mindspore_serving.cluster.batcher import count_instances
+from mindspore_serving.cluster.batcher import Cut, count_instances
 from mindspore_serving.cluster.dispatch_events import Answer
 from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.errors import Failure
@@ -121,6 +121,10 @@ class SimMaster:
         if replica is None or run.batch_id not in replica.open:
             return  # lost again by the time that this is carried out
         assert len(replica.open) <= replica.credit, "a worker was given more batches than it has credit for"
+        stays = replica.state is ReplicaState.READY or not replica.route.ready
+        assert stays, "a worker that leaves was given work, though others serve"
+        is_shared = len(replica.open) > 1 and any(batch.cut is Cut.ALONE for batch in replica.open.values())
+        assert not is_shared, "an instance whose worker died does not run alone"
         batch = replica.open[run.batch_id]
         assert run.count == batch.count == count_instances(batch.spans)
         for request, _, _ in batch.spans:

@@ -5,10 +5,10 @@ import pytest
 from mindspore_serving.cluster.dispatch_events import ConnectionDropped, MessageReceived, PeerUnreachable, Tick
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.members import PROBE_SECONDS
-from mindspore_serving.cluster.messages import BatchDone, Probe, RunBatch
+from mindspore_serving.cluster.messages import BatchDone, Leaving, Probe, Released, RunBatch
 from mindspore_serving.cluster.tensors import from_column
 from tests.cluster.sim_worker import number, value_of
-from tests.cluster.test_dispatcher import Master
+from tests.cluster.test_dispatcher import Master, counts
 
 
 @pytest.fixture
@@ -49,6 +49,60 @@ def test_an_instance_that_is_given_up_stays_so_when_its_request_moves_to_another
     assert isinstance(results[0], Failure) and results[0].code is Code.DEADLY
     assert results[1] == (number(5),)
     assert master.dispatcher.open_requests == 0
+
+
+def test_a_replica_that_leaves_gets_nothing_more_while_another_serves(master: Master) -> None:
+    master.join("b")
+    master.ask(1)
+    (running,) = master.batches("a")
+    master.say("a", Leaving())
+    for value in range(8):
+        master.ask(value)
+    assert counts(master.batches("b")) == [1, 1] and master.batches("a") == []
+    master.done("a", running)
+    assert master.take("a") == [Released()]
+
+
+def test_an_instance_whose_worker_died_waits_for_a_replica_that_has_nothing_else(master: Master) -> None:
+    master.ask(1)
+    master.take("a")
+    master.join("b")
+    master.ask(2)
+    (other,) = master.batches("b")
+    master.feed(PeerUnreachable("a"))
+    assert master.batches("b") == []  # there would be room behind the other
+    master.done("b", other)
+    (alone,) = master.batches("b")
+    assert values_of(alone) == [1]
+
+
+def test_replicas_that_leave_take_what_waits_when_no_other_is_left(master: Master) -> None:
+    master.join("b")
+    for value in range(3):
+        master.ask(value)  # two for the one, one for the other
+    full, half = ("a", "b") if len(master.batches("a")) == 2 else ("b", "a")
+    master.take(half)
+    master.say(half, Leaving())
+    master.ask(7)
+    assert master.batches(half) == []
+    master.say(full, Leaving())
+    (taken,) = master.batches(half)
+    assert values_of(taken) == [7]
+
+
+def test_one_version_answers_all_of_a_request(master: Master) -> None:
+    master.join("b", version=2)
+    request = master.ask(1, 2, 3, 4, 5)
+    first, _ = master.batches("b")
+    master.done("b", first)  # four of five
+    master.feed(PeerUnreachable("b"))
+    ran: list[int] = []
+    while batches := master.batches("a"):
+        for batch in batches:
+            ran += values_of(batch)
+            master.done("a", batch)
+    assert sorted(ran) == [1, 2, 3, 4, 5]
+    assert master.answers[request] == [(number(value),) for value in (1, 2, 3, 4, 5)]
 
 
 def test_lost_work_runs_again_in_its_old_order(master: Master) -> None:

@@ -162,3 +162,21 @@ def test_a_refused_link_closes_the_session_with_its_reason(drains: bool) -> None
         session.handle(DrainRequested(9.0), 0.0)
     assert session.handle(LinkRefused("no key"), 1.0) == [Close("no key")]
     assert session.state is SessionState.CLOSED
+
+
+def test_a_confirmation_of_a_registration_that_is_over_is_not_believed(serving: Session) -> None:
+    (again,) = without_reports(serving.handle(LinkLost(), 1.0))
+    assert again == register(2)
+    assert told(serving, Registered(3.0, 1), 1.1) == []
+    assert told(serving, BATCH, 1.15) == []  # of that registration as well
+    told(serving, Registered(3.0, 2), 1.2)
+    assert serving.state is SessionState.SERVING
+
+
+def test_a_confirmation_that_comes_late_does_not_put_the_next_heartbeat_off() -> None:
+    """Simulator seed 7232: the worker was silent for longer than half its lease, and counted as stalled."""
+    session = Session(OFFER, 0.0)
+    assert session.handle(Tick(), 0.0) == [register(1)]
+    told(session, Registered(3.0, 1), 0.9)
+    assert session.next_wakeup() == 1.0
+    assert session.handle(Tick(), 1.0) == [Send(Heartbeat())]

@@ -1,0 +1,225 @@
+"""Bugs to plant in the core, one at a time: each is a small change of one file that something has to notice."""
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """In `file`, `old` (it stands there once) becomes `new`. `breaks` says in a line what is wrong then."""
+
+    file: str
+    breaks: str
+    old: str
+    new: str
+
+
+MUTANTS = (
+    # --- answers
+    Mutant(
+        "dispatcher.py",
+        "a late answer is an error",
+        "batch = replica.open.get(done.batch_id)",
+        "batch = replica.open[done.batch_id]",
+    ),
+    Mutant(
+        "dispatcher.py",
+        "an answer of the wrong size is believed",
+        "if (succeeded and not fits) or any(",
+        "if False and any(",
+    ),
+    Mutant(
+        "dispatcher.py",
+        "failures take the place of results",
+        "self._requests.settle(entry, failure if failure is not None else next(values))",
+        "self._requests.settle(entry, next(values, failure) or failure)",
+    ),
+    Mutant(
+        "open_requests.py",
+        "a late result is counted",
+        "        if request.settled:\n            return\n        request.results",
+        "        request.results",
+    ),
+    Mutant(
+        "open_requests.py",
+        "results in the wrong order",
+        "request.results[index] = result",
+        "request.results[-1 - index] = result",
+    ),
+    Mutant(
+        "open_requests.py",
+        "an answered request stays in the table",
+        "del self._requests[request.id]",
+        "self._requests.get(request.id)",
+    ),
+    Mutant("open_requests.py", "bytes are never given back", "self.nbytes -= request.nbytes", "self.nbytes -= 0"),
+    # --- queues
+    Mutant("batcher.py", "put back at the end", ").appendleft(entry)", ").append(entry)"),
+    Mutant("batcher.py", "put back in the reverse order", "for entry in reversed(entries):", "for entry in entries:"),
+    Mutant("batcher.py", "put back although it is answered", "if not entry[0].settled:", "if True:"),
+    Mutant(
+        "batcher.py",
+        "cancel leaves the entry",
+        "            if not request.settled:\n                room",
+        "            if True:\n                room",
+    ),
+    Mutant("batcher.py", "cancel leaves its count", "self.queue.waiting -= self.queued", "self.queue.waiting -= 0"),
+    Mutant(
+        "batcher.py",
+        "a batch is one too large",
+        "len(taken) < self.method.batch_size",
+        "len(taken) <= self.method.batch_size",
+    ),
+    Mutant("batcher.py", "a batch grows beyond its bytes", "if taken and room < 0:", "if taken and room < -(1 << 40):"),
+    Mutant(
+        "batcher.py",
+        "a batch is cut across methods",
+        "self._queues.get(method.name)",
+        "next(iter(self._queues.values()), None)",
+    ),
+    Mutant("batcher.py", "methods do not take turns", "self._queues.move_to_end(queue.method.name)", "pass"),
+    Mutant("batcher.py", "a suspect runs with others", "return index in request.losses", "return False"),
+    Mutant(
+        "lane.py",
+        "a batch behind another counts as sent to an idle replica",
+        "return Cut.AHEAD if replica.open else Cut.IDLE",
+        "return Cut.IDLE",
+    ),
+    # --- time
+    Mutant("dispatcher.py", "a request that is late is admitted", "if deadline <= now:", "if deadline < 0:"),
+    Mutant("dispatcher.py", "the deadline is not checked at dispatch", "self._requests.answer_overdue()", "pass"),
+    Mutant(
+        "open_requests.py",
+        "the deadline wakes nobody",
+        "return self._deadlines[0][0] if self._deadlines else None",
+        "return None",
+    ),
+    Mutant(
+        "dispatcher.py",
+        "the worker is told of the first deadline, not the last",
+        "seconds_left = max(request.deadline",
+        "seconds_left = min(request.deadline",
+    ),
+    Mutant(
+        "lane.py",
+        "what cannot be in time is sent all the same",
+        "if start + cost.seconds_with_margin(len(entries)) <= min(deadlines):",
+        "if True:",
+    ),
+    Mutant("lane.py", "nothing is refused at arrival", "return max(0.0, start + cost", "return min(0.0, start + cost"),
+    Mutant("costs.py", "the cost is not learned", "self._t = MEMORY * self._t + seconds", "self._t = MEMORY * self._t"),
+    # --- replicas
+    Mutant(
+        "scheduler.py",
+        "the busiest replica is picked",
+        "for bucket in self._with_open for",
+        "for bucket in self._with_open[::-1] for",
+    ),
+    Mutant(
+        "scheduler.py",
+        "a replica gets more than its window",
+        "if open_batches < min(window, len(self._with_open)):",
+        "if open_batches < len(self._with_open):",
+    ),
+    Mutant("lane.py", "room is not freed by an answer", "        del replica.open[batch.id]\n", ""),
+    Mutant(
+        "lane.py",
+        "a draining replica is given work",
+        "if replica.state is ReplicaState.READY or not self.route.ready:",
+        "if True:",
+    ),
+    Mutant("lane.py", "a stalled replica is given work", "0 if full or replica.stalled else", "0 if full else"),
+    Mutant(
+        "lane.py",
+        "a suspect shares its replica",
+        "replica = self._slots.idle() if alone else self._slots.pick()",
+        "replica = self._slots.pick()",
+    ),
+    Mutant(
+        "leases.py",
+        "a lease is not renewed",
+        "self._expires_at[holder] = now + self.seconds",
+        "self._expires_at.setdefault(holder, now + self.seconds)",
+    ),
+    Mutant("leases.py", "renewal does not change the order", "self._expires_at.move_to_end(holder)", "pass"),
+    Mutant("leases.py", "a lease never ends", "if expires_at > now:", "if True:"),
+    Mutant(
+        "members.py",
+        "a known worker's new registration is ignored",
+        "if known and known.register.registration == register.registration:",
+        "if known:",
+    ),
+    Mutant(
+        "members.py",
+        "a worker that leaves is never released",
+        'self.losses.forget(replica, "release")\n            self._board.send(replica.id, Released())',
+        'self.losses.forget(replica, "release")',
+    ),
+    Mutant("members.py", "a hung worker is kept", "if oldest and stuck_seconds >", "if oldest and -stuck_seconds >"),
+    Mutant("members.py", "nobody asks who is gone", "self._board.send(replica.id, Probe())", "pass"),
+    Mutant("members.py", "less credit is kept too early", "len(replica.open) <= replica.credit", "True"),
+    Mutant("members.py", "a change of credit is ignored", "replica.credit = batches", "pass"),
+    Mutant(
+        "board.py",
+        "those that leave do not help when no other is left",
+        "                lane.place(replica)",
+        "                lane.remove(replica)",
+    ),
+    Mutant(
+        "members.py",
+        "connections that drop one after the other put the asking off",
+        "start = max(self._board.now, self._probed_at + PROBE_SECONDS[1])",
+        "start = self._board.now + PROBE_SECONDS[1]",
+    ),
+    # --- losses
+    Mutant(
+        "losses.py",
+        "an attempt is not counted",
+        "losses[name] = max(weight, losses.get(name, 0.0))",
+        "losses[name] = 0.0",
+    ),
+    Mutant("losses.py", "silence counts a whole death", "Loss.SILENCE: 0.5", "Loss.SILENCE: 1.0"),
+    Mutant("losses.py", "what may run once runs again", "if not request.method.idempotent:", "if False:"),
+    Mutant("losses.py", "a lost replica's batches are forgotten", "queue.put_back(entries)", "pass"),
+    Mutant(
+        "losses.py",
+        "the quarantine never opens",
+        "if quarantine.until is None or quarantine.try_again(self._board.now):",
+        "if quarantine.until is None:",
+    ),
+    Mutant(
+        "quarantine.py",
+        "a success does not count",
+        '    def success(self) -> None:\n        """A batch of the method was done."""\n        self._died.clear()',
+        '    def success(self) -> None:\n        """A batch of the method was done."""\n        self._died.copy()',
+    ),
+    Mutant(
+        "dispatcher.py",
+        "what killed its workers runs again at another version",
+        "[result if is_deadly(result) else None for result in request.results]",
+        "[None] * len(request.instances)",
+    ),
+    Mutant(
+        "dispatcher.py",
+        "results of two versions are mixed",
+        "[result if is_deadly(result) else None for result in request.results]",
+        "request.results",
+    ),
+    # --- the worker's side
+    Mutant(
+        "session.py",
+        "a result of an earlier registration is sent",
+        "if registration == self._registration and done.batch_id in self._open:",
+        "if True:",
+    ),
+    Mutant("session.py", "a stale confirmation is believed", "if registration != self._registration:", "if False:"),
+    Mutant("session.py", "no heartbeats", "elif now >= self._speak_at:", "elif now >= self._speak_at + 1e9:"),
+    Mutant("session.py", "the same number registers twice", "self._registration += 1", "self._registration += 0"),
+    Mutant(
+        "session.py",
+        "a batch runs without a registration",
+        "if self.state is not SessionState.REGISTERING:\n                    if not self._open:",
+        "if True:\n                    if not self._open:",
+    ),
+    Mutant("purse.py", "the purse lends twice", "if self._holder is None:", "if True:"),
+    Mutant("purse.py", "the spare batch is never asked back", "return [(self._holder, 1)]", "return []"),
+    Mutant("purse.py", "the purse forgets what came back", "self._open[master] -= 1", "self._open[master] -= 0"),
+)
