@@ -9,7 +9,7 @@ In reading order:
     addresses    HOST:PORT as people write it
     siblings     the processes of one master
     key_files    the files of CURVE keys
-    leases       who was heard of lately
+    leases       who was heard of lately; moments: the first of several
     registry     servables, their versions, and the replicas that serve them
     batcher      instances that wait, cut into batches
     scheduler    which replica gets the next batch

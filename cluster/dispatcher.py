@@ -29,6 +29,7 @@ from mindspore_serving.cluster.lane import Lane, Move
 from mindspore_serving.cluster.losses import Loss
 from mindspore_serving.cluster.members import Members
 from mindspore_serving.cluster.messages import BatchDone, FromWorker, MethodSpec, Register, RunBatch, Unregistered
+from mindspore_serving.cluster.moments import earliest
 from mindspore_serving.cluster.open_requests import OpenRequests
 from mindspore_serving.cluster.registry import Replica, Route, RouteHealth
 from mindspore_serving.cluster.siblings import Sibling
@@ -98,8 +99,7 @@ class Dispatcher:
 
     def next_wakeup(self) -> float | None:
         """When to call `handle(Tick(), now)` if nothing happens before; None: no need."""
-        moments = (self._members.next_wakeup(), self._requests.next_deadline())
-        return min((moment for moment in moments if moment is not None), default=None)
+        return earliest(self._members.next_wakeup(), self._requests.next_deadline())
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about `event`. Deadlines that are due are dealt with on the way, leases only at a Tick."""
@@ -137,7 +137,8 @@ class Dispatcher:
             self._board.actions.append(Answer(arrival.request_id, arrival.method.outputs, failure))
             return
         request = self._requests.add(arrival, deadline)
-        if request.route.methods.get(request.method.name) == request.method:
+        served = request.route.methods.get(request.method.name)
+        if served is request.method or served == request.method:
             self._enqueue(request)
         else:
             self._reroute(request)  # the replicas have changed since the door looked

@@ -8,6 +8,7 @@ from mindspore_serving.cluster.board import Board
 from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.cluster.lane import Lane
 from mindspore_serving.cluster.leases import Leases
+from mindspore_serving.cluster.moments import earliest
 from mindspore_serving.cluster.open_requests import OpenRequests
 from mindspore_serving.cluster.quarantine import Quarantine
 from mindspore_serving.cluster.registry import Replica, Route
@@ -61,7 +62,7 @@ class Losses:
 
     def open_again(self) -> None:
         """Methods whose quarantine is over are tried again."""
-        for (route, method), quarantine in list(self._shut.items()):
+        for (route, method), quarantine in list(self._shut.items()) if self._shut else ():
             if quarantine.until is None or quarantine.try_again(self._board.now):
                 del self._shut[route, method]
                 self._board.registry.shut(route, method, False)
@@ -69,8 +70,7 @@ class Losses:
 
     def next_opening(self) -> float | None:
         """When the next quarantine is over."""
-        moments = [quarantine.until or self._board.now for quarantine in self._shut.values()]
-        return min(moments, default=None)
+        return earliest(*[quarantine.until or self._board.now for quarantine in self._shut.values()])
 
     def _put_back(self, lane: Lane, replica: Replica, batches: list[Batch], loss: Loss) -> None:
         back: dict[MethodQueue, list[Span]] = {}

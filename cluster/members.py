@@ -22,6 +22,7 @@ from mindspore_serving.cluster.messages import (
     Released,
     Unregistered,
 )
+from mindspore_serving.cluster.moments import earliest
 from mindspore_serving.cluster.open_requests import OpenRequests
 from mindspore_serving.cluster.registry import Replica, Route
 
@@ -48,9 +49,8 @@ class Members:
 
     def next_wakeup(self) -> float | None:
         """When end_leases(), probe() or open_again() have something to do, if nothing happens before."""
-        moments = [self._leases.next_expiry(), self._heard.next_expiry(), self.losses.next_opening()]
-        moments += self._probe_at[:1]
-        return min((moment for moment in moments if moment is not None), default=None)
+        probe_at = self._probe_at[0] if self._probe_at else None
+        return earliest(self._leases.next_expiry(), self._heard.next_expiry(), self.losses.next_opening(), probe_at)
 
     def get(self, worker_id: str) -> Replica | None:
         """The replica that this worker is; None for a stranger."""
@@ -71,9 +71,8 @@ class Members:
 
     def probe(self) -> None:
         """Sending is the question: the transport refuses it for a peer that is gone, and so names it."""
-        due = [moment for moment in self._probe_at if moment <= self._board.now]
-        if due:
-            self._probe_at = self._probe_at[len(due) :]
+        if self._probe_at and self._probe_at[0] <= self._board.now:
+            self._probe_at = [moment for moment in self._probe_at if moment > self._board.now]
             self._probed_at = self._board.now
             for replica in self._board.registry:
                 if replica.open:

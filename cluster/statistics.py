@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from mindspore_serving.cluster.batcher import Cut
 
@@ -53,23 +52,15 @@ class Counters:
         self.batches.setdefault(size, Duration()).add(now - sent_at)
 
 
-class Subject(NamedTuple):
-    """What counters are about."""
-
-    servable: str
-    version: int
-    method: str
-
-
 class Statistics:
     """The counters of everything that was ever asked."""
 
     def __init__(self) -> None:
-        self._counters: dict[Subject, Counters] = {}
+        self._counters: dict[tuple[str, int, str], Counters] = {}  # by servable, version, method
 
     def of(self, servable: str, version: int, method: str) -> Counters:
         """The counters to count in."""
-        subject = Subject(servable, version, method)
+        subject = (servable, version, method)
         counters = self._counters.get(subject)
         if counters is None:
             counters = self._counters[subject] = Counters()
@@ -80,7 +71,7 @@ class Statistics:
         total = Counters()
         moments = []
         for method in methods:
-            one = self._counters.get(Subject(servable, version, method), Counters())
+            one = self._counters.get((servable, version, method), Counters())
             for into, part in (
                 (total.succeeded, one.succeeded),
                 (total.failed, one.failed),

@@ -22,7 +22,7 @@ logger = logging.getLogger("mindspore_serving.master")
 
 # Joining pyzmq's own, which are enums, takes longer than a small send.
 _NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
-_EVENTS, _POLLIN, _RCVMORE = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.RCVMORE)
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 
 _MAX_BLAMED = 1024  # peers whose malformed frames were logged: each once
 
@@ -138,20 +138,22 @@ class WorkerSocket:
 
     def _read_soon(self) -> None:
         # The FD tells only of changes, and any call on the socket may have swallowed one.
-        if self._has_news():
+        if cast(int, self._socket.getsockopt(_EVENTS)) & _POLLIN:
             self._loop.call_soon(self._read)
-
-    def _has_news(self) -> bool:
-        return bool(cast(int, self._socket.getsockopt(_EVENTS)) & _POLLIN)
 
     def _read(self) -> None:
         """Drains the socket: its FD is edge-triggered and says nothing about what is left."""
-        while not self._socket.closed and self._has_news():
-            identity = self._socket.recv(_NOBLOCK)
+        while not self._socket.closed:
+            try:
+                frame = self._socket.recv(_NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            identity = frame.bytes
             frames: list[Buffer] = []
-            while self._socket.getsockopt(_RCVMORE):
+            while frame.more:
+                frame = self._socket.recv(_NOBLOCK, copy=False)
                 # The header is small, and read in Python at once; a tensor stays where ZeroMQ has put it.
-                frames.append(self._socket.recv(_NOBLOCK, copy=False).buffer if frames else self._socket.recv(_NOBLOCK))
+                frames.append(frame.buffer if frames else frame.bytes)
             try:
                 message = decode(frames)
                 if not isinstance(message, FromWorker):

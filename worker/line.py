@@ -89,9 +89,11 @@ class Line:
     def _messages(self) -> list[Event]:
         try:
             # The header is small, and read in Python at once; a tensor stays where ZeroMQ has put it.
-            frames: list[Buffer] = [self._dealer.recv(_NOBLOCK)]
-            while self._dealer.getsockopt(zmq.RCVMORE):
-                frames.append(self._dealer.recv(_NOBLOCK, copy=False).buffer)
+            frame = self._dealer.recv(_NOBLOCK, copy=False)
+            frames: list[Buffer] = [frame.bytes]
+            while frame.more:
+                frame = self._dealer.recv(_NOBLOCK, copy=False)
+                frames.append(frame.buffer)
         except zmq.Again:
             return []
         try:
