@@ -1,10 +1,14 @@
-"""What decides how fast MindSpore runs a model on a CPU: which instructions, and how many threads.
+"""What decides how fast MindSpore runs a model on a CPU: which instructions, how many threads, and who waits for whom.
 
-Two of them are read from the environment when MindSpore starts, so they must be set before it is imported. What the
+Three of them are read from the environment when MindSpore starts, so they must be set before it is imported. What the
 user has set holds.
 
 On CPUs with AVX-512, the oneDNN of MindSpore 2.10 runs convolutions by its reference code, 20 to 90 times slower than
 with ONEDNN_MAX_CPU_ISA=AVX2 (LeNet's first layer, batch 16: 12 ms against 0.65 ms), so that is the default there.
+
+A graph with an open batch axis goes through a pipeline of threads that spin while they wait for each other. Where the
+master needs the cores as well, that costs more than it gains (MLP of 784-512-256-10, batch 16, 2 cores: 1.7 ms and
+2.7 ms of CPU with the pipeline, 0.6 ms without), so by default there is none.
 """
 
 import os
@@ -15,19 +19,24 @@ from typing import Any
 
 INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
 OPENMP_THREADS = "OMP_NUM_THREADS"
+RUNTIME = "MS_DEV_RUNTIME_CONF"
 _SAFE = "AVX2"
+NO_PIPELINE = "pipeline:False"
+_CORES_FOR_A_PIPELINE = 4
 
 
 @dataclass(frozen=True)
 class EngineSettings:
     """instructions: the highest that oneDNN may use. openmp_threads: of convolutions and matrix products.
 
-    kernel_threads: of MindSpore's other operators. Empty and 0 leave the choice to MindSpore.
+    kernel_threads: of MindSpore's other operators. runtime: what MindSpore's runtime does. Empty and 0 leave the choice
+    to MindSpore.
     """
 
     instructions: str = ""
     openmp_threads: int = 0
     kernel_threads: int = 0
+    runtime: str = ""
 
     def __str__(self) -> str:
         parts = [f"{name}={value}" for name, value in self.environment().items()]
@@ -38,14 +47,16 @@ class EngineSettings:
     def environment(self) -> dict[str, str]:
         """The variables that must be set before MindSpore is imported."""
         threads = str(self.openmp_threads or "")
-        return {name: text for name, text in ((INSTRUCTIONS, self.instructions), (OPENMP_THREADS, threads)) if text}
+        all_of_them = {INSTRUCTIONS: self.instructions, OPENMP_THREADS: threads, RUNTIME: self.runtime}
+        return {name: text for name, text in all_of_them.items() if text}
 
 
 def default_settings(environment: Mapping[str, str], flags: Container[str]) -> EngineSettings:
     """What is right for most models on a CPU with these flags, and with what the user has set."""
-    if INSTRUCTIONS in environment or "avx512f" not in flags:
-        return EngineSettings()
-    return EngineSettings(instructions=_SAFE)
+    return EngineSettings(
+        instructions=_SAFE if INSTRUCTIONS not in environment and "avx512f" in flags else "",
+        runtime=NO_PIPELINE if RUNTIME not in environment else "",
+    )
 
 
 def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -> list[dict[str, Any]]:
@@ -57,6 +68,8 @@ def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -
         found.append({"kernel_threads": threads})
         if OPENMP_THREADS not in environment:
             found.append({"kernel_threads": threads, "openmp_threads": threads})
+    if RUNTIME not in environment and cores >= _CORES_FOR_A_PIPELINE:
+        found.append({"runtime": ""})
     return found
 
 

@@ -79,7 +79,7 @@ def set_up_engine(folder: Path, version: int, target: Target, tune: str) -> Find
     too_late = apply_environment(settings, os.environ, sys.modules)
     if too_late:
         logger.info("%s", too_late)
-    elif settings != EngineSettings():
+    elif version in known and settings != EngineSettings():
         logger.info("MindSpore runs with %s", finding or settings)
     return finding
 

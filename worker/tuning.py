@@ -21,6 +21,7 @@ from mindspore_serving.worker.config import AUTO, OFF
 from mindspore_serving.worker.engine_settings import (
     INSTRUCTIONS,
     OPENMP_THREADS,
+    RUNTIME,
     EngineSettings,
     changes,
     core_count,
@@ -39,7 +40,7 @@ _ROUNDS = 3
 _FASTER = 0.95  # what a change must reach of the time before it
 _DRAW = 1.03  # and one to fewer threads
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def _facts(target: Target) -> list[str]:
         _mindspore_version(),
         os.environ.get(INSTRUCTIONS, ""),
         os.environ.get(OPENMP_THREADS, ""),
+        os.environ.get(RUNTIME, ""),
         target.dec_mode if target.dec_key else "",
     ]
 
@@ -134,6 +136,7 @@ def kept_finding(cache: Path, key: str) -> Finding | None:
             str(found["settings"]["instructions"]),
             int(found["settings"]["openmp_threads"]),
             int(found["settings"]["kernel_threads"]),
+            str(found["settings"]["runtime"]),
         )
         seconds = {str(name): float(value) for name, value in found["seconds"].items()}
         return Finding(settings, seconds, bool(found["whole"]))

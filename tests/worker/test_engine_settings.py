@@ -4,7 +4,9 @@ import pytest
 
 from mindspore_serving.worker.engine_settings import (
     INSTRUCTIONS,
+    NO_PIPELINE,
     OPENMP_THREADS,
+    RUNTIME,
     EngineSettings,
     apply_environment,
     changes,
@@ -21,7 +23,14 @@ AVX512 = ("avx2", "avx512f")
 def test_avx2_is_the_default_on_a_cpu_with_avx512(
     environment: dict[str, str], flags: tuple[str, ...], instructions: str
 ) -> None:
-    assert default_settings(environment, flags) == EngineSettings(instructions=instructions)
+    assert default_settings(environment, flags) == EngineSettings(instructions, runtime=NO_PIPELINE)
+
+
+def test_there_is_no_pipeline_by_default_and_it_is_tried_where_there_are_cores_for_it() -> None:
+    assert default_settings({RUNTIME: "multi_stream:none"}, ()) == EngineSettings()
+    assert {"runtime": ""} not in changes({}, (), 2)
+    assert changes({}, (), 8)[-1] == {"runtime": ""}
+    assert {"runtime": ""} not in changes({RUNTIME: "multi_stream:none"}, (), 8)
 
 
 def test_what_the_user_has_set_holds() -> None:
@@ -43,9 +52,10 @@ def test_no_change_is_tried_of_what_the_user_has_set_or_the_machine_lacks() -> N
     assert changes({INSTRUCTIONS: "ALL", OPENMP_THREADS: "2"}, AVX512, 2) == [{"kernel_threads": 1}]
     tried = changes({}, AVX512, 8)
     assert tried[0] == {"instructions": "ALL"}
-    assert {change.get("kernel_threads") for change in tried[1:]} == {1, 4}
+    assert {change.get("kernel_threads") for change in tried[1:-1]} == {1, 4}
 
 
 def test_settings_are_shown_as_one_would_set_them() -> None:
     assert str(EngineSettings("AVX2", 1, 2)) == "ONEDNN_MAX_CPU_ISA=AVX2, OMP_NUM_THREADS=1, 2 kernel threads"
+    assert str(EngineSettings(runtime=NO_PIPELINE)) == "MS_DEV_RUNTIME_CONF=pipeline:False"
     assert str(EngineSettings()) == "MindSpore's own settings"
