@@ -27,6 +27,7 @@ from mindspore_serving.cluster.dispatch_events import (
     Send,
 )
 from mindspore_serving.cluster.dispatcher import Dispatcher
+from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.cluster.messages import BatchDone, MethodSpec, Register, RunBatch
 from mindspore_serving.cluster.tensors import Stacked
 
@@ -167,7 +168,7 @@ class Run:
             if isinstance(action, Send) and isinstance(batch := action.message, RunBatch):
                 self._run(action.worker_id, batch)
             elif isinstance(action, Answer):
-                assert isinstance(action.results, Sequence)
+                assert not isinstance(action.results, Failure)
                 self.outcome.latencies.append(self._now - self._arrived_at[action.request_id])
         self._open_gate()
 
