@@ -24,7 +24,7 @@ In reading order:
     losses       what happens to the work of a replica that is lost
     members      the workers: they register, live, stall, drain
     dispatcher   the master's mind: events in, actions out
-    session      the worker's side of the same talk
+    session      the worker's side of the same talk; session_events: what goes in and comes out
     purse        how a worker shares itself between several masters
     gate         in which order it starts their batches
 """

@@ -6,10 +6,8 @@ SERVING --unregistered, link lost--> REGISTERING     any --refused, condemned-->
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias
 
 from mindspore_serving.cluster.messages import (
-    BatchDone,
     Condemned,
     Credit,
     CreditKept,
@@ -29,7 +27,27 @@ from mindspore_serving.cluster.messages import (
     RunBatch,
     Unregistered,
 )
-from mindspore_serving.cluster.siblings import Sibling
+from mindspore_serving.cluster.session_events import (
+    Action,
+    BatchFinished,
+    Close,
+    CreditChanged,
+    DrainRequested,
+    Event,
+    FirstCreditChanged,
+    GoAhead,
+    Kept,
+    LinkLost,
+    LinkMade,
+    LinkRefused,
+    Meet,
+    MessageArrived,
+    Report,
+    Run,
+    Send,
+    Tick,
+    TurnCame,
+)
 
 REGISTER_AGAIN_SECONDS = 1.0  # how long an unanswered Register waits for an answer
 HEARTBEATS_PER_LEASE = 3  # two may be lost or late before the lease runs out
@@ -69,144 +87,6 @@ class Offer:
     device: str
     host: str
     pid: int
-
-
-# --- events
-
-
-@dataclass(frozen=True, slots=True)
-class MessageArrived:
-    message: FromMaster
-
-
-@dataclass(frozen=True, slots=True)
-class BatchFinished:
-    """A batch that `Run` asked for is done; `registration` is what Run said."""
-
-    registration: int
-    done: BatchDone
-
-
-@dataclass(frozen=True, slots=True)
-class TurnCame:
-    """A batch that runs alone could begin now; `registration` is what Run said."""
-
-    registration: int
-    batch_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class LinkMade:
-    """There is a connection to the master, where there was none."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkLost:
-    """The connection to the master is gone, and with it any message on its way."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreditChanged:
-    """So many batches may the master have open from now on."""
-
-    batches: int
-
-
-@dataclass(frozen=True, slots=True)
-class FirstCreditChanged:
-    """So many batches may the master have open when it is registered at anew: others have come to share with."""
-
-    batches: int
-
-
-@dataclass(frozen=True, slots=True)
-class LinkRefused:
-    """What stands at the master's address will not talk to this worker, and would not if it were asked again."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class DrainRequested:
-    """Finish what is open, then close; give up at `deadline`."""
-
-    deadline: float
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Nothing but time has passed."""
-
-
-Event: TypeAlias = (
-    MessageArrived
-    | BatchFinished
-    | TurnCame
-    | LinkMade
-    | LinkLost
-    | LinkRefused
-    | CreditChanged
-    | FirstCreditChanged
-    | DrainRequested
-    | Tick
-)
-
-
-# --- actions
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    message: FromWorker
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    batch: RunBatch
-    registration: int
-
-
-@dataclass(frozen=True, slots=True)
-class GoAhead:
-    """This batch, which runs alone, may begin."""
-
-    batch_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The master has not more than so many batches open here, and will not have."""
-
-    batches: int
-
-
-@dataclass(frozen=True, slots=True)
-class Meet:
-    """The master has these other processes, and no more: register at them too."""
-
-    siblings: tuple[Sibling, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """The session is over; `refusal` is the master's reason when it would not have this worker.
-
-    `at_once`: what is open is given up, the device will never answer.
-    """
-
-    refusal: str | None = None
-    at_once: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Something happened that an operator wants in the log."""
-
-    level: str
-    text: str
-
-
-Action: TypeAlias = Send | Run | GoAhead | Kept | Meet | Close | Report
 
 
 class Session:

@@ -11,7 +11,7 @@ from zmq.utils.monitor import recv_monitor_message
 from mindspore_serving.cluster.codec import COPIED_BYTES, MAX_FRAME_BYTES, decode, encode
 from mindspore_serving.cluster.errors import FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, Register
-from mindspore_serving.cluster.session import Event, LinkLost, LinkMade, LinkRefused, MessageArrived
+from mindspore_serving.cluster.session_events import Event, LinkLost, LinkMade, LinkRefused, MessageArrived
 from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.handshakes import HEARD, Handshakes

@@ -18,7 +18,8 @@ import zmq
 from mindspore_serving.cluster.gate import Ask, Gate, Start, Ticket
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.purse import Purse
-from mindspore_serving.cluster.session import (
+from mindspore_serving.cluster.session import Offer, Session, SessionState
+from mindspore_serving.cluster.session_events import (
     Action,
     BatchFinished,
     Close,
@@ -29,12 +30,9 @@ from mindspore_serving.cluster.session import (
     GoAhead,
     Kept,
     Meet,
-    Offer,
     Report,
     Run,
     Send,
-    Session,
-    SessionState,
     Tick,
     TurnCame,
 )

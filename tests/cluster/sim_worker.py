@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from mindspore_serving.cluster import session as worker_side
+from mindspore_serving.cluster import session_events as worker_side
 from mindspore_serving.cluster.codec import decode, encode
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.gate import Ask, Gate, Start, Ticket

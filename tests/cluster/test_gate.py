@@ -6,7 +6,8 @@ from mindspore_serving.cluster.dispatch_events import Limits, PeerUnreachable
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.gate import Ask, Gate, Start, Ticket
 from mindspore_serving.cluster.messages import Go, MayRun, Registered, RunBatch
-from mindspore_serving.cluster.session import GoAhead, LinkLost, MessageArrived, Offer, Run, Send, Session, TurnCame
+from mindspore_serving.cluster.session import Offer, Session
+from mindspore_serving.cluster.session_events import GoAhead, LinkLost, MessageArrived, Run, Send, TurnCame
 from tests.cluster.invariants import check
 from tests.cluster.sim_worker import POISON
 from tests.cluster.simulator import Plan, World

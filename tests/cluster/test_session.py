@@ -17,7 +17,8 @@ from mindspore_serving.cluster.messages import (
     RunBatch,
     Unregistered,
 )
-from mindspore_serving.cluster.session import (
+from mindspore_serving.cluster.session import Offer, Session, SessionState
+from mindspore_serving.cluster.session_events import (
     Action,
     BatchFinished,
     Close,
@@ -28,12 +29,9 @@ from mindspore_serving.cluster.session import (
     LinkRefused,
     Meet,
     MessageArrived,
-    Offer,
     Report,
     Run,
     Send,
-    Session,
-    SessionState,
     Tick,
 )
 

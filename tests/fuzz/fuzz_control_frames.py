@@ -20,7 +20,8 @@ from mindspore_serving.cluster.messages import (
     Registered,
     RunBatch,
 )
-from mindspore_serving.cluster.session import MessageArrived, Offer, Session
+from mindspore_serving.cluster.session import Offer, Session
+from mindspore_serving.cluster.session_events import MessageArrived
 from mindspore_serving.cluster.tensors import Stacked, Tensor, to_columns
 
 _METHODS = (MethodSpec("m", ("x",), ("y",), 4),)

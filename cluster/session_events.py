@@ -1,0 +1,144 @@
+"""What goes into a session and what comes out of it: events and actions."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, RunBatch
+from mindspore_serving.cluster.siblings import Sibling
+
+# --- events
+
+
+@dataclass(frozen=True, slots=True)
+class MessageArrived:
+    message: FromMaster
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFinished:
+    """A batch that `Run` asked for is done; `registration` is what Run said."""
+
+    registration: int
+    done: BatchDone
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCame:
+    """A batch that runs alone could begin now; `registration` is what Run said."""
+
+    registration: int
+    batch_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMade:
+    """There is a connection to the master, where there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """The connection to the master is gone, and with it any message on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreditChanged:
+    """So many batches may the master have open from now on."""
+
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstCreditChanged:
+    """So many batches may the master have open when it is registered at anew: others have come to share with."""
+
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRefused:
+    """What stands at the master's address will not talk to this worker, and would not if it were asked again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRequested:
+    """Finish what is open, then close; give up at `deadline`."""
+
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing but time has passed."""
+
+
+Event: TypeAlias = (
+    MessageArrived
+    | BatchFinished
+    | TurnCame
+    | LinkMade
+    | LinkLost
+    | LinkRefused
+    | CreditChanged
+    | FirstCreditChanged
+    | DrainRequested
+    | Tick
+)
+
+
+# --- actions
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    message: FromWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    batch: RunBatch
+    registration: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoAhead:
+    """This batch, which runs alone, may begin."""
+
+    batch_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The master has not more than so many batches open here, and will not have."""
+
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Meet:
+    """The master has these other processes, and no more: register at them too."""
+
+    siblings: tuple[Sibling, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The session is over; `refusal` is the master's reason when it would not have this worker.
+
+    `at_once`: what is open is given up, the device will never answer.
+    """
+
+    refusal: str | None = None
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something happened that an operator wants in the log."""
+
+    level: str
+    text: str
+
+
+Action: TypeAlias = Send | Run | GoAhead | Kept | Meet | Close | Report
