@@ -75,11 +75,12 @@ def set_up_engine(folder: Path, version: int, target: Target, tune: str) -> Find
     known = find_versions(folder)
     version = version or max(known, default=0)
     finding = find_settings(folder, version, target, tune) if version in known else None
-    settings = finding.settings if finding else default_settings(os.environ, cpu_flags())
+    measured = finding is not None and bool(finding.seconds)
+    settings = finding.settings if finding and measured else default_settings(os.environ, cpu_flags())
     too_late = apply_environment(settings, os.environ, sys.modules)
     if too_late:
         logger.info("%s", too_late)
-    elif version in known and settings != EngineSettings():
+    elif settings != EngineSettings():
         logger.info("MindSpore runs with %s", finding or settings)
     return finding
 

@@ -4,6 +4,7 @@ Every function here runs on the process's MindSpore thread, and imports mindspor
 """
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,11 @@ def set_device(target: Target) -> None:
         raise ServableError(f"device {target} cannot be used: {first_line(error)}") from error
 
 
+def flush_output() -> None:
+    """What MindSpore has printed leaves now: at the end of the process it would stand behind the reason of its end."""
+    ctypes.CDLL(None).fflush(None)
+
+
 def set_kernel_threads(count: int) -> None:
     """How many threads one operator may use, from the start of MindSpore's runtime on: it can be said once."""
     import mindspore
@@ -47,6 +53,7 @@ def load(model: Model, folder: Path, target: Target) -> tuple[LoadedModel, ...]:
     if model.context is not None:
         _apply(model.context, target)
     loaded = tuple(_load_file(model, folder / file, target) for file in model.files)
+    flush_output()
     sizes = sorted({graph.batch_size for graph in loaded})
     if len(sizes) > 1:
         raise ServableError(f"model files '{model.key}': subgraphs need one batch size, but theirs are {sizes}")

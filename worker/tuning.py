@@ -27,7 +27,7 @@ from mindspore_serving.worker.engine_settings import (
     core_count,
     cpu_flags,
     cpu_line,
-    default_settings,
+    first_try,
 )
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning_process import Trial
@@ -91,7 +91,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str, seconds
             known = kept_finding(cache, key) if mode == AUTO else None  # another worker may have measured meanwhile
             finding = known or compare(
                 lambda settings: Trial(settings, place, target, deadline),
-                default_settings(os.environ, cpu_flags()),
+                first_try(os.environ, cpu_flags()),
                 changes(os.environ, cpu_flags(), core_count()),
                 lambda: time.monotonic() > deadline,
             )

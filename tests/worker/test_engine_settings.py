@@ -11,6 +11,7 @@ from mindspore_serving.worker.engine_settings import (
     apply_environment,
     changes,
     default_settings,
+    first_try,
 )
 
 AVX512 = ("avx2", "avx512f")
@@ -23,11 +24,12 @@ AVX512 = ("avx2", "avx512f")
 def test_avx2_is_the_default_on_a_cpu_with_avx512(
     environment: dict[str, str], flags: tuple[str, ...], instructions: str
 ) -> None:
-    assert default_settings(environment, flags) == EngineSettings(instructions, runtime=NO_PIPELINE)
+    assert default_settings(environment, flags) == EngineSettings(instructions)
+    assert first_try(environment, flags) == EngineSettings(instructions, runtime=NO_PIPELINE)
 
 
-def test_there_is_no_pipeline_by_default_and_it_is_tried_where_there_are_cores_for_it() -> None:
-    assert default_settings({RUNTIME: "multi_stream:none"}, ()) == EngineSettings()
+def test_the_pipeline_is_tried_last_and_where_there_are_cores_for_it() -> None:
+    assert first_try({RUNTIME: "multi_stream:none"}, ()) == EngineSettings()
     assert {"runtime": ""} not in changes({}, (), 2)
     assert changes({}, (), 8)[-1] == {"runtime": ""}
     assert {"runtime": ""} not in changes({RUNTIME: "multi_stream:none"}, (), 8)
