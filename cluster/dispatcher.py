@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from mindspore_serving.cluster import refusals
-from mindspore_serving.cluster.batcher import Batch, Cut, MethodQueue, Request, count_instances
+from mindspore_serving.cluster.batcher import Batch, Cut, MethodQueue, Request, Span, count_instances
 from mindspore_serving.cluster.board import Board
 from mindspore_serving.cluster.dispatch_events import (
     Action,
@@ -24,7 +24,7 @@ from mindspore_serving.cluster.dispatch_events import (
     RequestsArrived,
     Tick,
 )
-from mindspore_serving.cluster.errors import Failure, RequestRefused
+from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.lane import Lane, Move
 from mindspore_serving.cluster.losses import Loss
 from mindspore_serving.cluster.members import Members
@@ -249,17 +249,24 @@ class Dispatcher:
             at += count
 
     def _deal_out_with_failures(self, batch: Batch, done: BatchDone) -> None:
-        """The columns hold those that succeeded."""
+        """The columns hold those that succeeded. What was given up too early runs again: a clock may have jumped."""
         at = place = 0
+        again: list[Span] = []
         for request, start, stop in batch.spans:
             for index in range(start, stop):
                 if (failure := done.failures.get(place)) is not None:
-                    self._requests.fail(request, index, failure)
+                    in_time = failure.code is Code.DEADLINE_PASSED and request.deadline > self._board.now
+                    if in_time and request.method.idempotent:
+                        again.append(Span(request, index, index + 1))
+                    else:
+                        self._requests.fail(request, index, failure)
                 else:
                     own = tuple([cut_column(column, at, at + 1) for column in done.columns])
                     self._requests.succeed(request, index, 1, own)
                     at += 1
                 place += 1
+        if again:
+            self._board.lane(again[0].request.route).batcher.queue(batch.method).put_back(again)
 
     # --- moving work
 

@@ -580,11 +580,24 @@ def test_a_request_without_a_deadline_gets_the_default_one() -> None:
 def test_a_batch_without_any_result_teaches_nothing_about_costs(master: Master) -> None:
     busy(master, 0.5)
     for _ in range(5):
-        master.ask(0)
+        master.ask(0, deadline=master.now + 0.01)
         (batch,) = master.batches("a")
+        master.now += 0.02
         master.say("a", BatchDone(batch.batch_id, (), {0: Failure(Code.DEADLINE_PASSED, "late")}))
     (lane,) = master.dispatcher._board.lanes.values()
     assert lane.cost("echo").seconds(1) == pytest.approx(0.5)
+
+
+def test_what_a_worker_gives_up_before_its_time_runs_again(master: Master) -> None:
+    """Simulator seed 3049: the clock of a worker had jumped."""
+    request = master.ask(1, 2, deadline=master.now + 5.0)
+    (batch,) = master.batches("a")
+    late = Failure(Code.DEADLINE_PASSED, "late")
+    master.say("a", BatchDone(batch.batch_id, (), {0: late, 1: late}))
+    (again,) = master.batches("a")
+    assert again.columns == batch.columns and not again.alone
+    master.done("a", again)
+    assert master.answers[request] == [(number(1),), (number(2),)]
 
 
 def test_answered_requests_leave_nothing_behind_an_open_one(master: Master) -> None:
