@@ -609,3 +609,14 @@ def test_answered_requests_leave_nothing_behind_an_open_one(master: Master) -> N
         master.done("a", batch)
     assert master.dispatcher.open_requests == 1
     assert len(master.dispatcher._requests._deadlines) < 1500
+
+
+def test_a_worker_is_told_how_long_the_last_caller_of_a_batch_waits(master: Master) -> None:
+    for _ in range(2):
+        master.ask(0)  # one running, one waiting: the window is full
+    master.ask(1, deadline=master.now + 2.0)
+    master.ask(2, deadline=master.now + 7.0)
+    first, _ = master.batches("a")
+    master.done("a", first)
+    (joined,) = master.batches("a")
+    assert joined.count == 2 and joined.seconds_left == pytest.approx(7.0)
