@@ -3,8 +3,10 @@
 import multiprocessing
 import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -29,10 +31,11 @@ def run_processes(loads: Sequence[Load]) -> Tally:
         for load in loads:
             ours, theirs = context.Pipe()
             child = context.Process(target=_child, args=(load, theirs), daemon=True)
-            child.start()
-            theirs.close()
-            links.append(ours)
-            children.append(child)
+            with _undisturbed():
+                child.start()
+                theirs.close()
+                links.append(ours)
+                children.append(child)
         for link in links:
             _hear(link, _START_SECONDS)
         start = time.monotonic() + _HEAD_START_SECONDS
@@ -51,6 +54,22 @@ def run_processes(loads: Sequence[Load]) -> Tally:
             child.join()
         for link in links:
             link.close()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C is dealt with at the end: a process that is half started when its parent goes prints a traceback."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def _hear(link: "Connection[float, Tally | str | None]", seconds: float) -> Tally | None:
