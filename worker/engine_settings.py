@@ -7,9 +7,10 @@ On CPUs with AVX-512, the oneDNN of MindSpore 2.10 runs convolutions by its refe
 with ONEDNN_MAX_CPU_ISA=AVX2 (LeNet's first layer, batch 16: 12 ms against 0.65 ms), so that is the default there.
 
 A graph with an open batch axis goes through a pipeline of threads that spin while they wait for each other. Where the
-master needs the cores as well, that costs more than it gains (MLP of 784-512-256-10, batch 16, 2 cores, one of
-them kept busy by other work: 1.7 ms and 2.7 ms of CPU with the pipeline, 0.6 ms without), so there is none where models are measured, unless it is found to be
-faster. (Where nothing is measured it stays: MindSpore prints what it was told, no good last line of a failure.)
+master needs the cores as well, that costs more than it gains (MLP of 784-512-256-10, batch 16, 2 cores, one of them
+kept busy by other work: 1.7 ms and 2.7 ms of CPU with the pipeline, 0.6 ms without), so there is none where models
+are measured, unless it is found to be faster. (Where nothing is measured it stays: MindSpore prints what it was told,
+no good last line of a failure.)
 """
 
 import os
