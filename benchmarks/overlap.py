@@ -94,8 +94,8 @@ def main() -> None:
         ratio = statistics.median(both / (function + model) for function, model, both in rounds)
         best = statistics.median(max(function, model) / (function + model) for function, model, _ in rounds)
         print(
-            f"{seconds * 1000:12.1f} ms  {function:8.2f}  {model:5.2f}  {function + model:9.2f}  {both:5.2f}  {ratio:8.2f}"
-            f"  {best:4.2f}"
+            f"{seconds * 1000:12.1f} ms  {function:8.2f}  {model:5.2f}  {function + model:9.2f}  {both:5.2f}"
+            f"  {ratio:8.2f}  {best:4.2f}"
         )
 
 

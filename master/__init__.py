@@ -31,6 +31,7 @@ In reading order:
     predict        one prediction, whichever door it came through
     front_desk     drives the dispatcher; callers wait here
     worker_socket  the ROUTER socket
+    direct_line    a connection past it, to a worker of this machine
     curve          the keys of the control port
     zap            who of the workers may connect
 

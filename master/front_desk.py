@@ -194,6 +194,10 @@ class FrontDesk:
         """Some worker's connection ended."""
         self._feed(ConnectionDropped())
 
+    def worker_gone(self, worker_id: str) -> None:
+        """This worker's connection ended."""
+        self._feed(PeerUnreachable(worker_id))
+
     async def drain(self, seconds: float) -> bool:
         """Waits until no caller is left, at most this long; says whether that is so. The doors take nothing new."""
         self._enter(Phase.DRAINING)

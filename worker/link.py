@@ -39,6 +39,7 @@ from mindspore_serving.cluster.session_events import (
 from mindspore_serving.cluster.siblings import Sibling, sibling_endpoint
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.line import Line
+from mindspore_serving.worker.watches import Watches
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -61,7 +62,7 @@ class Link(threading.Thread):
     """Talks to the masters from start() until it is drained or refused.
 
     `masters`: their ZeroMQ endpoints. `on_registered(master)` and `on_closed(end)` are called from this thread, the
-    first one at every registration.
+    first one at every registration. `direct`: talk past ZeroMQ to masters on this machine.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Link(threading.Thread):
         submit: Submit,
         on_registered: Callable[[str], None],
         on_closed: Callable[[End], None],
+        direct: bool = True,
     ) -> None:
         super().__init__(name="link to " + ", ".join(masters))
         self._context = context
@@ -90,10 +92,8 @@ class Link(threading.Thread):
         self._lines: dict[str, Line] = {}
         self._met_at: dict[str, str] = {}  # sibling -> the master that told of it
         self._is_leaving = False
-        self._poller = zmq.Poller()
-        self._takers: dict[
-            object, tuple[str, Callable[[], list[Event]]]
-        ] = {}  # of each source: its master, what it has
+        self._direct = direct
+        self._watches = Watches()
         self._end = End(masters[0])
         # Other threads put events here and wake this one, which alone touches the ZeroMQ sockets.
         self._inbox: queue.SimpleQueue[tuple[str | None, Event]] = queue.SimpleQueue()  # None: for every master
@@ -106,18 +106,14 @@ class Link(threading.Thread):
         self._post(None, DrainRequested(time.monotonic() + seconds))
 
     def run(self) -> None:
-        self._poller.register(self._alarm, zmq.POLLIN)
+        self._watches.watch("", self._alarm, self._read_inbox)
         try:
             for master in self._sessions:
                 self._open_line(master)
             while (wakeup := self._wakeup()) is not None:
-                for source, _ in self._poller.poll(max(0, int((wakeup - time.monotonic()) * 1000) + 1)):
-                    taker = self._takers.get(source)
-                    if taker is None:
-                        self._read_inbox()
-                    else:
-                        for event in taker[1]():
-                            self._handle(taker[0], event)
+                for master, take in self._watches.wait(max(0, int((wakeup - time.monotonic()) * 1000) + 1)):
+                    for event in take():
+                        self._handle(master, event)
                 self._keep_time()
                 if self._met_at:
                     self._forget_siblings()
@@ -129,10 +125,7 @@ class Link(threading.Thread):
             self._on_closed(self._end)
 
     def _open_line(self, master: str) -> None:
-        line = self._lines[master] = Line(self._context, master, self._keys, self._worker_id)
-        for source, take in line.sources:
-            self._poller.register(source, zmq.POLLIN)
-            self._takers[source] = master, take
+        self._lines[master] = Line(self._context, master, self._keys, self._worker_id, self._watches, self._direct)
         self._handle(master, Tick())
 
     def _forget_siblings(self) -> None:
@@ -140,11 +133,7 @@ class Link(threading.Thread):
         for master in [sibling for sibling in self._met_at if self._sessions[sibling].state is SessionState.CLOSED]:
             self._share(self._purse.lost(master))
             del self._met_at[master], self._sessions[master]
-            line = self._lines.pop(master)
-            for source, _ in line.sources:
-                self._poller.unregister(source)
-                del self._takers[source]
-            line.close()
+            self._lines.pop(master).close()
 
     def _open_masters(self) -> list[str]:
         return [master for master, session in self._sessions.items() if session.state is not SessionState.CLOSED]
@@ -161,7 +150,8 @@ class Link(threading.Thread):
             if wakeup is not None and wakeup <= now:
                 self._handle(master, Tick())
 
-    def _read_inbox(self) -> None:
+    def _read_inbox(self) -> list[Event]:
+        """What other threads have put there. Carries it out at once: it is for several masters."""
         with contextlib.suppress(BlockingIOError):
             self._alarm.recv(4096)
         while not self._inbox.empty():
@@ -173,6 +163,7 @@ class Link(threading.Thread):
                 self._handle(master, event)
                 if isinstance(event, BatchFinished):
                     self._go_on(self._gate.finished())
+        return []
 
     def _handle(self, master: str, event: Event) -> None:
         session = self._sessions.get(master)

@@ -17,6 +17,7 @@ from mindspore_serving.chaos.proxy import Proxy
 from mindspore_serving.cluster.addresses import LOOPBACK, Address
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.worker.config import TRANSPORTS
 from mindspore_serving.worker.config_module import CONFIG_FILE
 
 START_SECONDS = 60.0
@@ -189,6 +190,8 @@ class SmallCluster:
                 *("-m", "mindspore_serving.worker", "--servable", str(self._folder / SERVABLE)),
                 *("--master", ",".join(f"{LOOPBACK}:{port}" for port in ports)),
                 *("--device", str(number), "--stop-when-stdin-closes"),
+                # Every other one has a network that can be made bad; a direct connection has none.
+                *("--transport", TRANSPORTS[(number + 1) % 2]),
             ]
 
         name = f"worker-{number}"
