@@ -183,6 +183,11 @@ class SmallCluster:
 
         return Member(name, lambda: arguments, self.log_of(name), tell, on_end)
 
+    @staticmethod
+    def has_network(worker: int) -> bool:
+        """Whether all it says goes through a proxy; every other one has a direct connection beside that."""
+        return worker % 2 == 0
+
     def _worker(self, number: int) -> Member:
         def arguments() -> list[str]:
             ports = [port for port, (worker, _) in self._links.items() if worker == number]
@@ -190,8 +195,7 @@ class SmallCluster:
                 *("-m", "mindspore_serving.worker", "--servable", str(self._folder / SERVABLE)),
                 *("--master", ",".join(f"{LOOPBACK}:{port}" for port in ports)),
                 *("--device", str(number), "--stop-when-stdin-closes"),
-                # Every other one has a network that can be made bad; a direct connection has none.
-                *("--transport", TRANSPORTS[(number + 1) % 2]),
+                *("--transport", TRANSPORTS[self.has_network(number)]),
             ]
 
         name = f"worker-{number}"
