@@ -90,6 +90,7 @@ class FrontDesk:
         self._callers: dict[int, _Caller[Any]] = {}
         self._last_request_id = 0
         self._arrivals: list[Arrival] = []  # of this turn of the loop: the dispatcher gets them as one event
+        self._last_burst = 0  # how many they were last time
         self._timer: asyncio.TimerHandle | None = None
         self._all_answered = asyncio.Event()
         self._all_answered.set()
@@ -174,12 +175,16 @@ class FrontDesk:
         self._last_request_id = request_id = self._last_request_id + 1
         self._last_call_at = now = self._loop.time()
         deadline = None if seconds_left is None else now + seconds_left
-        if not self._arrivals:
+        # To wait for others of this turn of the loop makes batches larger, and costs whoever is alone a turn.
+        is_alone = not self._callers and self._last_burst == 1
+        if not is_alone and not self._arrivals:
             self._loop.call_soon(self._hand_in)
         self._arrivals.append(Arrival(request_id, asked_version, route, method, count, columns, nbytes, deadline))
         if not self._callers:
             self._all_answered.clear()
         caller = self._callers[request_id] = _Caller(self._loop, finish, self._leave, request_id)
+        if is_alone:
+            self._hand_in()
         return caller
 
     def set_max_enqueued_requests(self, count: int) -> None:
@@ -225,6 +230,7 @@ class FrontDesk:
 
     def _hand_in(self) -> None:
         arrivals, self._arrivals = self._arrivals, []
+        self._last_burst = len(arrivals)
         # Somebody may have left within the same turn of the loop.
         self._feed(RequestsArrived([arrival for arrival in arrivals if arrival.request_id in self._callers]))
 
