@@ -23,7 +23,7 @@ class Watch(Protocol):
 
 
 class DirectDoor:
-    """Made, used and closed in one thread.
+    """Made, used and closed in one thread; send() may come from others, one at a time.
 
     `on_frames` gets each message of the master's; `on_lost` is called when its connection ended.
     """
@@ -45,6 +45,7 @@ class DirectDoor:
         self._master: socket.socket | None = None
         self._reader = FrameReader()
         self._outbox = Outbox()
+        self._is_watched_for_room = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._listener.bind(self._offer.address)
         self._listener.listen(_MOST_STRANGERS)
@@ -62,11 +63,26 @@ class DirectDoor:
         """Puts a message on its way; False when the master has not connected."""
         if self._master is None:
             return False
-        was_blocked = bool(self._outbox)
         self._outbox.put(frames)
-        if not was_blocked:
+        if not self._is_watched_for_room:
             self._write(self._master)
         return True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the master has connected."""
+        return self._master is not None
+
+    @property
+    def is_blocked(self) -> bool:
+        """The kernel takes no more for now: await_room() is due."""
+        return bool(self._outbox) and not self._is_watched_for_room
+
+    def await_room(self) -> None:
+        """Sends the rest when it can. Only in the door's own thread, while send() may come from another one."""
+        if self._master is not None:
+            self._is_watched_for_room = True
+            self._watch(self._master, self._go_on, zmq.POLLIN | zmq.POLLOUT)
 
     def close(self) -> None:
         """What the kernel has taken still arrives."""
@@ -123,13 +139,13 @@ class DirectDoor:
         self._master = None
         self._reader = FrameReader()
         self._outbox = Outbox()
+        self._is_watched_for_room = False
 
     def _write(self, master: socket.socket) -> None:
         while self._outbox:
             try:
                 self._outbox.sent(master.sendmsg(self._outbox.chunks()))
             except BlockingIOError:
-                self._watch(master, self._go_on, zmq.POLLIN | zmq.POLLOUT)
                 return
             except OSError:  # the master is gone: reading comes to that when it has read its last words
                 self._outbox = Outbox()
@@ -137,9 +153,12 @@ class DirectDoor:
 
     def _go_on(self) -> None:
         """There is something to read, or room to write."""
-        assert self._master is not None
-        self._watch(self._master, self._read)
+        if self._master is None:
+            return
         self._write(self._master)
+        if not self._outbox:
+            self._is_watched_for_room = False
+            self._watch(self._master, self._read)
         self._read()
 
     def _read(self) -> None:

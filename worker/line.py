@@ -102,6 +102,21 @@ class Line:
             # No connection: whoever waited at that master is gone, and we register again when there is one.
             logger.debug("%s not sent: no connection to the master", type(message).__name__)
 
+    @property
+    def is_direct(self) -> bool:
+        """What is sent takes the direct connection: other threads may send too, one at a time."""
+        return self._door is not None and self._door.is_open
+
+    @property
+    def is_blocked(self) -> bool:
+        """await_room() is due."""
+        return self._door is not None and self._door.is_blocked
+
+    def await_room(self) -> None:
+        """Sends the rest when the kernel takes it."""
+        if self._door is not None:
+            self._door.await_room()
+
     def _fates(self) -> list[Event]:
         seen = recv_monitor_message(self._monitor)
         refusal = self._handshakes.refusal(seen["event"], seen["value"])

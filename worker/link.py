@@ -39,7 +39,7 @@ from mindspore_serving.cluster.session_events import (
 from mindspore_serving.cluster.siblings import Sibling, sibling_endpoint
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.line import Line
-from mindspore_serving.worker.watches import Watches
+from mindspore_serving.worker.watches import Take, Watches
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -94,8 +94,9 @@ class Link(threading.Thread):
         self._is_leaving = False
         self._direct = direct
         self._watches = Watches()
+        self._turn = threading.Lock()  # held by whoever touches what is above and the lines
         self._end = End(masters[0])
-        # Other threads put events here and wake this one, which alone touches the ZeroMQ sockets.
+        # Other threads put events here and wake this one, which alone touches ZeroMQ's sockets and what is watched.
         self._inbox: queue.SimpleQueue[tuple[str | None, Event]] = queue.SimpleQueue()  # None: for every master
         self._alarm, self._waker = socket.socketpair()
         self._alarm.setblocking(False)
@@ -111,18 +112,26 @@ class Link(threading.Thread):
             for master in self._sessions:
                 self._open_line(master)
             while (wakeup := self._wakeup()) is not None:
-                for master, take in self._watches.wait(max(0, int((wakeup - time.monotonic()) * 1000) + 1)):
-                    for event in take():
-                        self._handle(master, event)
-                self._keep_time()
-                if self._met_at:
-                    self._forget_siblings()
+                ready = self._watches.wait(max(0, int((wakeup - time.monotonic()) * 1000) + 1))
+                with self._turn:
+                    self._take_turn(ready)
         finally:
             for line in self._lines.values():
                 line.close()
             self._alarm.close()
             self._waker.close()
             self._on_closed(self._end)
+
+    def _take_turn(self, ready: list[tuple[str, Take]]) -> None:
+        for master, take in ready:
+            for event in take():
+                self._handle(master, event)
+        self._keep_time()
+        if self._met_at:
+            self._forget_siblings()
+        for line in self._lines.values():
+            if line.is_blocked:
+                line.await_room()
 
     def _open_line(self, master: str) -> None:
         self._lines[master] = Line(self._context, master, self._keys, self._worker_id, self._watches, self._direct)
@@ -159,11 +168,15 @@ class Link(threading.Thread):
             self._is_leaving = self._is_leaving or (whom is None and isinstance(event, DrainRequested))
             for master in self._open_masters() if whom is None else [whom]:
                 if isinstance(event, BatchFinished):
-                    self._purse.finished(master)
-                self._handle(master, event)
-                if isinstance(event, BatchFinished):
-                    self._go_on(self._gate.finished())
+                    self._finish(master, event)
+                else:
+                    self._handle(master, event)
         return []
+
+    def _finish(self, master: str, event: BatchFinished) -> None:
+        self._purse.finished(master)
+        self._handle(master, event)
+        self._go_on(self._gate.finished())
 
     def _handle(self, master: str, event: Event) -> None:
         session = self._sessions.get(master)
@@ -213,8 +226,21 @@ class Link(threading.Thread):
                 self._submit(batch, partial(self._finished, master, registration))
 
     def _finished(self, master: str, registration: int, done: BatchDone) -> None:
-        """From any thread."""
-        self._post(master, BatchFinished(registration, done))
+        """From any thread, which answers the master itself where it may: to wake the link up takes longer."""
+        event = BatchFinished(registration, done)
+        if not self._turn.acquire(blocking=False):
+            self._post(master, event)
+            return
+        try:
+            (only, *others) = self._lines.values()
+            if others or not only.is_direct:
+                self._post(master, event)
+                return
+            self._finish(master, event)
+            if only.is_blocked:
+                self._wake()
+        finally:
+            self._turn.release()
 
     def _share(self, changes: list[tuple[str, int]]) -> None:
         for master, batches in changes:
@@ -246,6 +272,9 @@ class Link(threading.Thread):
 
     def _post(self, master: str | None, event: Event) -> None:
         self._inbox.put((master, event))
+        self._wake()
+
+    def _wake(self) -> None:
         with contextlib.suppress(OSError):  # full: it is being woken already; closed: nobody is left to tell
             self._waker.send(b"\0")
 

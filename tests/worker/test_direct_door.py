@@ -145,6 +145,8 @@ def test_more_than_the_kernel_takes_arrives_in_order(worker: Worker) -> None:
         worker.turn()
         for answer in answers:
             assert worker.door.send([b"header", answer])
+        assert worker.door.is_blocked
+        worker.door.await_room()
         master.setblocking(False)
         reader = FrameReader()
         got: list[list[bytes]] = []
@@ -156,3 +158,4 @@ def test_more_than_the_kernel_takes_arrives_in_order(worker: Worker) -> None:
                 continue
             got += [[bytes(frame) for frame in frames] for frames in reader.received(count)]
         assert got == [[b"header", answer] for answer in answers]
+        assert not worker.door.is_blocked and worker.door.send([b"small"])
