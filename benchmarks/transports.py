@@ -33,7 +33,7 @@ def echo(port: int, name: str, direct: bool) -> None:
     line = Line(zmq.Context(), f"tcp://127.0.0.1:{port}", None, name, watches, direct)
     register = Register(1, "echo", 1, (MethodSpec("m", ("x",), ("y",), 1),), "CPU:0", "here", os.getpid())
     while True:
-        for _, take in watches.wait(1000):
+        for _, take in watches.wait(1.0):
             for event in take():
                 match event:
                     case LinkMade():

@@ -6,11 +6,10 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import zmq
-
 from mindspore_serving.cluster.direct import TOKEN_BYTES, DirectOffer, FrameReader, Outbox
 from mindspore_serving.cluster.errors import FrameError
 from mindspore_serving.cluster.tensors import Buffer
+from mindspore_serving.worker.watches import READABLE, WRITABLE
 
 _BUFFER_BYTES = 4 << 20  # of the kernel's, which gives less where the administrator says so
 _MOST_STRANGERS = 8  # connections that have not proven yet that they are the master's
@@ -19,7 +18,7 @@ _MOST_STRANGERS = 8  # connections that have not proven yet that they are the ma
 class Watch(Protocol):
     """Calls `take` whenever the source is ready. Once more for the same source: from now on so."""
 
-    def __call__(self, source: socket.socket, take: Callable[[], None], events: int = zmq.POLLIN) -> None: ...
+    def __call__(self, source: socket.socket, take: Callable[[], None], events: int = READABLE) -> None: ...
 
 
 class DirectDoor:
@@ -82,7 +81,7 @@ class DirectDoor:
         """Sends the rest when it can. Only in the door's own thread, while send() may come from another one."""
         if self._master is not None:
             self._is_watched_for_room = True
-            self._watch(self._master, self._go_on, zmq.POLLIN | zmq.POLLOUT)
+            self._watch(self._master, self._go_on, READABLE | WRITABLE)
 
     def close(self) -> None:
         """What the kernel has taken still arrives."""

@@ -23,7 +23,7 @@ from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.direct_door import DirectDoor
 from mindspore_serving.worker.handshakes import HEARD, Handshakes
-from mindspore_serving.worker.watches import Watches
+from mindspore_serving.worker.watches import READABLE, Watches
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -101,6 +101,7 @@ class Line:
         except zmq.Again:
             # No connection: whoever waited at that master is gone, and we register again when there is one.
             logger.debug("%s not sent: no connection to the master", type(message).__name__)
+        self._watches.ask_again(self._dealer)
 
     @property
     def is_direct(self) -> bool:
@@ -149,7 +150,7 @@ class Line:
         self._handshakes.answered()
         return [MessageArrived(message)]
 
-    def _watch(self, source: socket.socket, take: Callable[[], None], events: int = zmq.POLLIN) -> None:
+    def _watch(self, source: socket.socket, take: Callable[[], None], events: int = READABLE) -> None:
         def take_events() -> list[Event]:
             take()
             found, self._events = self._events, []

@@ -112,12 +112,14 @@ class Link(threading.Thread):
             for master in self._sessions:
                 self._open_line(master)
             while (wakeup := self._wakeup()) is not None:
-                ready = self._watches.wait(max(0, int((wakeup - time.monotonic()) * 1000) + 1))
+                ready = self._watches.wait(max(0.0, wakeup - time.monotonic()))
                 with self._turn:
                     self._take_turn(ready)
         finally:
             for line in self._lines.values():
                 line.close()
+            self._watches.unwatch(self._alarm)
+            self._watches.close()
             self._alarm.close()
             self._waker.close()
             self._on_closed(self._end)

@@ -11,7 +11,7 @@ from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.worker.direct_door import DirectDoor
 from mindspore_serving.worker.watches import Watches
 
-WAIT_MILLISECONDS = 60_000
+WAIT_SECONDS = 60.0
 
 
 class Worker:
@@ -39,7 +39,7 @@ class Worker:
 
     def turn(self) -> None:
         """Takes what is there, or waits for something."""
-        ready = self.watches.wait(WAIT_MILLISECONDS)
+        ready = self.watches.wait(WAIT_SECONDS)
         assert ready
         for _, take in ready:
             take()
@@ -54,7 +54,7 @@ def worker() -> Iterator[Worker]:
 
 def connect(offer: DirectOffer, proof: bytes | None = None) -> socket.socket:
     peer = socket.socket(socket.AF_UNIX)
-    peer.settimeout(WAIT_MILLISECONDS / 1000)
+    peer.settimeout(WAIT_SECONDS)
     peer.connect(offer.address)
     peer.sendall(offer.proof if proof is None else proof)
     return peer
