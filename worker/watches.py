@@ -1,8 +1,8 @@
 """What the link's thread waits for: ZeroMQ sockets and plain ones, and what to do when one is ready.
 
-Not a zmq.Poller: that asks each of its ZeroMQ sockets twice a turn, by system calls, and in the end nothing comes by them
-where the master is on the same machine. Their FDs are waited for like others, by the rule of zmq_getsockopt(3), ZMQ_FD:
-one tells only of changes, so the socket is asked itself after each look, and after each send, until it has nothing.
+Not a zmq.Poller: that asks each of its ZeroMQ sockets twice a turn, by system calls, though nothing comes by them where
+the master is on the same machine. Their FDs are waited for like others, by the rule of zmq_getsockopt(3), ZMQ_FD: one
+tells only of changes, so the socket is asked itself after each look, and after each send, until it has nothing.
 """
 
 import select
