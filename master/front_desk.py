@@ -29,6 +29,7 @@ from mindspore_serving.cluster.registry import Route, RouteHealth
 from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.statistics import Counters
 from mindspore_serving.cluster.tensors import Column
+from mindspore_serving.master.prompt_future import PromptFuture
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -46,7 +47,7 @@ SendToWorker = Callable[[str, FromMaster], bool]
 T = TypeVar("T")
 
 
-class _Caller(asyncio.Future[T]):
+class _Caller(PromptFuture[T]):
     """Somebody who waits for an answer, and may stop waiting."""
 
     def __init__(
@@ -56,18 +57,21 @@ class _Caller(asyncio.Future[T]):
         on_leave: Callable[[int], None],
         request_id: int,
     ) -> None:
-        super().__init__(loop=loop)
+        super().__init__(loop)
         self._finish = finish
         self._on_leave = on_leave
         self._request_id = request_id
 
     def take(self, answer: Answer) -> None:
         """The wait is over."""
-        if not self.done():
-            try:
-                self.set_result(self._finish(answer))
-            except Exception as error:  # a fault of ours: it belongs to this call alone
-                self.set_exception(error)
+        if self.done():
+            return
+        try:
+            result = self._finish(answer)
+        except Exception as error:  # a fault of ours: it belongs to this call alone
+            self.set_exception(error)
+        else:
+            self.set_result(result)
 
     def cancel(self, msg: object = None) -> bool:
         cancelled = super().cancel(msg)

@@ -73,6 +73,7 @@ class LeanConnection(asyncio.Protocol):
         self._calls: dict[int, Call] = {}
         self._blocked: dict[int, asyncio.Future[None]] = {}  # streaming calls whose replies are not fetched
         self._transport: asyncio.Transport
+        self._is_receiving = False
         self._flush_is_due = False
         self._burst_bytes = 0
         self._held_since: float | None = None
@@ -88,7 +89,9 @@ class LeanConnection(asyncio.Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        self._is_receiving = True
         self._handle(self._http2.receive(data, self.loop.time()))
+        self._is_receiving = False
         self.flush()
 
     def pause_writing(self) -> None:
@@ -150,7 +153,10 @@ class LeanConnection(asyncio.Protocol):
     def reply(self, stream_id: int, message: bytes) -> None:
         if self._calls.pop(stream_id, None) is not None:
             self._http2.send_response(stream_id, _BEGIN, message_prefix(message), message, _GOOD)
-            self._count(len(message))
+            if self._calls or self._is_receiving:
+                self._count(len(message))
+            else:
+                self.flush()  # nothing else can come with it
             self._note_calls()
 
     def begin_reply(self, stream_id: int) -> None:
