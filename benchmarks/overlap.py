@@ -1,13 +1,16 @@
 """How far Python stages run while the model computes: milliseconds a batch for each alone, for both, and the ratio.
 
-    python benchmarks/overlap.py
+    python -m benchmarks.overlap
 
 Without any overlap, both would take the sum; with perfect overlap, the longer of the two. Measured in turn with
 Python's own switch interval and with the worker's, in many short rounds: the ratio is the median of those made within a
-round, since a shared machine's speed changes by half from one second to the next.
+round, since a shared machine's speed changes by half from one second to the next. Each with MindSpore's threads free,
+and with all of them on one core.
 """
 
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -20,6 +23,7 @@ from mindspore import nn
 
 from mindspore_serving.cluster.messages import RunBatch
 from mindspore_serving.cluster.tensors import Stacked
+from mindspore_serving.worker.engine_settings import ONE_CORE
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.process import SWITCH_SECONDS
 from mindspore_serving.worker.servable import Servable
@@ -76,6 +80,14 @@ def measure(servable: Servable, method: str) -> float:
 
 
 def main() -> None:
+    for choice in ("off", "on"):
+        print(f"MindSpore's threads on one core: {choice}", flush=True)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.overlap", "here"], env={**os.environ, ONE_CORE: choice}, check=True
+        )
+
+
+def compare() -> None:
     models = WorkThread("MindSpore")
     with tempfile.TemporaryDirectory() as directory:
         models.call(lambda: export(Path(directory)))
@@ -100,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    compare() if sys.argv[1:] else main()

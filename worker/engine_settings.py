@@ -78,12 +78,12 @@ def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -
     found: list[dict[str, Any]] = []
     if INSTRUCTIONS not in environment and "avx512f" in flags:
         found.append({"instructions": "ALL"})
+    if ONE_CORE not in environment and cores > 1:
+        found.append({"one_core": True})
     for threads in [1] if 1 < cores < 4 else [1, cores // 2] if cores > 1 else []:
         found.append({"kernel_threads": threads})
         if OPENMP_THREADS not in environment:
             found.append({"kernel_threads": threads, "openmp_threads": threads})
-    if ONE_CORE not in environment and cores > 1:
-        found.append({"one_core": True})
     if RUNTIME not in environment and cores >= _CORES_FOR_A_PIPELINE:
         found.append({"runtime": ""})
     return found

@@ -176,6 +176,8 @@ def compare(
         for change in changes:
             if times and max(times) < _NOTHING_TO_GAIN_SECONDS:
                 break
+            if best.settings.one_core and "kernel_threads" in change:
+                continue  # on one core they only take turns
             other = enter(replace(best.settings, **change))
             times, others = _play(best, other)
             seconds |= {str(trial.settings): _mean(found) for trial, found in ((best, times), (other, others)) if found}
