@@ -31,6 +31,7 @@ In reading order:
     arrays            columns <-> numpy
     work_thread       the thread that runs MindSpore, and the one for Python stages
     engine_settings   which CPU instructions and threads MindSpore may use, before it is imported
+    core_tie          MindSpore's threads on one core; core_choice: on which
     tuning            finds the fastest of them by measuring
     tuning_process, tuning_trial: the processes that are measured, from outside and inside
     tuning_cache      keeps what was found

@@ -3,7 +3,7 @@
 MindSpore 2.10 cuts each of oneDNN's operators into as many parts as there are cores (two at least), hands them to
 threads of its own, and lets its caller wait for them by sched_yield. For a small operator the hand-over costs more than
 the part, and three threads want two cores. On one core they take turns, and the caller's waiting is what lets the
-others run: less time for small models, and half the CPU (benchmarks/engine.py). Whether it is for these models is
+others run: less time for small models, and half the CPU (benchmarks/one_core.py). Whether it is for these models is
 measured like the other settings of the engine.
 """
 

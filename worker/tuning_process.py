@@ -30,6 +30,7 @@ class Trial:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        self.pid = self._popen.pid
         request = {
             "folder": str(folder),
             "seconds": math.ceil(max(1.0, deadline - time.monotonic())) + 1,
