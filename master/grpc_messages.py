@@ -8,7 +8,9 @@ import binascii
 import re
 import zlib
 from collections import deque
+from io import BytesIO
 
+from mindspore_serving.master.http2.frames import Piece
 from mindspore_serving.master.http2.headers import Field
 from mindspore_serving.master.service_table import Metadata, RpcFault, Status
 
@@ -65,26 +67,34 @@ def message_prefix(message: bytes) -> bytes:
 
 
 class MessageReader:
-    """The messages in a body, taken out one by one; what was not taken stays as it came."""
+    """The messages in a body, taken out one by one; what was not taken stays as it came.
 
-    __slots__ = ("_at", "_chunks", "_largest", "_wbits", "size")
+    One that comes in many pieces is put together as they come, so that each byte is copied once.
+    """
+
+    __slots__ = ("_at", "_chunks", "_flag", "_lacking", "_largest", "_long", "_wbits", "size")
 
     def __init__(self, encoding: bytes, largest: int) -> None:
         self._wbits = ENCODINGS[encoding]
         self._largest = largest
+        self._long: BytesIO | None = None  # a message, from behind its prefix on, that stands before the chunks
+        self._flag = 0  # of it
+        self._lacking = 0  # bytes of it
         self._chunks: deque[bytes] = deque()
         self._at = 0  # where the next message begins in the first chunk
         self.size = 0  # bytes that were fed and not taken
 
-    def feed(self, chunk: bytes) -> None:
-        """The next piece of the body."""
-        if chunk:
-            chunks = self._chunks
-            if chunks and len(chunks[-1]) + len(chunk) <= SMALL_BYTES:
-                chunks[-1] += chunk
-            else:
-                chunks.append(chunk)
-            self.size += len(chunk)
+    def feed(self, piece: Piece) -> None:
+        """The next piece of the body; afterwards it may change."""
+        self.size += len(piece)
+        if self._long is not None and self._lacking:
+            written = self._long.write(piece[: self._lacking])
+            self._lacking -= written
+            piece = piece[written:]
+        elif self._long is None and not self._chunks and self._is_begin(piece):
+            return
+        if piece:
+            self._keep(bytes(piece))
 
     @property
     def missing(self) -> int:
@@ -92,10 +102,14 @@ class MessageReader:
 
         Raises RpcFault when it will be too large.
         """
+        if self._long is not None:
+            return self._lacking
         return 0 if self.size < PREFIX_BYTES else max(0, PREFIX_BYTES + self._next_length() - self.size)
 
     def take(self) -> bytes | None:
         """The next message, if it is complete. Raises RpcFault when it is too large or cannot be read."""
+        if self._long is not None:
+            return self._take_long(self._long)
         if self.size < PREFIX_BYTES:
             return None
         length = self._next_length()
@@ -113,6 +127,35 @@ class MessageReader:
             self._chunks.popleft()
             self._at = 0
         return self._decompress(message) if flag else message
+
+    def _is_begin(self, piece: Piece) -> bool:
+        """Whether a message begins here that goes on behind; what is wrong with one comes to light elsewhere."""
+        length = int.from_bytes(piece[1:PREFIX_BYTES], "big")
+        lacking = PREFIX_BYTES + length - len(piece)
+        if len(piece) < PREFIX_BYTES or lacking <= 0 or length > self._largest:
+            return False
+        self._flag = piece[0]
+        if self._flag > (self._wbits is not None):
+            return False
+        self._lacking = lacking
+        self._long = BytesIO()
+        self._long.write(piece[PREFIX_BYTES:])
+        return True
+
+    def _keep(self, chunk: bytes) -> None:
+        chunks = self._chunks
+        if chunks and len(chunks[-1]) + len(chunk) <= SMALL_BYTES:
+            chunks[-1] += chunk
+        else:
+            chunks.append(chunk)
+
+    def _take_long(self, message: BytesIO) -> bytes | None:
+        if self._lacking:
+            return None
+        whole = message.getvalue()  # without a copy
+        self._long = None
+        self.size -= PREFIX_BYTES + len(whole)
+        return self._decompress(whole) if self._flag else whole
 
     def _next_length(self) -> int:
         if len(self._chunks[0]) - self._at < PREFIX_BYTES:

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol, cast
 
 from mindspore_serving.master.grpc_head import CallHead
 from mindspore_serving.master.grpc_messages import PREFIX_BYTES, MessageReader
+from mindspore_serving.master.http2.frames import Piece
 from mindspore_serving.master.http2.limits import Limits, Pace
 from mindspore_serving.master.prompt_future import PromptFuture
 from mindspore_serving.master.service_table import OWN_FAULT_TEXT, CallInfo, RpcFault, Status, Streaming, Unary
@@ -93,22 +94,21 @@ class Call:
         self._reader = MessageReader(self._head.encoding, self._link.largest_message)
         self._work = self._link.loop.create_task(self._run_streaming())
 
-    def receive(self, data: bytes, ended: bool) -> None:
-        """A piece of the request's body. The common one is all of it."""
+    def receive(self, pieces: Sequence[Piece], size: int, ended: bool) -> None:
+        """What has come of the request's body, in pieces that may change afterwards. Often it is all, in one."""
         self._ended = ended
-        size = len(data) - PREFIX_BYTES
-        if (
-            ended
-            and self._reader is None
-            and size >= 0
-            and data[0] == 0
-            and int.from_bytes(data[1:PREFIX_BYTES], "big") == size
-            and size <= self._link.largest_message
-        ):
-            self._start_unary(data[PREFIX_BYTES:])
-            return
+        if ended and self._reader is None and len(pieces) == 1:
+            body = pieces[0]
+            length = size - PREFIX_BYTES
+            if (
+                0 <= length <= self._link.largest_message
+                and body[0] == 0
+                and int.from_bytes(body[1:PREFIX_BYTES], "big") == length
+            ):
+                self._start_unary(bytes(body[PREFIX_BYTES:]))
+                return
         try:
-            self._collect(data)
+            self._collect(pieces, size)
         except RpcFault as fault:
             self.end(fault)
 
@@ -123,16 +123,17 @@ class Call:
         """Whether the request does not come on."""
         return self._pace is not None and self._pace.is_too_slow(limits, now)
 
-    def _collect(self, data: bytes) -> None:
-        """A piece of a body that comes in several. Raises RpcFault."""
+    def _collect(self, pieces: Sequence[Piece], size: int) -> None:
+        """A part of a body that comes in several. Raises RpcFault."""
         if self._reader is None:
             self._reader = MessageReader(self._head.encoding, self._link.largest_message)
         reader = self._reader
-        reader.feed(data)
-        self._received += len(data)
+        for piece in pieces:
+            reader.feed(piece)
+        self._received += size
         self._hold(reader.size)
         if self._pace is not None:
-            self._pace.move(len(data))
+            self._pace.move(size)
         if isinstance(self._head.method, Streaming):
             self._wake()
             return

@@ -26,6 +26,7 @@ logger = logging.getLogger("mindspore_serving.master")
 
 LINGER_SECONDS = 1.0  # for the peer to read our last words and close
 BURST_BYTES = 256 << 10  # of replies that may wait for the end of a turn of the loop
+COPIED_BYTES = 4 << 10  # received at once, up to which copying is cheaper than views
 DRAINED_BYTES = 64 << 10  # of replies that may wait for a window while more are made
 
 _BEGIN: Fields = ((b":status", b"200"), (b"content-type", b"application/grpc"), ACCEPT_ENCODING)
@@ -44,6 +45,7 @@ class Door(Protocol):
     limits: Limits
     largest_message: int
     draining: bool
+    inbox: memoryview  # where connections receive; what lies there is dealt with before another one receives
 
     def make_http2(self) -> Connection:
         """The state machine of a new connection."""
@@ -58,7 +60,7 @@ class Door(Protocol):
         """So many bytes more, or less, are kept for handlers. Raises RpcFault when too many are."""
 
 
-class LeanConnection(asyncio.Protocol):
+class LeanConnection(asyncio.BufferedProtocol):
     """Answers what a turn of the event loop brought, or finished, with one write."""
 
     def __init__(self, door: Door) -> None:
@@ -88,9 +90,13 @@ class LeanConnection(asyncio.Protocol):
         if not self._door.admit(self):
             transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _: int) -> memoryview:
+        return self._door.inbox
+
+    def buffer_updated(self, count: int) -> None:
+        data = self._door.inbox[:count]
         self._is_receiving = True
-        self._handle(self._http2.receive(data, self.loop.time()))
+        self._handle(self._http2.receive(data if count > COPIED_BYTES else bytes(data), self.loop.time()))
         self._is_receiving = False
         self.flush()
 
@@ -210,7 +216,7 @@ class LeanConnection(asyncio.Protocol):
                 self._open(event.stream_id, event.head, event.ended)
             elif isinstance(event, DataReceived):
                 if (call := self._calls.get(event.stream_id)) is not None:
-                    call.receive(event.data, event.ended)
+                    call.receive(event.pieces, event.size, event.ended)
             elif isinstance(event, StreamEnded):
                 if (call := self._calls.pop(event.stream_id, None)) is not None:
                     call.abandon()
@@ -238,7 +244,7 @@ class LeanConnection(asyncio.Protocol):
         if isinstance(method, Streaming):
             call.start_streaming()
         if ended:
-            call.receive(b"", True)
+            call.receive((), 0, True)
 
     def _send_status(self, stream_id: int, begun: bool, fault: RpcFault | None, http_status: bytes = b"200") -> None:
         status: Fields = _GOOD if fault is None else ((b"grpc-status", b"%d" % fault.status),)

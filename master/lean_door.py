@@ -25,6 +25,7 @@ MEGABYTE = 1 << 20
 LAST_WORDS_SECONDS = 1.0
 SWEEP_SECONDS = 1.0  # how often it is looked for what takes too long
 BACKLOG = 1024
+INBOX_BYTES = 256 << 10  # received at once: little enough to stay in a core's cache
 MOST_CONNECTIONS = 10_000  # or what the process may open, less what it needs for itself
 OWN_FILES = 100
 LEAST_HELD_BYTES = 256 << 20  # of requests that are not complete or not drawn yet, of all connections; or
@@ -44,6 +45,7 @@ class LeanDoor:
         self.limits = limits or Limits()
         self.largest_message = max_message_mb * MEGABYTE
         self.draining = False
+        self.inbox = memoryview(bytearray(INBOX_BYTES))
         self.most_connections = min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_FILES)
         self._read_head = head_reader(table)
         self._most_held = max(LEAST_HELD_BYTES, HELD_MESSAGES * self.largest_message)

@@ -6,9 +6,11 @@ In reading order:
     frames         frames <-> bytes
     headers        header blocks <-> fields, by the hpack library behind a cache
     header_blocks  frames put together to header blocks
+    runs           the frames of a body, many at once
     streams        the open streams, and enough of the closed ones
     template       whole responses, prepared
     outbox         frames on their way out, within the peer's windows
+    bodies         what comes of requests' bodies, within our windows
     responses      what our side says on the streams
     control        what the peer says about the connection as a whole
     events         what a connection tells its owner

@@ -8,28 +8,30 @@ from collections.abc import Callable
 from typing import Any
 
 from mindspore_serving.master.http2 import frames
+from mindspore_serving.master.http2.bodies import Bodies
 from mindspore_serving.master.http2.control import Control
 from mindspore_serving.master.http2.errors import ConnectionFault, ErrorCode, StreamFault
 from mindspore_serving.master.http2.events import (
     ConnectionEnded,
-    DataReceived,
     Event,
     ForeignProtocol,
     RequestReceived,
     StreamEnded,
 )
-from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, PADDED, Kind
+from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, HEAD_BYTES, PADDED, Kind, Piece
 from mindspore_serving.master.http2.header_blocks import Block, BlockReader
 from mindspore_serving.master.http2.headers import Fields, HeaderReader
 from mindspore_serving.master.http2.limits import Limits, Patience
 from mindspore_serving.master.http2.outbox import Outbox
 from mindspore_serving.master.http2.phases import Phase, check_frame
 from mindspore_serving.master.http2.responses import Responses
+from mindspore_serving.master.http2.runs import Begun, read_run
 from mindspore_serving.master.http2.streams import Stream, Streams
 
 # Looked at for each frame: on Python 3.11 an Enum's attribute costs as much as to read a frame's head.
 _FRAMES = Phase.FRAMES
 _KINDS = len(Kind)
+_DATA = int(Kind.DATA)
 _WHOLE_REQUEST = END_HEADERS | END_STREAM
 
 
@@ -49,9 +51,10 @@ class Connection:
         self._control = control = Control(limits, self._patience, self._streams, self._out)
         self._responses = responses = Responses(self._patience, self._streams, self._out)
         self._last_served = frames.LARGEST_STREAM_ID
-        self._credit = limits.connection_window_bytes
+        self._bodies = Bodies(limits, self._patience, self._streams, self._out)
         self._phase = Phase.PREFACE
-        self._partial = b""
+        self._partial = b""  # of a frame
+        self._begun: Begun | None = None  # a frame of DATA, whose content is handed out as it comes
         self._events: list[Event] = []
         self.send_response = responses.send_response
         self.send_headers = responses.send_headers
@@ -75,18 +78,25 @@ class Connection:
 
     # What comes in.
 
-    def receive(self, data: bytes, now: float) -> list[Event]:
-        """What these bytes of the peer's, which may begin and end anywhere, mean."""
+    def receive(self, data: Piece, now: float) -> list[Event]:
+        """What these bytes of the peer's, which may begin and end anywhere, mean.
+
+        A memoryview has to be unchanged until the events have been dealt with.
+        """
         self._streams.now = now
         events: list[Event] = []
         self._events = events
         buffer = self._partial + data if self._partial else data
         try:
-            at = self._read_frames(buffer, 0) if self._phase is _FRAMES else self._read_first(buffer)
+            if self._phase is not _FRAMES:
+                at = self._read_first(bytes(buffer))
+            else:
+                at = 0 if self._begun is None or not data else self._read_run(buffer, 0, self._begun, False)
+                at = self._read_frames(buffer, at)
         except ConnectionFault as fault:
             self._fail(fault)
         else:
-            self._partial = buffer[at:]
+            self._partial = bytes(buffer[at:])
         return events
 
     def _read_first(self, buffer: bytes) -> int:
@@ -96,32 +106,46 @@ class Connection:
             return len(buffer)
         return at if self._phase is Phase.PREFACE else self._read_frames(buffer, at)
 
-    def _read_frames(self, buffer: bytes, at: int) -> int:
+    def _read_frames(self, buffer: Piece, at: int) -> int:
         """Handles the whole frames from here on. Returns where the next begins. Raises ConnectionFault."""
         end = len(buffer)
         largest = self._limits.max_frame_bytes
         handlers = self._handlers
-        while end - at >= 9:
+        while end - at >= HEAD_BYTES:
             high, low, kind, flags, stream_id = frames.unpack_head(buffer, at)
-            start = at + 9
+            start = at + HEAD_BYTES
             after = start + (high << 8 | low)
             if after - start > largest:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of more than {largest} bytes")
             if self._phase is not _FRAMES:
                 check_frame(self._phase, kind, flags)
+            stream_id &= frames.LARGEST_STREAM_ID
+            if kind == _DATA and start < min(after, end) and (flags == 0 or (flags == END_STREAM and after > end)):
+                at = self._read_run(buffer, start, Begun(stream_id, flags, after - start), True)
+                continue
             if after > end:
                 break
-            stream_id &= frames.LARGEST_STREAM_ID
             try:
                 if kind < _KINDS:
-                    handlers[kind](stream_id, flags, buffer[start:after])
+                    handlers[kind](stream_id, flags, bytes(buffer[start:after]))
                 else:
                     self._patience.spend("unknown", self._streams.now)  # §4.1: ignored
             except StreamFault as fault:
-                self._patience.spend("faulty", self._streams.now)
-                self._end_stream(stream_id, fault.code)
+                self._fail_stream(stream_id, fault)
             at = after
         return at
+
+    def _read_run(self, buffer: Piece, at: int, frame: Begun, is_new: bool) -> int:
+        """Handles frames of one body. Returns where the next frame begins. Raises ConnectionFault."""
+        run = read_run(buffer, at, frame, self._limits.max_frame_bytes)
+        self._begun = run.begun
+        try:
+            event = self._bodies.take(frame.stream_id, run.pieces, run.size, run.ended, run.heads + is_new)
+            if event is not None:
+                self._events.append(event)
+        except StreamFault as fault:
+            self._fail_stream(frame.stream_id, fault)
+        return run.after
 
     def _skip_preface(self, buffer: bytes) -> int:
         have = buffer[: len(frames.PREFACE)]
@@ -135,33 +159,12 @@ class Connection:
         return 0
 
     def _data(self, stream_id: int, flags: int, payload: bytes) -> None:
-        """§6.1."""
-        size = len(payload)
-        self._credit -= size
-        if self._credit < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more bytes than the connection's window has")
-        if self._credit < self._limits.connection_window_bytes // 2:
-            self._out.put(frames.window_frame(0, self._limits.connection_window_bytes - self._credit))
-            self._credit = self._limits.connection_window_bytes
-        stream = self._streams.open.get(stream_id)
-        if stream is None or not stream.they_may_send:
-            self._streams.check_late(stream_id, "DATA")
-            self._patience.spend("late", self._streams.now)
-            return
-        stream.credit -= size
-        if stream.credit < 0:
-            raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "more bytes than the stream's window has")
-        if flags & PADDED:
-            payload = frames.unpad(payload)
-            self.grant(stream_id, size - len(payload))
-        if flags & END_STREAM and stream.body_left is None:  # as most do
-            stream.they_may_send = False
-            self._events.append(DataReceived(stream_id, payload, True))
-            return
-        ended = bool(flags & END_STREAM)
-        if not payload and not ended:
-            self._patience.spend("empty DATA", self._streams.now)
-        self._take_body(stream, payload, ended)
+        """§6.1: a frame that is looked at singly."""
+        content = frames.unpad(payload) if flags & PADDED else payload
+        size = len(content)
+        event = self._bodies.take(stream_id, (content,), size, bool(flags & END_STREAM), 1, len(payload) - size)
+        if event is not None:
+            self._events.append(event)
 
     def _headers_frame(self, stream_id: int, flags: int, payload: bytes) -> None:
         """§6.2."""
@@ -199,7 +202,7 @@ class Connection:
             if not ended:
                 raise StreamFault(ErrorCode.PROTOCOL_ERROR, "fields in the middle of a body")
             if fault is None:
-                self._take_body(stream, b"", True)
+                self._events.append(self._bodies.go_on(stream, (), 0, True))
         else:
             self._headers.skip(content)
             self._streams.check_late(stream_id, "HEADERS")
@@ -217,15 +220,6 @@ class Connection:
         window, credit = self._out.initial_window, self._limits.window_bytes
         streams[stream_id] = Stream(stream_id, window, credit, content_length, not ended)
         self._events.append(RequestReceived(stream_id, head, ended))
-
-    def _take_body(self, stream: Stream, data: bytes, ended: bool) -> None:
-        if stream.body_left is not None:
-            stream.body_left -= len(data)
-            if stream.body_left < 0 or (ended and stream.body_left):
-                raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a body that is not as long as its content-length")
-        if ended:
-            stream.they_may_send = False
-        self._events.append(DataReceived(stream.id, data, ended))
 
     def _reset(self, stream_id: int, _: int, payload: bytes) -> None:
         """§6.4."""
@@ -291,6 +285,10 @@ class Connection:
             if stream.pace is not None and stream.pace.is_too_slow(limits, now):
                 self._end_stream(stream.id, ErrorCode.CANCEL)
         return events
+
+    def _fail_stream(self, stream_id: int, fault: StreamFault) -> None:
+        self._patience.spend("faulty", self._streams.now)
+        self._end_stream(stream_id, fault.code)
 
     def _end_stream(self, stream_id: int, code: ErrorCode) -> None:
         """A stream's fault: of an open one, or of one that would have been."""

@@ -1,8 +1,10 @@
 """What a connection tells its owner."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from mindspore_serving.master.http2.errors import ErrorCode
+from mindspore_serving.master.http2.frames import Piece
 
 
 class RequestReceived(NamedTuple):
@@ -14,10 +16,14 @@ class RequestReceived(NamedTuple):
 
 
 class DataReceived(NamedTuple):
-    """A piece of the request's body; `ended`: the last, which may be empty."""
+    """What has come of the request's body, `size` bytes; `ended`: the last of it, which may be empty.
+
+    The pieces may lie in the buffer that was received: copy them before it is used again.
+    """
 
     stream_id: int
-    data: bytes
+    pieces: Sequence[Piece]
+    size: int
     ended: bool
 
 

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from mindspore_serving.master.http2.errors import ConnectionFault, ErrorCode
 
@@ -14,6 +14,8 @@ LARGEST_STREAM_ID: Final = 2**31 - 1
 DEFAULT_WINDOW: Final = 65_535
 DEFAULT_MAX_FRAME: Final = 16_384
 LARGEST_MAX_FRAME: Final = 2**24 - 1
+
+Piece: TypeAlias = bytes | memoryview  # of what the peer has sent
 
 
 class Kind(IntEnum):

@@ -116,7 +116,7 @@ async def _converse(door: LeanDoor, client: _Client, said: bytes, size: int) -> 
     connection.connection_made(client)
     for start in range(0, len(said), size):
         if not client.is_over:
-            connection.data_received(said[start : start + size])
+            _hand_over(connection, said[start : start + size])
             await asyncio.sleep(0)
     await _turns()
     connection.tick(door.loop.time() + _MUCH_LATER)
@@ -125,6 +125,11 @@ async def _converse(door: LeanDoor, client: _Client, said: bytes, size: int) -> 
     assert not connection._calls
     assert asyncio.all_tasks() == before
     assert door._held == 0
+
+
+def _hand_over(connection: LeanConnection, received: bytes) -> None:
+    connection.get_buffer(-1)[: len(received)] = received
+    connection.buffer_updated(len(received))
 
 
 async def _turns() -> None:

@@ -96,7 +96,7 @@ def bodies(events: list[Event]) -> dict[int, bytes]:
         if isinstance(event, RequestReceived):
             found[event.stream_id] = b""
         elif isinstance(event, DataReceived):
-            found[event.stream_id] += event.data
+            found[event.stream_id] += b"".join(event.pieces)
         elif isinstance(event, StreamEnded):
             del found[event.stream_id]
     return found

@@ -1,0 +1,59 @@
+"""DATA frames of one stream that follow each other: a body is cut into many small ones, and they are handled as one.
+
+A frame of which only the beginning has come counts as a frame, and what comes later as another: so nothing of a body
+has to be kept here.
+"""
+
+from typing import NamedTuple
+
+from mindspore_serving.master.http2.frames import END_STREAM, HEAD_BYTES, Kind, Piece, unpack_head
+
+_DATA = int(Kind.DATA)  # a plain number: it is looked at for each frame
+
+
+class Begun(NamedTuple):
+    """A DATA frame without padding, of whose content so many bytes are still to come."""
+
+    stream_id: int
+    flags: int
+    left: int
+
+
+class Run(NamedTuple):
+    """The content of frames, of which so many begin behind the first."""
+
+    pieces: list[Piece]
+    size: int
+    heads: int
+    ended: bool
+    after: int  # where the next frame begins
+    begun: Begun | None  # the last one, if it is not complete
+
+
+def read_run(buffer: Piece, at: int, frame: Begun, largest: int) -> Run:
+    """From the content of this frame on, which begins here, as far as frames go on with it.
+
+    A frame that is empty, padded, or larger than it may be ends the run: those are looked at singly.
+    """
+    stream_id, flags, left = frame
+    end = len(buffer)
+    pieces: list[Piece] = []
+    size = heads = 0
+    while True:
+        stop = min(at + left, end)
+        if stop > at:
+            pieces.append(buffer[at:stop])
+            size += stop - at
+            left -= stop - at
+        at = stop
+        if left:
+            return Run(pieces, size, heads, False, at, Begun(stream_id, flags, left))
+        if flags or end - at < HEAD_BYTES:
+            return Run(pieces, size, heads, flags == END_STREAM, at, None)
+        high, low, kind, next_flags, next_id = unpack_head(buffer, at)
+        length = high << 8 | low
+        if kind != _DATA or next_flags > END_STREAM or next_id != stream_id or not 0 < length <= largest:
+            return Run(pieces, size, heads, False, at, None)
+        at += HEAD_BYTES
+        heads += 1
+        flags, left = next_flags, length
