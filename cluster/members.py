@@ -133,6 +133,8 @@ class Members:
             board.report("warning", f"worker {worker_id} refused: {reason}")
             return
         replica = board.registry.add(worker_id, register)
+        if board.siblings:
+            board.registry.stall(replica, "it registers at the other processes")  # until its first heartbeat
         self.renew(worker_id)
         board.place(replica)
         board.place_draining(replica.route)

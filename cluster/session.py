@@ -37,6 +37,7 @@ from mindspore_serving.cluster.session_events import (
     FirstCreditChanged,
     GoAhead,
     Kept,
+    KnownToSiblings,
     LinkLost,
     LinkMade,
     LinkRefused,
@@ -140,6 +141,9 @@ class Session:
                     self._say(Credit(batches), now)
             case FirstCreditChanged(batches):
                 self._first_credit = batches
+            case KnownToSiblings():
+                if self.state is SessionState.SERVING:
+                    self._say(self._heartbeat(now), now)  # the master waits for it
             case LinkRefused(reason):
                 self._refuse(reason)
             case DrainRequested(deadline):

@@ -55,6 +55,11 @@ class FirstCreditChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownToSiblings:
+    """The master's other processes have registered this worker too: it may be given work."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkRefused:
     """What stands at the master's address will not talk to this worker, and would not if it were asked again."""
 
@@ -82,6 +87,7 @@ Event: TypeAlias = (
     | LinkRefused
     | CreditChanged
     | FirstCreditChanged
+    | KnownToSiblings
     | DrainRequested
     | Tick
 )

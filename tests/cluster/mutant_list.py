@@ -239,6 +239,12 @@ MUTANTS = (
         "request.results = request.results.deadly_alone(request.count)",
         "pass",
     ),
+    Mutant(
+        "members.py",
+        "one of several processes gives work while the others do not know the worker",
+        "if board.siblings:",
+        "if False:",
+    ),
     # --- the worker's side
     Mutant(
         "session.py",

@@ -24,6 +24,7 @@ from mindspore_serving.cluster.session_events import (
     Close,
     DrainRequested,
     FirstCreditChanged,
+    KnownToSiblings,
     LinkLost,
     LinkMade,
     LinkRefused,
@@ -178,3 +179,9 @@ def test_a_confirmation_that_comes_late_does_not_put_the_next_heartbeat_off() ->
     told(session, Registered(3.0, 1), 0.9)
     assert session.next_wakeup() == 1.0
     assert session.handle(Tick(), 1.0) == [Send(Heartbeat())]
+
+
+def test_the_master_hears_at_once_that_its_siblings_know_the_worker(serving: Session) -> None:
+    assert serving.handle(KnownToSiblings(), 0.01) == [Send(Heartbeat())]
+    serving.handle(LinkLost(), 0.02)
+    assert serving.handle(KnownToSiblings(), 0.03) == []  # it is not registered any more
