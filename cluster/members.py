@@ -75,7 +75,8 @@ class Members:
             self._probe_at = [moment for moment in self._probe_at if moment > self._board.now]
             self._probed_at = self._board.now
             for replica in self._board.registry:
-                if replica.open:
+                # Nobody waits for those with nothing open: once for however many drop one after the other.
+                if replica.open or not self._probe_at:
                     self._board.send(replica.id, Probe())
 
     def end_leases(self) -> None:

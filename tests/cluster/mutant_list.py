@@ -189,6 +189,7 @@ MUTANTS = (
     ),
     Mutant("members.py", "a hung worker is kept", "if oldest and stuck_seconds >", "if oldest and -stuck_seconds >"),
     Mutant("members.py", "nobody asks who is gone", "self._board.send(replica.id, Probe())", "pass"),
+    Mutant("members.py", "nobody asks the idle", "if replica.open or not self._probe_at:", "if replica.open:"),
     Mutant("members.py", "less credit is kept too early", "len(replica.open) <= replica.credit", "True"),
     Mutant("members.py", "a change of credit is ignored", "replica.credit = batches", "pass"),
     Mutant(
