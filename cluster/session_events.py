@@ -129,6 +129,11 @@ class Meet:
 
 
 @dataclass(frozen=True, slots=True)
+class InService:
+    """The master gives work from now on: it is registered there, and at the master's other processes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """The session is over; `refusal` is the master's reason when it would not have this worker.
 
@@ -147,4 +152,4 @@ class Report:
     text: str
 
 
-Action: TypeAlias = Send | Run | GoAhead | Kept | Meet | Close | Report
+Action: TypeAlias = Send | Run | GoAhead | Kept | Meet | InService | Close | Report

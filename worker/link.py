@@ -28,6 +28,7 @@ from mindspore_serving.cluster.session_events import (
     Event,
     FirstCreditChanged,
     GoAhead,
+    InService,
     Kept,
     KnownToSiblings,
     Meet,
@@ -63,7 +64,7 @@ class Link(threading.Thread):
     """Talks to the masters from start() until it is drained or refused.
 
     `masters`: their ZeroMQ endpoints. `on_registered(master)` and `on_closed(end)` are called from this thread, the
-    first one at every registration. `direct`: talk past ZeroMQ to masters on this machine.
+    first one at every registration, when the master gives work. `direct`: talk past ZeroMQ to masters on this machine.
     """
 
     def __init__(
@@ -177,7 +178,6 @@ class Link(threading.Thread):
         if session.state is before:
             return
         if session.state is SessionState.SERVING:
-            self._on_registered(master)
             for one in self._households.registered(master):
                 self._handle(one, KnownToSiblings())
             return
@@ -203,6 +203,8 @@ class Link(threading.Thread):
                 self._share(self._purse.kept(master, batches))
             case Meet(siblings):
                 self._meet(master, siblings)
+            case InService():
+                self._on_registered(master)
             case Report(level, text):
                 logger.log(logging.getLevelName(level.upper()), "%s: %s", master, text)
             case Close(refusal, at_once):

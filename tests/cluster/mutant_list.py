@@ -248,6 +248,12 @@ MUTANTS = (
     ),
     # --- the worker's side
     Mutant(
+        "siblings.py",
+        "a process does not wait for its siblings to know the worker",
+        "            and siblings <= self._registered\n",
+        "",
+    ),
+    Mutant(
         "session.py",
         "a result of an earlier registration is sent",
         "if registration == self._registration and done.batch_id in self._open:",
