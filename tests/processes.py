@@ -1,54 +1,27 @@
 """Real processes for tests: started with a log that can be waited for, and ended by pid. Nothing is left behind."""
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+
+from mindspore_serving.chaos.free_ports import free_ports
+
+__all__ = ["READY_SECONDS", "ROOT", "Process", "Processes", "free_port", "free_ports", "processes", "until"]
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 120.0  # generous: a busy machine is not a failure
 STOP_SECONDS = 60.0
-_FIRST_PORT = 10000  # known services are below
-_MOST_IN_A_ROW = 64
 
 
 def free_port() -> int:
     """A port of the loopback address that nobody uses now."""
     return free_ports(1)[0]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address in a row, that nobody uses now."""
-    chosen_from = _our_ports()
-    while True:
-        first = random.choice(chosen_from)
-        with ExitStack() as probes:
-            try:
-                for port in range(first, first + count):
-                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:  # one of them is taken
-                continue
-        return list(range(first, first + count))
-
-
-def _our_ports() -> range:
-    """Those of this process of pytest-xdist, if it is one.
-
-    The kernel gives none of them to outgoing connections: such a one would keep a process that is started again from
-    its own port.
-    """
-    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    each = (first_outgoing - _FIRST_PORT) // processes
-    return range(_FIRST_PORT + number * each, _FIRST_PORT + (number + 1) * each - _MOST_IN_A_ROW)
 
 
 class Process:
