@@ -28,7 +28,9 @@ from mindspore_serving.cluster.session_events import (
     Event,
     FirstCreditChanged,
     GoAhead,
+    InService,
     Kept,
+    KnownToSiblings,
     Meet,
     Report,
     Run,
@@ -36,7 +38,7 @@ from mindspore_serving.cluster.session_events import (
     Tick,
     TurnCame,
 )
-from mindspore_serving.cluster.siblings import Sibling, sibling_endpoint
+from mindspore_serving.cluster.siblings import Households, Sibling, sibling_endpoint
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.line import Line
 from mindspore_serving.worker.watches import Take, Watches
@@ -62,7 +64,7 @@ class Link(threading.Thread):
     """Talks to the masters from start() until it is drained or refused.
 
     `masters`: their ZeroMQ endpoints. `on_registered(master)` and `on_closed(end)` are called from this thread, the
-    first one at every registration. `direct`: talk past ZeroMQ to masters on this machine.
+    first one at every registration, when the master gives work. `direct`: talk past ZeroMQ to masters on this machine.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Link(threading.Thread):
         self._sessions = {master: Session(offer, now, self._purse.credit(master)) for master in masters}
         self._lines: dict[str, Line] = {}
         self._met_at: dict[str, str] = {}  # sibling -> the master that told of it
+        self._households: Households[str] = Households()
         self._is_leaving = False
         self._direct = direct
         self._watches = Watches()
@@ -190,8 +193,10 @@ class Link(threading.Thread):
         if session.state is before:
             return
         if session.state is SessionState.SERVING:
-            self._on_registered(master)
+            for one in self._households.registered(master):
+                self._handle(one, KnownToSiblings())
             return
+        self._households.lost(master)
         if session.state is SessionState.REGISTERING:
             self._share(self._purse.lost(master))
         if session.state is not SessionState.DRAINING:
@@ -213,6 +218,8 @@ class Link(threading.Thread):
                 self._share(self._purse.kept(master, batches))
             case Meet(siblings):
                 self._meet(master, siblings)
+            case InService():
+                self._on_registered(master)
             case Report(level, text):
                 logger.log(logging.getLevelName(level.upper()), "%s: %s", master, text)
             case Close(refusal, at_once):
@@ -250,11 +257,13 @@ class Link(threading.Thread):
 
     def _meet(self, master: str, siblings: tuple[Sibling, ...]) -> None:
         """Opens a session with each sibling that is new, and ends it with those that the master has no more."""
-        found = {sibling_endpoint(master, sibling) for sibling in siblings} - {None}
+        endpoints = [sibling_endpoint(master, sibling) for sibling in siblings]
+        found = {endpoint for endpoint in endpoints if endpoint is not None}
+        self._households.met(master, found)
         for gone in [sibling for sibling, told in self._met_at.items() if told == master and sibling not in found]:
             logger.info("%s: is no process of the master any more", gone)
             self._post(gone, DrainRequested(time.monotonic() + _FAREWELL_SECONDS))
-        new = sorted(one for one in found if one is not None and one not in self._sessions)
+        new = sorted(found - self._sessions.keys())
         if not new or self._is_leaving:
             return
         for known in self._open_masters():

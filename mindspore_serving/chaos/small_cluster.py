@@ -4,14 +4,13 @@ import asyncio
 import re
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 from mindspore_serving import chaos
 from mindspore_serving.chaos.checked_calls import POISONED_EXIT_CODE, SERVABLE
+from mindspore_serving.chaos.free_ports import free_ports
 from mindspore_serving.chaos.member import Member
 from mindspore_serving.chaos.proxy import Proxy
 from mindspore_serving.cluster.addresses import LOOPBACK, Address
@@ -230,15 +229,3 @@ class SmallCluster:
             self.registered_seconds.append(time.monotonic() - self._serving[link[1]])
         self._awaited.discard(link)
         self.wake()
-
-
-def free_ports(count: int) -> list[int]:
-    """Different TCP ports of the loopback address that nobody uses now."""
-    with ExitStack() as stack:
-        return [_bound(stack) for _ in range(count)]
-
-
-def _bound(stack: ExitStack) -> int:
-    probe = stack.enter_context(socket.socket())
-    probe.bind((LOOPBACK, 0))
-    return int(probe.getsockname()[1])
