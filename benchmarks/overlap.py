@@ -1,13 +1,16 @@
 """How far Python stages run while the model computes: milliseconds a batch for each alone, for both, and the ratio.
 
-    python benchmarks/overlap.py
+    python -m benchmarks.overlap
 
 Without any overlap, both would take the sum; with perfect overlap, the longer of the two. Measured in turn with
 Python's own switch interval and with the worker's, in many short rounds: the ratio is the median of those made within a
-round, since a shared machine's speed changes by half from one second to the next.
+round, since a shared machine's speed changes by half from one second to the next. Each with MindSpore's threads free,
+and with all of them on one core.
 """
 
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -20,6 +23,7 @@ from mindspore import nn
 
 from mindspore_serving.cluster.messages import RunBatch
 from mindspore_serving.cluster.tensors import Stacked
+from mindspore_serving.worker.engine_settings import ONE_CORE
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.process import SWITCH_SECONDS
 from mindspore_serving.worker.servable import Servable
@@ -76,6 +80,14 @@ def measure(servable: Servable, method: str) -> float:
 
 
 def main() -> None:
+    for choice in ("off", "on"):
+        print(f"MindSpore's threads on one core: {choice}", flush=True)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.overlap", "here"], env={**os.environ, ONE_CORE: choice}, check=True
+        )
+
+
+def compare() -> None:
     models = WorkThread("MindSpore")
     with tempfile.TemporaryDirectory() as directory:
         models.call(lambda: export(Path(directory)))
@@ -94,10 +106,10 @@ def main() -> None:
         ratio = statistics.median(both / (function + model) for function, model, both in rounds)
         best = statistics.median(max(function, model) / (function + model) for function, model, _ in rounds)
         print(
-            f"{seconds * 1000:12.1f} ms  {function:8.2f}  {model:5.2f}  {function + model:9.2f}  {both:5.2f}  {ratio:8.2f}"
-            f"  {best:4.2f}"
+            f"{seconds * 1000:12.1f} ms  {function:8.2f}  {model:5.2f}  {function + model:9.2f}  {both:5.2f}"
+            f"  {ratio:8.2f}  {best:4.2f}"
         )
 
 
 if __name__ == "__main__":
-    main()
+    compare() if sys.argv[1:] else main()

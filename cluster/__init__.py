@@ -6,6 +6,7 @@ In reading order:
     results      what comes of a request, in columns
     messages     what master and worker say to each other
     codec        messages <-> ZeroMQ frames
+    direct       the same frames on a stream, where master and worker share a machine
     addresses    HOST:PORT as people write it
     siblings     the processes of one master
     key_files    the files of CURVE keys

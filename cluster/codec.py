@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import msgpack
 
+from mindspore_serving.cluster.direct import MAX_FRAMES, read_offer
 from mindspore_serving.cluster.errors import Code, Failure, FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import (
     ANY_SIZE,
@@ -45,13 +46,11 @@ from mindspore_serving.cluster.tensors import (
     nbytes,
 )
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 INLINE_BYTES = 64 * 1024  # measured: below this a copy into the header is cheaper than a frame of its own
 # Measured: below this ZeroMQ had better copy a frame that it sends. Above, it takes it by reference, and tells a thread
 # of pyzmq's when it is done with it, which costs as much as copying so many bytes.
 COPIED_BYTES = 512 * 1024
-MAX_FRAME_BYTES = 1 << 30  # what either socket accepts in one frame
-MAX_FRAMES = 1024
 MAX_DIMS = 32  # numpy's own limit before 2.0
 MAX_NAME = 1024  # characters in any name or address a peer tells
 MAX_METHODS = 1024
@@ -214,7 +213,7 @@ def _pack_register(message: Register, _: list[Buffer]) -> Fields:
         for spec in message.methods
     ]
     fields = (message.registration, message.servable, message.version, methods)
-    return (*fields, message.device, message.host, message.pid, message.credit)
+    return (*fields, message.device, message.host, message.pid, message.credit, message.direct)
 
 
 def _types(value: Any, names: Sequence[str]) -> tuple[TensorType | None, ...]:
@@ -231,7 +230,7 @@ def _type(dtype: Any, shape: Any) -> TensorType:
 
 
 def _unpack_register(fields: Fields, _: Sequence[Buffer]) -> Register:
-    registration, servable, version, methods, device, host, pid, credit = fields
+    registration, servable, version, methods, device, host, pid, credit, direct = fields
     specs = tuple(
         MethodSpec(
             _name(name),
@@ -253,6 +252,7 @@ def _unpack_register(fields: Fields, _: Sequence[Buffer]) -> Register:
         _name(host),
         _int(pid),
         _int(credit, 1, MAX_CREDIT),
+        None if direct is None else read_offer(*_names(direct)),
     )
 
 

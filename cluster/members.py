@@ -75,7 +75,8 @@ class Members:
             self._probe_at = [moment for moment in self._probe_at if moment > self._board.now]
             self._probed_at = self._board.now
             for replica in self._board.registry:
-                if replica.open:
+                # Nobody waits for those with nothing open: once for however many drop one after the other.
+                if replica.open or not self._probe_at:
                     self._board.send(replica.id, Probe())
 
     def end_leases(self) -> None:
@@ -133,6 +134,8 @@ class Members:
             board.report("warning", f"worker {worker_id} refused: {reason}")
             return
         replica = board.registry.add(worker_id, register)
+        if board.siblings:
+            board.registry.stall(replica, "it registers at the other processes")  # until its first heartbeat
         self.renew(worker_id)
         board.place(replica)
         board.place_draining(replica.route)

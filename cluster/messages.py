@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from mindspore_serving.cluster.direct import DirectOffer
 from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.tensors import Column
@@ -55,6 +56,7 @@ class Register:
     host: str
     pid: int
     credit: int = 2  # batches that this master may have open here
+    direct: DirectOffer | None = None  # for a master on the same machine
 
 
 @dataclass(frozen=True, slots=True)

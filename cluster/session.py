@@ -36,7 +36,9 @@ from mindspore_serving.cluster.session_events import (
     Event,
     FirstCreditChanged,
     GoAhead,
+    InService,
     Kept,
+    KnownToSiblings,
     LinkLost,
     LinkMade,
     LinkRefused,
@@ -97,6 +99,7 @@ class Session:
         self._offer = offer
         self._registration = 1
         self._first_credit = self._credit = credit  # batches that the master may have open here
+        self._awaits_siblings = False  # registered at one of several processes, which gives no work before a heartbeat
         self._open: set[int] = set()  # batches of this registration that are not answered yet
         self._got_on_at = now  # when one of them was done, or the first of them came
         self._speak_at = now  # when to say something again, if nothing else is said before
@@ -140,6 +143,9 @@ class Session:
                     self._say(Credit(batches), now)
             case FirstCreditChanged(batches):
                 self._first_credit = batches
+            case KnownToSiblings():
+                if self.state is SessionState.SERVING:
+                    self._beat(now)
             case LinkRefused(reason):
                 self._refuse(reason)
             case DrainRequested(deadline):
@@ -161,6 +167,9 @@ class Session:
                     # Not later than we wanted to speak anyway: the master has heard nothing since our last Register.
                     self._speak_at = min(self._speak_at, now + self._silence_seconds)
                     self._actions.append(Meet(siblings))
+                    self._awaits_siblings = bool(siblings)
+                    if not siblings:
+                        self._actions.append(InService())
                 self._move("registered")
             case Refused(reason):
                 self._refuse(reason)
@@ -190,7 +199,7 @@ class Session:
                     self._move("released")
                     self._actions.append(Close())
             case Probe():
-                self._say(self._heartbeat(now), now)
+                self._beat(now)
 
     def _refuse(self, reason: str) -> None:
         self._move("refused")
@@ -202,6 +211,7 @@ class Session:
             self._actions.append(Close())
             return
         self._registration += 1
+        self._awaits_siblings = False
         self._credit = self._first_credit
         self._open.clear()
         self._silence_seconds = REGISTER_AGAIN_SECONDS
@@ -226,8 +236,10 @@ class Session:
             self.state = SessionState.CLOSED
             self._actions.append(Close())
         elif now >= self._speak_at:
-            registering = self.state is SessionState.REGISTERING
-            self._say(self._register() if registering else self._heartbeat(now), now)
+            if self.state is SessionState.REGISTERING:
+                self._say(self._register(), now)
+            else:
+                self._beat(now)
 
     def _register(self) -> Register:
         offer = self._offer
@@ -242,8 +254,11 @@ class Session:
             self._credit,
         )
 
-    def _heartbeat(self, now: float) -> Heartbeat:
-        return Heartbeat(max(0.0, now - self._got_on_at) if self._open else 0.0)
+    def _beat(self, now: float) -> None:
+        self._say(Heartbeat(max(0.0, now - self._got_on_at) if self._open else 0.0), now)
+        if self._awaits_siblings:
+            self._awaits_siblings = False
+            self._actions.append(InService())
 
     def _say(self, message: FromWorker, now: float) -> None:
         self._actions.append(Send(message))

@@ -55,6 +55,11 @@ class FirstCreditChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownToSiblings:
+    """The master's other processes have registered this worker too: it may be given work."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkRefused:
     """What stands at the master's address will not talk to this worker, and would not if it were asked again."""
 
@@ -82,6 +87,7 @@ Event: TypeAlias = (
     | LinkRefused
     | CreditChanged
     | FirstCreditChanged
+    | KnownToSiblings
     | DrainRequested
     | Tick
 )
@@ -123,6 +129,11 @@ class Meet:
 
 
 @dataclass(frozen=True, slots=True)
+class InService:
+    """The master gives work from now on: it is registered there, and at the master's other processes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """The session is over; `refusal` is the master's reason when it would not have this worker.
 
@@ -141,4 +152,4 @@ class Report:
     text: str
 
 
-Action: TypeAlias = Send | Run | GoAhead | Kept | Meet | Close | Report
+Action: TypeAlias = Send | Run | GoAhead | Kept | Meet | InService | Close | Report

@@ -4,8 +4,8 @@ A worker is given one address of a master and finds the others from there. It re
 folder, that the master need not know: only a port, or a file's name, is told.
 """
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Generic, TypeAlias, TypeVar
 
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath, for_zeromq, parse_endpoint
 from mindspore_serving.cluster.errors import SetupError
@@ -13,6 +13,39 @@ from mindspore_serving.cluster.errors import SetupError
 Sibling: TypeAlias = int | str  # a TCP port, or the name of a unix socket's file
 
 MOST_PROCESSES = 64
+
+M = TypeVar("M", bound=Hashable)
+
+
+class Households(Generic[M]):
+    """The worker's side: which of its masters are processes of one, and whether all of these know it already.
+
+    None of them gives it work before: so no caller is answered by one process and then told by the next that nobody
+    serves this.
+    """
+
+    def __init__(self) -> None:
+        self._siblings: dict[M, frozenset[M]] = {}
+        self._registered: set[M] = set()
+
+    def met(self, master: M, siblings: Iterable[M]) -> None:
+        """The master has told of its other processes."""
+        self._siblings[master] = frozenset(siblings)
+
+    def registered(self, master: M) -> list[M]:
+        """The master knows this worker now. Returns those which are to hear that the last of their siblings does."""
+        self._registered.add(master)
+        return [
+            one
+            for one in self._registered
+            if (siblings := self._siblings.get(one))
+            and (one == master or master in siblings)
+            and siblings <= self._registered
+        ]
+
+    def lost(self, master: M) -> None:
+        """It does not know this worker any more."""
+        self._registered.discard(master)
 
 
 def control_endpoints(first: Endpoint, processes: int) -> tuple[Endpoint, ...]:

@@ -29,6 +29,7 @@ from mindspore_serving.cluster.registry import Route, RouteHealth
 from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.statistics import Counters
 from mindspore_serving.cluster.tensors import Column
+from mindspore_serving.master.prompt_future import PromptFuture
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -46,7 +47,7 @@ SendToWorker = Callable[[str, FromMaster], bool]
 T = TypeVar("T")
 
 
-class _Caller(asyncio.Future[T]):
+class _Caller(PromptFuture[T]):
     """Somebody who waits for an answer, and may stop waiting."""
 
     def __init__(
@@ -56,18 +57,21 @@ class _Caller(asyncio.Future[T]):
         on_leave: Callable[[int], None],
         request_id: int,
     ) -> None:
-        super().__init__(loop=loop)
+        super().__init__(loop)
         self._finish = finish
         self._on_leave = on_leave
         self._request_id = request_id
 
     def take(self, answer: Answer) -> None:
         """The wait is over."""
-        if not self.done():
-            try:
-                self.set_result(self._finish(answer))
-            except Exception as error:  # a fault of ours: it belongs to this call alone
-                self.set_exception(error)
+        if self.done():
+            return
+        try:
+            result = self._finish(answer)
+        except Exception as error:  # a fault of ours: it belongs to this call alone
+            self.set_exception(error)
+        else:
+            self.set_result(result)
 
     def cancel(self, msg: object = None) -> bool:
         cancelled = super().cancel(msg)
@@ -90,6 +94,7 @@ class FrontDesk:
         self._callers: dict[int, _Caller[Any]] = {}
         self._last_request_id = 0
         self._arrivals: list[Arrival] = []  # of this turn of the loop: the dispatcher gets them as one event
+        self._last_burst = 0  # how many they were last time
         self._timer: asyncio.TimerHandle | None = None
         self._all_answered = asyncio.Event()
         self._all_answered.set()
@@ -174,12 +179,16 @@ class FrontDesk:
         self._last_request_id = request_id = self._last_request_id + 1
         self._last_call_at = now = self._loop.time()
         deadline = None if seconds_left is None else now + seconds_left
-        if not self._arrivals:
+        # To wait for others of this turn of the loop makes batches larger, and costs whoever is alone a turn.
+        is_alone = not self._callers and self._last_burst == 1
+        if not is_alone and not self._arrivals:
             self._loop.call_soon(self._hand_in)
         self._arrivals.append(Arrival(request_id, asked_version, route, method, count, columns, nbytes, deadline))
         if not self._callers:
             self._all_answered.clear()
         caller = self._callers[request_id] = _Caller(self._loop, finish, self._leave, request_id)
+        if is_alone:
+            self._hand_in()
         return caller
 
     def set_max_enqueued_requests(self, count: int) -> None:
@@ -193,6 +202,10 @@ class FrontDesk:
     def connection_dropped(self) -> None:
         """Some worker's connection ended."""
         self._feed(ConnectionDropped())
+
+    def worker_gone(self, worker_id: str) -> None:
+        """This worker's connection ended."""
+        self._feed(PeerUnreachable(worker_id))
 
     async def drain(self, seconds: float) -> bool:
         """Waits until no caller is left, at most this long; says whether that is so. The doors take nothing new."""
@@ -221,6 +234,7 @@ class FrontDesk:
 
     def _hand_in(self) -> None:
         arrivals, self._arrivals = self._arrivals, []
+        self._last_burst = len(arrivals)
         # Somebody may have left within the same turn of the loop.
         self._feed(RequestsArrived([arrival for arrival in arrivals if arrival.request_id in self._callers]))
 

@@ -9,6 +9,7 @@ from mindspore_serving.master.grpc_head import CallHead
 from mindspore_serving.master.grpc_messages import PREFIX_BYTES, MessageReader
 from mindspore_serving.master.http2.frames import Piece
 from mindspore_serving.master.http2.limits import Limits, Pace
+from mindspore_serving.master.prompt_future import PromptFuture
 from mindspore_serving.master.service_table import OWN_FAULT_TEXT, CallInfo, RpcFault, Status, Streaming, Unary
 
 logger = logging.getLogger("mindspore_serving.master")
@@ -162,7 +163,10 @@ class Call:
             self.end(_as_fault(error))
             return
         self._work = work
-        work.add_done_callback(self._finish_unary)
+        if isinstance(work, PromptFuture):
+            work.when_done(self._finish_unary)
+        else:
+            work.add_done_callback(self._finish_unary)
 
     def _finish_unary(self, work: "asyncio.Future[bytes]") -> None:
         error = RpcFault(Status.CANCELLED, "the call was cancelled") if work.cancelled() else work.exception()

@@ -75,6 +75,7 @@ class LeanConnection(asyncio.BufferedProtocol):
         self._calls: dict[int, Call] = {}
         self._blocked: dict[int, asyncio.Future[None]] = {}  # streaming calls whose replies are not fetched
         self._transport: asyncio.Transport
+        self._is_receiving = False
         self._flush_is_due = False
         self._burst_bytes = 0
         self._held_since: float | None = None
@@ -94,7 +95,9 @@ class LeanConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         data = self._door.inbox[:count]
+        self._is_receiving = True
         self._handle(self._http2.receive(data if count > COPIED_BYTES else bytes(data), self.loop.time()))
+        self._is_receiving = False
         self.flush()
 
     def pause_writing(self) -> None:
@@ -156,7 +159,10 @@ class LeanConnection(asyncio.BufferedProtocol):
     def reply(self, stream_id: int, message: bytes) -> None:
         if self._calls.pop(stream_id, None) is not None:
             self._http2.send_response(stream_id, _BEGIN, message_prefix(message), message, _GOOD)
-            self._count(len(message))
+            if self._calls or self._is_receiving:
+                self._count(len(message))
+            else:
+                self.flush()  # nothing else can come with it
             self._note_calls()
 
     def begin_reply(self, stream_id: int) -> None:

@@ -1,8 +1,12 @@
-"""The ROUTER socket that workers connect to: frames in and out, read by the event loop. It decides nothing."""
+"""The ROUTER socket that workers connect to: frames in and out, read by the event loop. It decides nothing.
+
+A worker on this machine offers a connection past ZeroMQ when it registers: what follows takes that way.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import msgpack
@@ -10,11 +14,13 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath, for_zeromq
-from mindspore_serving.cluster.codec import COPIED_BYTES, MAX_FRAME_BYTES, decode, encode
+from mindspore_serving.cluster.codec import COPIED_BYTES, decode, encode
+from mindspore_serving.cluster.direct import MAX_FRAME_BYTES, DirectOffer
 from mindspore_serving.cluster.errors import FrameError, SetupError, VersionMismatch
 from mindspore_serving.cluster.key_files import KeyPair
-from mindspore_serving.cluster.messages import FromMaster, FromWorker, Refused
+from mindspore_serving.cluster.messages import FromMaster, FromWorker, Refused, Register
 from mindspore_serving.cluster.tensors import Buffer
+from mindspore_serving.master.direct_line import DirectLine, connect
 from mindspore_serving.master.free_address import check_free
 from mindspore_serving.master.zap import DOMAIN
 
@@ -47,8 +53,11 @@ class WorkerSocket:
         context: "zmq.Context[zmq.Socket[bytes]]",
         on_message: Callable[[str, FromWorker], None],
         on_connection_dropped: Callable[[], None],
+        on_worker_gone: Callable[[str], None],
     ) -> None:
         self._on_message = on_message
+        self._on_worker_gone = on_worker_gone
+        self._direct: dict[bytes, tuple[DirectOffer, DirectLine]] = {}
         self._on_connection_dropped = on_connection_dropped
         self._blamed: set[bytes] = set()
         self._pack_header = msgpack.Packer().pack
@@ -114,6 +123,8 @@ class WorkerSocket:
         """May be called again."""
         if self._socket.closed:
             return
+        for _, line in self._direct.values():
+            line.close()
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_reader(self._monitor.fileno())
         self._socket.disable_monitor()
@@ -122,6 +133,8 @@ class WorkerSocket:
 
     def _send(self, identity: bytes, message: FromMaster) -> bool:
         frames = encode(message, self._pack_header)
+        if (direct := self._direct.get(identity)) is not None:
+            return direct[1].send(frames)
         last = frames.pop()
         try:
             self._socket.send(identity, _MORE)
@@ -154,14 +167,35 @@ class WorkerSocket:
                 frame = self._socket.recv(_NOBLOCK, copy=False)
                 # The header is small, and read in Python at once; a tensor stays where ZeroMQ has put it.
                 frames.append(frame.buffer if frames else frame.bytes)
-            try:
-                message = decode(frames)
-                if not isinstance(message, FromWorker):
-                    raise FrameError(f"a worker does not say {type(message).__name__}")
-            except FrameError as error:
-                self._blame(identity, error)
-            else:
-                self._on_message(identity.decode("latin-1"), message)
+            self._take(identity, frames)
+
+    def _take(self, identity: bytes, frames: Sequence[Buffer]) -> None:
+        try:
+            message = decode(frames)
+            if not isinstance(message, FromWorker):
+                raise FrameError(f"a worker does not say {type(message).__name__}")
+        except FrameError as error:
+            self._blame(identity, error)
+            return
+        if isinstance(message, Register):
+            self._accept_offer(identity, message.direct)
+        self._on_message(identity.decode("latin-1"), message)
+
+    def _accept_offer(self, identity: bytes, offer: DirectOffer | None) -> None:
+        """Connects where the worker that registers can be reached directly; what it offered before is over."""
+        known = self._direct.get(identity)
+        if known is not None and known[0] == offer:
+            return  # it has only not heard us yet
+        if known is not None:
+            del self._direct[identity]
+            known[1].close()
+        line = None if offer is None else connect(offer, partial(self._take, identity), partial(self._lost, identity))
+        if offer is not None and line is not None:
+            self._direct[identity] = offer, line
+
+    def _lost(self, identity: bytes) -> None:
+        del self._direct[identity]
+        self._on_worker_gone(identity.decode("latin-1"))
 
     def _blame(self, identity: bytes, error: FrameError) -> None:
         if isinstance(error, VersionMismatch):

@@ -2,14 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+
+from mindspore_serving.chaos.free_ports import free_ports
+
+__all__ = ["READY_SECONDS", "ROOT", "Process", "Processes", "free_port", "free_ports", "processes", "until"]
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 120.0  # generous: a busy machine is not a failure
@@ -18,22 +21,7 @@ STOP_SECONDS = 60.0
 
 def free_port() -> int:
     """A port of the loopback address that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address in a row, that nobody uses now."""
-    while True:
-        first = free_port()
-        with ExitStack() as probes:
-            try:
-                for port in range(first, first + count):
-                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:  # one of them is taken
-                continue
-        return list(range(first, first + count))
+    return free_ports(1)[0]
 
 
 class Process:

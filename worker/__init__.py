@@ -5,7 +5,9 @@ In reading order:
     process           the life of a worker process
     worker            one loaded servable and its link to a master
     link              the thread that talks to the masters
-    line              its DEALER socket to one of them
+    line              its connection to one of them: a DEALER socket, and beside it
+    direct_door       where a master on the same machine connects past ZeroMQ
+    watches           what that thread waits for
     handshakes        what becomes of its connection, and what that means
     curve             the worker's keys
     signal_pipe       SIGTERM and SIGINT, for a main thread that waits
@@ -29,6 +31,7 @@ In reading order:
     arrays            columns <-> numpy
     work_thread       the thread that runs MindSpore, and the one for Python stages
     engine_settings   which CPU instructions and threads MindSpore may use, before it is imported
+    core_tie          MindSpore's threads on one core; core_choice: on which
     tuning            finds the fastest of them by measuring
     tuning_process, tuning_trial: the processes that are measured, from outside and inside
     tuning_cache      keeps what was found

@@ -13,6 +13,7 @@ from mindspore_serving.worker.target import DEC_MODES, Target
 DIRECTORY_VARIABLE = "MINDSPORE_SERVING_DIRECTORY"
 TUNE_VARIABLE = "MINDSPORE_SERVING_TUNE"
 AUTO, AGAIN, OFF = TUNE_MODES = ("auto", "again", "off")
+_, ZEROMQ = TRANSPORTS = ("auto", "zeromq")
 _CORES = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 
 
@@ -104,6 +105,12 @@ class WorkerConfig:
         f"machine: once, again, or not at all (default: ${TUNE_VARIABLE}, else {AUTO})",
         choice("--tune", *TUNE_MODES),
         None,
+    )
+    transport: str = setting(
+        "WAY",
+        "how it talks to masters: auto takes a unix socket beside ZeroMQ to those on this machine, zeromq never does",
+        choice("--transport", *TRANSPORTS),
+        TRANSPORTS[0],
     )
     log_level: str = setting("LEVEL", "debug, info, warning or error", choice("--log-level", *LOG_LEVELS), "info")
 

@@ -19,9 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mindspore_serving.cluster.errors import ServableError
+
 INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
 OPENMP_THREADS = "OMP_NUM_THREADS"
 RUNTIME = "MS_DEV_RUNTIME_CONF"
+ONE_CORE = "MINDSPORE_SERVING_ONE_CORE"  # on or off; what is not set is measured
 _SAFE = "AVX2"
 NO_PIPELINE = "pipeline:False"
 _CORES_FOR_A_PIPELINE = 4
@@ -32,18 +35,21 @@ class EngineSettings:
     """instructions: the highest that oneDNN may use. openmp_threads: of convolutions and matrix products.
 
     kernel_threads: of MindSpore's other operators. runtime: what MindSpore's runtime does. Empty and 0 leave the choice
-    to MindSpore.
+    to MindSpore. one_core: MindSpore's threads share one, see core_tie.py.
     """
 
     instructions: str = ""
     openmp_threads: int = 0
     kernel_threads: int = 0
     runtime: str = ""
+    one_core: bool = False
 
     def __str__(self) -> str:
         parts = [f"{name}={value}" for name, value in self.environment().items()]
         if self.kernel_threads:
             parts.append(f"{self.kernel_threads} kernel thread{'s' if self.kernel_threads > 1 else ''}")
+        if self.one_core:
+            parts.append("one core")
         return ", ".join(parts) or "MindSpore's own settings"
 
     def environment(self) -> dict[str, str]:
@@ -54,8 +60,12 @@ class EngineSettings:
 
 
 def default_settings(environment: Mapping[str, str], flags: Container[str]) -> EngineSettings:
-    """What is right for most models on a CPU with these flags, and with what the user has set."""
-    return EngineSettings(_SAFE if INSTRUCTIONS not in environment and "avx512f" in flags else "")
+    """What is right for most models on a CPU with these flags, and with what the user has set. Raises ServableError."""
+    wish = environment.get(ONE_CORE, "")
+    if wish not in ("", "on", "off"):
+        raise ServableError(f"${ONE_CORE} '{wish}' is neither on nor off")
+    instructions = _SAFE if INSTRUCTIONS not in environment and "avx512f" in flags else ""
+    return EngineSettings(instructions, one_core=wish == "on")
 
 
 def first_try(environment: Mapping[str, str], flags: Container[str]) -> EngineSettings:
@@ -68,6 +78,8 @@ def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -
     found: list[dict[str, Any]] = []
     if INSTRUCTIONS not in environment and "avx512f" in flags:
         found.append({"instructions": "ALL"})
+    if ONE_CORE not in environment and cores > 1:
+        found.append({"one_core": True})
     for threads in [1] if 1 < cores < 4 else [1, cores // 2] if cores > 1 else []:
         found.append({"kernel_threads": threads})
         if OPENMP_THREADS not in environment:

@@ -40,7 +40,7 @@ def inspect_servable(
 ) -> Inspection:
     """Everything about `directory`/`name`. Raises ServableError when there is no such servable to look at."""
     folder = find_folder(directory, name)
-    finding = set_up_engine(folder, version, target, tune)
+    settings, finding = set_up_engine(folder, version, target, tune)
     declarations, mistakes = models.call(lambda: examine_config(folder, name))
     mistakes += [
         f"{folder / wrong}: is not taken for a version, only a number such as {right} is"
@@ -59,7 +59,7 @@ def inspect_servable(
             def take_down(place: str, error: ServableError) -> None:
                 mistakes.append(f"{place or folder / CONFIG_FILE}: {error}")
 
-            loaded = models.call(lambda: load_models(to_load, folder / str(version), target, take_down, finding))
+            loaded = models.call(lambda: load_models(to_load, folder / str(version), target, take_down, settings))
     first = {model: subgraphs[0] for model, subgraphs in loaded.items()}
     return Inspection(
         folder,

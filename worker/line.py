@@ -1,20 +1,29 @@
-"""One DEALER socket to one master: frames in and out, and what becomes of the connection. It decides nothing."""
+"""The connection to one master: frames in and out, and what becomes of it. It decides nothing.
 
+It is a DEALER socket, and beside it, where the master is on the same machine, a direct connection: see
+cluster/direct.py.
+"""
+
+import dataclasses
 import logging
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgpack
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from mindspore_serving.cluster.codec import COPIED_BYTES, MAX_FRAME_BYTES, decode, encode
+from mindspore_serving.cluster.codec import COPIED_BYTES, decode, encode
+from mindspore_serving.cluster.direct import MAX_FRAME_BYTES
 from mindspore_serving.cluster.errors import FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import FromMaster, FromWorker, Register
 from mindspore_serving.cluster.session_events import Event, LinkLost, LinkMade, LinkRefused, MessageArrived
 from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.worker.curve import WorkerKeys
+from mindspore_serving.worker.direct_door import DirectDoor
 from mindspore_serving.worker.handshakes import HEARD, Handshakes
+from mindspore_serving.worker.watches import READABLE, Watches
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -23,12 +32,23 @@ _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 class Line:
-    """Made, used and closed in one thread, which waits for its `sources`."""
+    """Made, used and closed in one thread, which waits by its `watches`.
+
+    `direct`: whether to talk past ZeroMQ where that is possible.
+    """
 
     def __init__(
-        self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, keys: WorkerKeys | None, worker_id: str
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        endpoint: str,
+        keys: WorkerKeys | None,
+        worker_id: str,
+        watches: Watches,
+        direct: bool,
     ) -> None:
         self._endpoint = endpoint
+        self._watches = watches
+        self._events: list[Event] = []  # what the door has brought
         self._handshakes = Handshakes(keys)
         self._blamed = False
         self._pack_header = msgpack.Packer().pack
@@ -56,18 +76,23 @@ class Line:
             self._dealer.setsockopt(zmq.CURVE_PUBLICKEY, keys.pair.public)
             self._dealer.setsockopt(zmq.CURVE_SECRETKEY, keys.pair.secret or b"")
         self._monitor = self._dealer.get_monitor_socket(HEARD)
+        watches.watch(endpoint, self._monitor, self._fates)
+        watches.watch(endpoint, self._dealer, self._messages)
+        self._door: DirectDoor | None = None
+        if direct and not endpoint.startswith("inproc:"):
+            self._door = DirectDoor(self._watch, watches.unwatch, self._arrived, self._lost)
         self._dealer.connect(endpoint)
-
-    @property
-    def sources(self) -> "tuple[tuple[zmq.Socket[bytes], Callable[[], list[Event]]], ...]":
-        """What to poll, and what to call when it is ready; the fate of the connection goes first."""
-        return (self._monitor, self._fates), (self._dealer, self._messages)
 
     def send(self, message: FromWorker) -> None:
         """Puts a message on its way, if there is a connection."""
-        if isinstance(message, Register) and (complaint := self._handshakes.asked(time.monotonic())):
-            logger.warning("%s: %s", self._endpoint, complaint)
+        if isinstance(message, Register):
+            if complaint := self._handshakes.asked(time.monotonic()):
+                logger.warning("%s: %s", self._endpoint, complaint)
+            if self._door is not None:
+                message = dataclasses.replace(message, direct=self._door.offer(message.registration))
         frames = encode(message, self._pack_header)
+        if self._door is not None and not isinstance(message, Register) and self._door.send(frames):
+            return
         last = frames.pop()
         try:
             for frame in frames:
@@ -76,6 +101,22 @@ class Line:
         except zmq.Again:
             # No connection: whoever waited at that master is gone, and we register again when there is one.
             logger.debug("%s not sent: no connection to the master", type(message).__name__)
+        self._watches.ask_again(self._dealer)
+
+    @property
+    def is_direct(self) -> bool:
+        """What is sent takes the direct connection: other threads may send too, one at a time."""
+        return self._door is not None and self._door.is_open
+
+    @property
+    def is_blocked(self) -> bool:
+        """await_room() is due."""
+        return self._door is not None and self._door.is_blocked
+
+    def await_room(self) -> None:
+        """Sends the rest when the kernel takes it."""
+        if self._door is not None:
+            self._door.await_room()
 
     def _fates(self) -> list[Event]:
         seen = recv_monitor_message(self._monitor)
@@ -96,6 +137,9 @@ class Line:
                 frames.append(frame.buffer)
         except zmq.Again:
             return []
+        return self._decoded(frames)
+
+    def _decoded(self, frames: Sequence[Buffer]) -> list[Event]:
         try:
             message = decode(frames)
             if not isinstance(message, FromMaster):
@@ -106,8 +150,26 @@ class Line:
         self._handshakes.answered()
         return [MessageArrived(message)]
 
+    def _watch(self, source: socket.socket, take: Callable[[], None], events: int = READABLE) -> None:
+        def take_events() -> list[Event]:
+            take()
+            found, self._events = self._events, []
+            return found
+
+        self._watches.watch(self._endpoint, source, take_events, events)
+
+    def _arrived(self, frames: Sequence[Buffer]) -> None:
+        self._events += self._decoded(frames)
+
+    def _lost(self) -> None:
+        self._events.append(LinkLost())
+
     def close(self) -> None:
         """With its linger: see above."""
+        if self._door is not None:
+            self._door.close()
+        self._watches.unwatch(self._monitor)
+        self._watches.unwatch(self._dealer)
         self._dealer.disable_monitor()
         self._monitor.close(0)
         self._dealer.close()

@@ -28,7 +28,9 @@ from mindspore_serving.cluster.session_events import (
     Event,
     FirstCreditChanged,
     GoAhead,
+    InService,
     Kept,
+    KnownToSiblings,
     Meet,
     Report,
     Run,
@@ -36,9 +38,10 @@ from mindspore_serving.cluster.session_events import (
     Tick,
     TurnCame,
 )
-from mindspore_serving.cluster.siblings import Sibling, sibling_endpoint
+from mindspore_serving.cluster.siblings import Households, Sibling, sibling_endpoint
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.line import Line
+from mindspore_serving.worker.watches import Take, Watches
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -61,7 +64,7 @@ class Link(threading.Thread):
     """Talks to the masters from start() until it is drained or refused.
 
     `masters`: their ZeroMQ endpoints. `on_registered(master)` and `on_closed(end)` are called from this thread, the
-    first one at every registration.
+    first one at every registration, when the master gives work. `direct`: talk past ZeroMQ to masters on this machine.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Link(threading.Thread):
         submit: Submit,
         on_registered: Callable[[str], None],
         on_closed: Callable[[End], None],
+        direct: bool = True,
     ) -> None:
         super().__init__(name="link to " + ", ".join(masters))
         self._context = context
@@ -89,13 +93,13 @@ class Link(threading.Thread):
         self._sessions = {master: Session(offer, now, self._purse.credit(master)) for master in masters}
         self._lines: dict[str, Line] = {}
         self._met_at: dict[str, str] = {}  # sibling -> the master that told of it
+        self._households: Households[str] = Households()
         self._is_leaving = False
-        self._poller = zmq.Poller()
-        self._takers: dict[
-            object, tuple[str, Callable[[], list[Event]]]
-        ] = {}  # of each source: its master, what it has
+        self._direct = direct
+        self._watches = Watches()
+        self._turn = threading.Lock()  # held by whoever touches what is above and the lines
         self._end = End(masters[0])
-        # Other threads put events here and wake this one, which alone touches the ZeroMQ sockets.
+        # Other threads put events here and wake this one, which alone touches ZeroMQ's sockets and what is watched.
         self._inbox: queue.SimpleQueue[tuple[str | None, Event]] = queue.SimpleQueue()  # None: for every master
         self._alarm, self._waker = socket.socketpair()
         self._alarm.setblocking(False)
@@ -106,33 +110,36 @@ class Link(threading.Thread):
         self._post(None, DrainRequested(time.monotonic() + seconds))
 
     def run(self) -> None:
-        self._poller.register(self._alarm, zmq.POLLIN)
+        self._watches.watch("", self._alarm, self._read_inbox)
         try:
             for master in self._sessions:
                 self._open_line(master)
             while (wakeup := self._wakeup()) is not None:
-                for source, _ in self._poller.poll(max(0, int((wakeup - time.monotonic()) * 1000) + 1)):
-                    taker = self._takers.get(source)
-                    if taker is None:
-                        self._read_inbox()
-                    else:
-                        for event in taker[1]():
-                            self._handle(taker[0], event)
-                self._keep_time()
-                if self._met_at:
-                    self._forget_siblings()
+                ready = self._watches.wait(max(0.0, wakeup - time.monotonic()))
+                with self._turn:
+                    self._take_turn(ready)
         finally:
             for line in self._lines.values():
                 line.close()
+            self._watches.unwatch(self._alarm)
+            self._watches.close()
             self._alarm.close()
             self._waker.close()
             self._on_closed(self._end)
 
+    def _take_turn(self, ready: list[tuple[str, Take]]) -> None:
+        for master, take in ready:
+            for event in take():
+                self._handle(master, event)
+        self._keep_time()
+        if self._met_at:
+            self._forget_siblings()
+        for line in self._lines.values():
+            if line.is_blocked:
+                line.await_room()
+
     def _open_line(self, master: str) -> None:
-        line = self._lines[master] = Line(self._context, master, self._keys, self._worker_id)
-        for source, take in line.sources:
-            self._poller.register(source, zmq.POLLIN)
-            self._takers[source] = master, take
+        self._lines[master] = Line(self._context, master, self._keys, self._worker_id, self._watches, self._direct)
         self._handle(master, Tick())
 
     def _forget_siblings(self) -> None:
@@ -140,11 +147,7 @@ class Link(threading.Thread):
         for master in [sibling for sibling in self._met_at if self._sessions[sibling].state is SessionState.CLOSED]:
             self._share(self._purse.lost(master))
             del self._met_at[master], self._sessions[master]
-            line = self._lines.pop(master)
-            for source, _ in line.sources:
-                self._poller.unregister(source)
-                del self._takers[source]
-            line.close()
+            self._lines.pop(master).close()
 
     def _open_masters(self) -> list[str]:
         return [master for master, session in self._sessions.items() if session.state is not SessionState.CLOSED]
@@ -161,7 +164,8 @@ class Link(threading.Thread):
             if wakeup is not None and wakeup <= now:
                 self._handle(master, Tick())
 
-    def _read_inbox(self) -> None:
+    def _read_inbox(self) -> list[Event]:
+        """What other threads have put there. Carries it out at once: it is for several masters."""
         with contextlib.suppress(BlockingIOError):
             self._alarm.recv(4096)
         while not self._inbox.empty():
@@ -169,10 +173,15 @@ class Link(threading.Thread):
             self._is_leaving = self._is_leaving or (whom is None and isinstance(event, DrainRequested))
             for master in self._open_masters() if whom is None else [whom]:
                 if isinstance(event, BatchFinished):
-                    self._purse.finished(master)
-                self._handle(master, event)
-                if isinstance(event, BatchFinished):
-                    self._go_on(self._gate.finished())
+                    self._finish(master, event)
+                else:
+                    self._handle(master, event)
+        return []
+
+    def _finish(self, master: str, event: BatchFinished) -> None:
+        self._purse.finished(master)
+        self._handle(master, event)
+        self._go_on(self._gate.finished())
 
     def _handle(self, master: str, event: Event) -> None:
         session = self._sessions.get(master)
@@ -184,8 +193,10 @@ class Link(threading.Thread):
         if session.state is before:
             return
         if session.state is SessionState.SERVING:
-            self._on_registered(master)
+            for one in self._households.registered(master):
+                self._handle(one, KnownToSiblings())
             return
+        self._households.lost(master)
         if session.state is SessionState.REGISTERING:
             self._share(self._purse.lost(master))
         if session.state is not SessionState.DRAINING:
@@ -207,6 +218,8 @@ class Link(threading.Thread):
                 self._share(self._purse.kept(master, batches))
             case Meet(siblings):
                 self._meet(master, siblings)
+            case InService():
+                self._on_registered(master)
             case Report(level, text):
                 logger.log(logging.getLevelName(level.upper()), "%s: %s", master, text)
             case Close(refusal, at_once):
@@ -222,8 +235,21 @@ class Link(threading.Thread):
                 self._submit(batch, partial(self._finished, master, registration))
 
     def _finished(self, master: str, registration: int, done: BatchDone) -> None:
-        """From any thread."""
-        self._post(master, BatchFinished(registration, done))
+        """From any thread, which answers the master itself where it may: to wake the link up takes longer."""
+        event = BatchFinished(registration, done)
+        if not self._turn.acquire(blocking=False):
+            self._post(master, event)
+            return
+        try:
+            (only, *others) = self._lines.values()
+            if others or not only.is_direct:
+                self._post(master, event)
+                return
+            self._finish(master, event)
+            if only.is_blocked:
+                self._wake()
+        finally:
+            self._turn.release()
 
     def _share(self, changes: list[tuple[str, int]]) -> None:
         for master, batches in changes:
@@ -231,11 +257,13 @@ class Link(threading.Thread):
 
     def _meet(self, master: str, siblings: tuple[Sibling, ...]) -> None:
         """Opens a session with each sibling that is new, and ends it with those that the master has no more."""
-        found = {sibling_endpoint(master, sibling) for sibling in siblings} - {None}
+        endpoints = [sibling_endpoint(master, sibling) for sibling in siblings]
+        found = {endpoint for endpoint in endpoints if endpoint is not None}
+        self._households.met(master, found)
         for gone in [sibling for sibling, told in self._met_at.items() if told == master and sibling not in found]:
             logger.info("%s: is no process of the master any more", gone)
             self._post(gone, DrainRequested(time.monotonic() + _FAREWELL_SECONDS))
-        new = sorted(one for one in found if one is not None and one not in self._sessions)
+        new = sorted(found - self._sessions.keys())
         if not new or self._is_leaving:
             return
         for known in self._open_masters():
@@ -255,6 +283,9 @@ class Link(threading.Thread):
 
     def _post(self, master: str | None, event: Event) -> None:
         self._inbox.put((master, event))
+        self._wake()
+
+    def _wake(self) -> None:
         with contextlib.suppress(OSError):  # full: it is being woken already; closed: nobody is left to tell
             self._waker.send(b"\0")
 

@@ -11,6 +11,7 @@ from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
+from mindspore_serving.worker.core_tie import CoreTie
 from mindspore_serving.worker.declarations import Declarations, Method, Model, Stage
 from mindspore_serving.worker.engine_settings import EngineSettings, apply_environment, cpu_flags, default_settings
 from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH, LoadedModel
@@ -40,7 +41,7 @@ def load_servable(
     tune: "auto", "again" or "off", as --tune has it. Raises ServableError in one line that says what to mend.
     """
     folder = find_folder(directory, name)
-    finding = set_up_engine(folder, version, target, tune)  # before the config, which may import MindSpore
+    settings, _ = set_up_engine(folder, version, target, tune)  # before the config, which may import MindSpore
     # On the MindSpore thread from the start: a servable_config.py may call MindSpore itself.
     declarations = models.call(lambda: run_config(folder, name))
     version = choose_version(folder, version) if declarations.models else version or 1
@@ -49,7 +50,7 @@ def load_servable(
         place = f"servable directory: '{folder.parent}', servable name: '{name}', version number: {version}"
         raise ServableError(f"Load model failed, {place}, {error}") from error
 
-    loaded = models.call(lambda: load_models(declarations, folder / str(version), target, refuse, finding))
+    loaded = models.call(lambda: load_models(declarations, folder / str(version), target, refuse, settings))
     for model, subgraphs in loaded.items():
         model.bind(ModelCall(model, subgraphs, models))
     first = {model: subgraphs[0] for model, subgraphs in loaded.items()}
@@ -68,21 +69,24 @@ def find_folder(directory: Path, name: str) -> Path:
     return folder
 
 
-def set_up_engine(folder: Path, version: int, target: Target, tune: str) -> Finding | None:
-    """Makes the environment what suits this version's models best. Returns what was measured, if anything was."""
+def set_up_engine(folder: Path, version: int, target: Target, tune: str) -> tuple[EngineSettings, Finding | None]:
+    """Makes the environment what suits this version's models best. Returns the settings, and what was measured.
+
+    Raises ServableError when the user's own choice makes no sense.
+    """
     if target.device_type != "CPU":
-        return None
+        return EngineSettings(), None
+    default = default_settings(os.environ, cpu_flags())
     known = find_versions(folder)
     version = version or max(known, default=0)
     finding = find_settings(folder, version, target, tune) if version in known else None
-    measured = finding is not None and bool(finding.seconds)
-    settings = finding.settings if finding and measured else default_settings(os.environ, cpu_flags())
+    settings = finding.settings if finding and finding.seconds else default
     too_late = apply_environment(settings, os.environ, sys.modules)
     if too_late:
         logger.info("%s", too_late)
     elif settings != EngineSettings():
         logger.info("MindSpore runs with %s", finding or settings)
-    return finding
+    return settings, finding
 
 
 def load_models(
@@ -90,16 +94,20 @@ def load_models(
     folder: Path,
     target: Target,
     on_fault: Callable[[str, ServableError], None],
-    finding: Finding | None = None,
+    settings: EngineSettings,
 ) -> dict[Model, tuple[LoadedModel, ...]]:
     """The models of a version's folder. Each fault goes to `on_fault`, which raises it or takes it down.
 
-    finding: says how many threads an operator may use, unless a Context does.
+    settings: say how many threads an operator may use, unless a Context does, and whether they share a core.
     """
     loaded: dict[Model, tuple[LoadedModel, ...]] = {}
     if declarations.models:
         mindspore_model.set_device(target)
-        threads = finding.settings.kernel_threads if finding else 0
+        threads = settings.kernel_threads
+        chosen = any(model.context and model.context.cores for model in declarations.models)
+        # Of several servables in a process the first one ties.
+        if settings.one_core and not chosen and len(os.sched_getaffinity(0)) > 1:
+            CoreTie().start()
         if threads and not any(model.context and model.context.thread_num for model in declarations.models):
             mindspore_model.set_kernel_threads(threads)
     for model in declarations.models:

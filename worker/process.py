@@ -12,7 +12,7 @@ from typing import Protocol
 import zmq
 
 from mindspore_serving.cluster.addresses import for_zeromq, from_zeromq
-from mindspore_serving.worker.config import WorkerConfig
+from mindspore_serving.worker.config import ZEROMQ, WorkerConfig
 from mindspore_serving.worker.curve import WorkerKeys, read_worker_keys
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.work_thread import WorkThread
@@ -91,7 +91,7 @@ def _serve(
         notify("READY=1")
 
     with zmq.Context[zmq.Socket[bytes]]() as context:
-        worker.connect(context, masters, registered, pipe.post, answered, keys)
+        worker.connect(context, masters, registered, pipe.post, answered, keys, config.transport != ZEROMQ)
         if config.stop_when_stdin_closes:
             threading.Thread(target=_watch_stdin, name="stdin", daemon=True).start()
         _wait(pipe, notify, lambda: worker.drain(config.drain_seconds))

@@ -1,8 +1,8 @@
 """Finds the fastest settings for a servable's models on this machine, by measuring them in processes of their own.
 
 The default plays against one change after the other: both run side by side, are measured in turn, and the faster one
-goes on. A change to fewer threads wins a draw, since other processes need the cores as well. A process that fails or
-hangs loses. What was found is kept (tuning_cache.py), and nothing here ever fails a load.
+goes on. A change to fewer threads or to one core wins a draw, since other processes need the cores as well. A process
+that fails or hangs loses. What was found is kept (tuning_cache.py), and nothing here ever fails a load.
 """
 
 import importlib.metadata
@@ -20,6 +20,7 @@ from mindspore_serving.worker import tuning_cache
 from mindspore_serving.worker.config import AUTO, OFF
 from mindspore_serving.worker.engine_settings import (
     INSTRUCTIONS,
+    ONE_CORE,
     OPENMP_THREADS,
     RUNTIME,
     EngineSettings,
@@ -39,8 +40,9 @@ _SECONDS = 20.0  # for all trials of a version together
 _ROUNDS = 3
 _FASTER = 0.95  # what a change must reach of the time before it
 _DRAW = 1.03  # and one to fewer threads
+_ONE_CORE_DRAW = 1.10  # and one to a single core: it takes half the CPU, and leaves the others to Python and the master
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
-_FORMAT = "2"
+_FORMAT = "3"
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def _facts(target: Target) -> list[str]:
         os.environ.get(INSTRUCTIONS, ""),
         os.environ.get(OPENMP_THREADS, ""),
         os.environ.get(RUNTIME, ""),
+        os.environ.get(ONE_CORE, ""),
         target.dec_mode if target.dec_key else "",
     ]
 
@@ -137,6 +140,7 @@ def kept_finding(cache: Path, key: str) -> Finding | None:
             int(found["settings"]["openmp_threads"]),
             int(found["settings"]["kernel_threads"]),
             str(found["settings"]["runtime"]),
+            bool(found["settings"]["one_core"]),
         )
         seconds = {str(name): float(value) for name, value in found["seconds"].items()}
         return Finding(settings, seconds, bool(found["whole"]))
@@ -172,6 +176,8 @@ def compare(
         for change in changes:
             if times and max(times) < _NOTHING_TO_GAIN_SECONDS:
                 break
+            if best.settings.one_core and "kernel_threads" in change:
+                continue  # on one core they only take turns
             other = enter(replace(best.settings, **change))
             times, others = _play(best, other)
             seconds |= {str(trial.settings): _mean(found) for trial, found in ((best, times), (other, others)) if found}
@@ -205,7 +211,8 @@ def _wins(change: EngineSettings, times: list[float], before: EngineSettings, ti
     if not times_before:
         return True
     fewer = (change.kernel_threads, change.openmp_threads) != (before.kernel_threads, before.openmp_threads)
-    return _mean(times) < _mean(times_before) * (_DRAW if fewer else _FASTER)
+    allowed = _ONE_CORE_DRAW if change.one_core and not before.one_core else _DRAW if fewer else _FASTER
+    return _mean(times) < _mean(times_before) * allowed
 
 
 def _mean(times: list[float]) -> float:

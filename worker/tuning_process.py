@@ -30,10 +30,12 @@ class Trial:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        self.pid = self._popen.pid
         request = {
             "folder": str(folder),
             "seconds": math.ceil(max(1.0, deadline - time.monotonic())) + 1,
             "kernel_threads": settings.kernel_threads,
+            "one_core": settings.one_core,
             "dec_key": target.dec_key.hex() if target.dec_key else None,
             "dec_mode": target.dec_mode,
         }

@@ -18,6 +18,7 @@ import numpy as np
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.batch_sizes import sample
 from mindspore_serving.worker.call_costs import measure
+from mindspore_serving.worker.core_tie import CoreTie
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
 from mindspore_serving.worker.target import Target
 
@@ -37,6 +38,8 @@ def main() -> None:
     signal.alarm(request["seconds"])  # by itself, even when it hangs and its parent is gone
     key = request["dec_key"]
     target = Target(dec_key=None if key is None else bytes.fromhex(key), dec_mode=request["dec_mode"])
+    if request["one_core"]:
+        CoreTie().start()
     mindspore_model.set_device(target)
     if request["kernel_threads"]:
         mindspore_model.set_kernel_threads(request["kernel_threads"])

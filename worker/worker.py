@@ -60,11 +60,12 @@ class Worker:
         on_closed: Callable[[], None],
         on_first_answer: Callable[[], None] = lambda: None,
         keys: WorkerKeys | None = None,
+        direct: bool = True,
     ) -> None:
         """Registers at the masters at these ZeroMQ endpoints, trying until they are there.
 
         The callbacks come from other threads; on_registered gets the master's endpoint. After on_closed, `end` says how
-        it ended. `keys`: if it has some.
+        it ended. `keys`: if it has some. `direct`: talk past ZeroMQ to masters on this machine.
         """
 
         def closed(end: End) -> None:
@@ -96,7 +97,7 @@ class Worker:
         timed = _timed(submit) if logger.isEnabledFor(logging.DEBUG) else submit
         # New for each start, so that no answer of an earlier life can be taken for one of this.
         worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._link = Link(context, masters, keys, worker_id, offer, timed, on_registered, closed)
+        self._link = Link(context, masters, keys, worker_id, offer, timed, on_registered, closed, direct)
         self._link.start()
 
     @property

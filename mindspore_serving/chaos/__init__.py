@@ -13,6 +13,7 @@ In reading order:
     proxy             the control connection of a worker, with a network that can be made bad
     member            a process that is started again when it has ended
     attended_master   a master that ends with whoever started it
+    free_ports        where nobody else will be, also while a process is started again
     small_cluster     masters, workers and proxies on free ports of this machine
     growth            pure: whether something grows that should not
     soak              minutes of mixed load, and what has grown

@@ -30,6 +30,7 @@ class Fault(Enum):
 
 
 OF_MASTERS = frozenset({Fault.KILL_MASTER, Fault.RESTART_MASTER})
+OF_NETWORKS = frozenset({Fault.CUT_NETWORK, Fault.HALF_OPEN, Fault.DELAY_NETWORK, Fault.PARTITION})
 # Replicas that may be away because of one fault.
 _REPLICAS_LOST = {Fault.POISON: POISON_DEATHS, Fault.SLOW_CALL: 0, Fault.KILL_MASTER: 0, Fault.RESTART_MASTER: 0}
 # How long a fault lasts, in leases; those without last no time at all.

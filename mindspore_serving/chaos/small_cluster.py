@@ -4,19 +4,19 @@ import asyncio
 import re
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 from mindspore_serving import chaos
 from mindspore_serving.chaos.checked_calls import POISONED_EXIT_CODE, SERVABLE
+from mindspore_serving.chaos.free_ports import free_ports
 from mindspore_serving.chaos.member import Member
 from mindspore_serving.chaos.proxy import Proxy
 from mindspore_serving.cluster.addresses import LOOPBACK, Address
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.worker.config import TRANSPORTS
 from mindspore_serving.worker.config_module import CONFIG_FILE
 
 START_SECONDS = 60.0
@@ -182,6 +182,11 @@ class SmallCluster:
 
         return Member(name, lambda: arguments, self.log_of(name), tell, on_end)
 
+    @staticmethod
+    def has_network(worker: int) -> bool:
+        """Whether all it says goes through a proxy; every other one has a direct connection beside that."""
+        return worker % 2 == 0
+
     def _worker(self, number: int) -> Member:
         def arguments() -> list[str]:
             ports = [port for port, (worker, _) in self._links.items() if worker == number]
@@ -189,6 +194,7 @@ class SmallCluster:
                 *("-m", "mindspore_serving.worker", "--servable", str(self._folder / SERVABLE)),
                 *("--master", ",".join(f"{LOOPBACK}:{port}" for port in ports)),
                 *("--device", str(number), "--stop-when-stdin-closes"),
+                *("--transport", TRANSPORTS[self.has_network(number)]),
             ]
 
         name = f"worker-{number}"
@@ -223,15 +229,3 @@ class SmallCluster:
             self.registered_seconds.append(time.monotonic() - self._serving[link[1]])
         self._awaited.discard(link)
         self.wake()
-
-
-def free_ports(count: int) -> list[int]:
-    """Different TCP ports of the loopback address that nobody uses now."""
-    with ExitStack() as stack:
-        return [_bound(stack) for _ in range(count)]
-
-
-def _bound(stack: ExitStack) -> int:
-    probe = stack.enter_context(socket.socket())
-    probe.bind((LOOPBACK, 0))
-    return int(probe.getsockname()[1])

@@ -23,7 +23,7 @@ from mindspore_serving.cluster.errors import ServingError
 from mindspore_serving.command_line import parse, set_up_logging
 
 MIX = Mix(short_deadlines=0.1, cancels=0.2, several_instances=0.3)
-SAMPLES = 60  # in all, but not more than one a second
+SAMPLES = 600  # in all, but not more than one a second
 SEED = 1
 THREADS = 8
 # glibc keeps freed blocks of up to 32 MB for later, once it has seen one: tens of MB that come and go hide a leak of a
@@ -104,11 +104,11 @@ def _sample(series: Series, at: float, members: Sequence[Member]) -> None:
 
 
 def _of_process(pid: int) -> dict[str, float]:
-    """proc(5): kB of resident memory, threads, open descriptors."""
+    """proc(5): MB of its memory that no file holds, threads, open descriptors."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in lines)
     return {
-        "rss": int(fields["VmRSS"].split()[0]) / 1024,
+        "memory": sum(int(fields[kind].split()[0]) for kind in ("RssAnon", "RssShmem")) / 1024,
         "threads": float(fields["Threads"]),
         "fds": float(len(os.listdir(f"/proc/{pid}/fd"))),
     }

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from mindspore_serving.chaos.checked_calls import Order
-from mindspore_serving.chaos.faults import OF_MASTERS, Fault, PlannedFault
+from mindspore_serving.chaos.faults import OF_MASTERS, OF_NETWORKS, Fault, PlannedFault
 from mindspore_serving.chaos.small_cluster import SmallCluster
 
 BACK_SECONDS = 30.0  # in which the cluster should be fit for the next fault
@@ -65,7 +65,13 @@ class Tormentor:
     def _is_bearable(self, plan: PlannedFault) -> bool:
         if plan.fault in OF_MASTERS and not self._cluster.all_masters_serve:
             return False
-        return len(self._cluster.fit_workers()) - self._reserved > plan.replicas_lost
+        enough = len(self._cluster.fit_workers()) - self._reserved > plan.replicas_lost
+        return enough and bool(self._candidates(plan))
+
+    def _candidates(self, plan: PlannedFault) -> list[int]:
+        """The workers that can suffer it."""
+        fit = self._cluster.fit_workers()
+        return [worker for worker in fit if self._cluster.has_network(worker)] if plan.fault in OF_NETWORKS else fit
 
     def _commit(self, plan: PlannedFault) -> str:
         """Returns whom it concerns."""
@@ -82,8 +88,8 @@ class Tormentor:
             self.poison_lives += plan.fault is Fault.POISON
             self._afterwards(self._order(plan))
             return "some worker"
-        fit = self._cluster.fit_workers()
-        worker = next((worker for worker in fit if worker >= plan.target), fit[0])
+        candidates = self._candidates(plan)
+        worker = next((worker for worker in candidates if worker >= plan.target), candidates[0])
         self._disturb(worker, plan)
         return self._cluster.workers[worker].name + (f" for {plan.lasts_seconds:.1f} s" if plan.lasts_seconds else "")
 

@@ -189,6 +189,7 @@ MUTANTS = (
     ),
     Mutant("members.py", "a hung worker is kept", "if oldest and stuck_seconds >", "if oldest and -stuck_seconds >"),
     Mutant("members.py", "nobody asks who is gone", "self._board.send(replica.id, Probe())", "pass"),
+    Mutant("members.py", "nobody asks the idle", "if replica.open or not self._probe_at:", "if replica.open:"),
     Mutant("members.py", "less credit is kept too early", "len(replica.open) <= replica.credit", "True"),
     Mutant("members.py", "a change of credit is ignored", "replica.credit = batches", "pass"),
     Mutant(
@@ -239,7 +240,19 @@ MUTANTS = (
         "request.results = request.results.deadly_alone(request.count)",
         "pass",
     ),
+    Mutant(
+        "members.py",
+        "one of several processes gives work while the others do not know the worker",
+        "if board.siblings:",
+        "if False:",
+    ),
     # --- the worker's side
+    Mutant(
+        "siblings.py",
+        "a process does not wait for its siblings to know the worker",
+        "            and siblings <= self._registered\n",
+        "",
+    ),
     Mutant(
         "session.py",
         "a result of an earlier registration is sent",

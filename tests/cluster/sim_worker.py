@@ -10,6 +10,7 @@ from mindspore_serving.cluster.gate import Ask, Gate, Start, Ticket
 from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, Message, MethodSpec, RunBatch
 from mindspore_serving.cluster.purse import Purse
 from mindspore_serving.cluster.session import Offer, Session, SessionState
+from mindspore_serving.cluster.siblings import Households
 from mindspore_serving.cluster.tensors import Tensor, from_column, to_column
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class SimWorker:
         masters = [0] if world.plan.siblings else list(range(world.plan.masters))
         self.purse = Purse(masters)
         self.gate: Gate[int] = Gate()
+        self._households: Households[int] = Households()
         self._offer = Offer("sim", version, METHODS, "CPU:0", "host", 1)
         self.sessions = {master: Session(self._offer, self.now, self.purse.credit(master)) for master in masters}
         self._open: dict[int, set[tuple[int, int]]] = {master: set() for master in masters}
@@ -112,6 +114,11 @@ class SimWorker:
         before = session.state
         for action in session.handle(event, self.now):
             self._carry_out(master, action)
+        if session.state is SessionState.SERVING and before is not session.state:
+            for one in self._households.registered(master):
+                self.handle(one, worker_side.KnownToSiblings())
+        elif before is not session.state:
+            self._households.lost(master)
         if session.state is SessionState.REGISTERING and before is not session.state:
             self._share(self.purse.lost(master))
         if session.state in (SessionState.REGISTERING, SessionState.CLOSED) and before is not session.state:
@@ -147,7 +154,7 @@ class SimWorker:
             case worker_side.Kept(batches):
                 self._share(self.purse.kept(master, batches))
             case worker_side.Meet(siblings):
-                self._meet([int(sibling) - 1 for sibling in siblings])
+                self._meet(master, [int(sibling) - 1 for sibling in siblings])
             case worker_side.Close(refusal, at_once):
                 self.world.note(f"{self.name} closed to master {master}" + (f": {refusal}" if refusal else ""))
                 if at_once:
@@ -158,7 +165,8 @@ class SimWorker:
             case worker_side.Report(_, text):
                 self.world.note(f"{self.name}: {text}")
 
-    def _meet(self, siblings: list[int]) -> None:
+    def _meet(self, master: int, siblings: list[int]) -> None:
+        self._households.met(master, siblings)
         for sibling in [sibling for sibling in siblings if sibling not in self.sessions and not self._is_leaving]:
             for known in list(self.sessions):
                 self.handle(known, worker_side.FirstCreditChanged(1))

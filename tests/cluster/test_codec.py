@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindspore_serving.cluster.codec import INLINE_BYTES, PROTOCOL_VERSION, decode, encode
+from mindspore_serving.cluster.direct import DirectOffer
 from mindspore_serving.cluster.errors import Code, Failure, FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import (
     ANY_SIZE,
@@ -42,6 +43,7 @@ TYPED = MethodSpec("m", ("a", "b"), ("y",), 8, False, (FLOATS, None), (TensorTyp
 MESSAGES: list[Message] = [
     Register(3, "add", 2, (MethodSpec("add_common", ("x1", "x2"), ("y",), 8),), "CPU:0", "here", 17),
     Register(1, "s", 1, (TYPED,), "CPU:0", "here", 17),
+    Register(1, "s", 1, (TYPED,), "CPU:0", "here", 17, 2, DirectOffer("0a" * 16, "f" * 32)),
     Heartbeat(),
     Heartbeat(1.5),
     MayRun(7),
@@ -207,3 +209,9 @@ def test_a_damaged_message_is_refused_or_still_a_message() -> None:
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(FrameError):
         decode([b"\x91" * 100_000 + b"\xc0"])
+
+
+@pytest.mark.parametrize("offer", [("0a" * 16, "f" * 31), ("/tmp/.X11-unix/X0" + "0" * 15, "f" * 32), ("0a" * 16,)])
+def test_a_worker_can_offer_no_other_socket_than_one_of_ours(offer: Any) -> None:
+    with pytest.raises(FrameError):
+        decode(encode(Register(1, "s", 1, (TYPED,), "CPU:0", "here", 17, 2, offer)))

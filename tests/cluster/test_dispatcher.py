@@ -50,8 +50,8 @@ OTHER = MethodSpec("other", ("x",), ("y",), 4)
 class Master:
     """A dispatcher with a hand on its clock."""
 
-    def __init__(self, **limits: float) -> None:
-        self.dispatcher = Dispatcher(Limits(**limits))  # type: ignore[arg-type]
+    def __init__(self, siblings: tuple[int, ...] = (), **limits: float) -> None:
+        self.dispatcher = Dispatcher(Limits(**limits), siblings)  # type: ignore[arg-type]
         self.now = 100.0
         self.sent: list[tuple[str, FromMaster]] = []
         self.answers: dict[int, object] = {}
@@ -192,7 +192,7 @@ def test_a_silent_replica_is_lost_when_its_lease_runs_out(master: Master) -> Non
     )
 
 
-def test_a_dropped_connection_makes_the_master_probe_those_with_open_batches(master: Master) -> None:
+def test_a_dropped_connection_makes_the_master_probe_those_with_open_batches_and_at_last_all(master: Master) -> None:
     master.join("b")
     master.ask(1)
     master.take("a")
@@ -205,7 +205,8 @@ def test_a_dropped_connection_makes_the_master_probe_those_with_open_batches(mas
         assert wakeup == 100.0 + seconds
         master.now = wakeup
         master.feed(Tick())
-        assert (master.take("a"), master.take("b")) == ([Probe()], [])
+        is_last = seconds == PROBE_SECONDS[-1]
+        assert (master.take("a"), master.take("b")) == ([Probe()], [Probe()] if is_last else [])
     assert master.dispatcher.next_wakeup() == 101.5
 
 
@@ -620,3 +621,13 @@ def test_a_worker_is_told_how_long_the_last_caller_of_a_batch_waits(master: Mast
     master.done("a", first)
     (joined,) = master.batches("a")
     assert joined.count == 2 and joined.seconds_left == pytest.approx(7.0)
+
+
+def test_one_of_several_processes_gives_no_work_before_the_others_know_the_worker() -> None:
+    master = Master(siblings=(6501,))
+    master.join("a")
+    assert not master.dispatcher.health()[0].ready
+    master.ask(1)  # taken already: it waits
+    assert master.batches("a") == []
+    master.say("a", Heartbeat())
+    assert counts(master.batches("a")) == [1] and master.dispatcher.health()[0].ready

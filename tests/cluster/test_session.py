@@ -24,6 +24,8 @@ from mindspore_serving.cluster.session_events import (
     Close,
     DrainRequested,
     FirstCreditChanged,
+    InService,
+    KnownToSiblings,
     LinkLost,
     LinkMade,
     LinkRefused,
@@ -109,7 +111,7 @@ def test_at_each_registration_it_hears_of_the_masters_other_processes(serving: S
     told(serving, Unregistered(), 0.1)
     assert told(serving, Registered(3.0, 2, (6501, 6502)), 0.2) == [Meet((6501, 6502))]
     serving.handle(LinkLost(), 0.3)
-    assert told(serving, Registered(3.0, 3), 0.4) == [Meet(())]
+    assert told(serving, Registered(3.0, 3), 0.4) == [Meet(()), InService()]
 
 
 def test_a_changed_first_credit_counts_from_the_next_registration_on(serving: Session) -> None:
@@ -178,3 +180,21 @@ def test_a_confirmation_that_comes_late_does_not_put_the_next_heartbeat_off() ->
     told(session, Registered(3.0, 1), 0.9)
     assert session.next_wakeup() == 1.0
     assert session.handle(Tick(), 1.0) == [Send(Heartbeat())]
+
+
+def test_it_is_in_service_when_the_masters_other_processes_know_it_and_the_master_has_heard_so() -> None:
+    session = Session(OFFER, 0.0)
+    session.handle(Tick(), 0.0)
+    assert told(session, Registered(3.0, 1, (6501,)), 0.01) == [Meet((6501,))]
+    assert session.handle(KnownToSiblings(), 0.02) == [Send(Heartbeat()), InService()]
+    assert session.handle(KnownToSiblings(), 0.03) == [Send(Heartbeat())]
+    session.handle(LinkLost(), 0.04)
+    assert session.handle(KnownToSiblings(), 0.05) == []  # it is not registered any more
+
+
+def test_a_sibling_that_cannot_be_reached_is_waited_for_until_the_first_heartbeat_is_due() -> None:
+    session = Session(OFFER, 0.0)
+    session.handle(Tick(), 0.0)
+    told(session, Registered(3.0, 1, (6501,)), 0.01)
+    assert session.next_wakeup() == 1.0
+    assert session.handle(Tick(), 1.0) == [Send(Heartbeat()), InService()]

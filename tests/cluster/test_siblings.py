@@ -4,7 +4,7 @@ import pytest
 
 from mindspore_serving.cluster.addresses import Address, UnixPath, for_zeromq, from_zeromq
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.cluster.siblings import Sibling, control_endpoints, sibling_endpoint, siblings_of
+from mindspore_serving.cluster.siblings import Households, Sibling, control_endpoints, sibling_endpoint, siblings_of
 
 
 def test_processes_listen_at_ports_in_a_row_or_at_numbered_paths() -> None:
@@ -59,3 +59,17 @@ def test_what_cannot_be_a_sibling_is_none(master: str, sibling: Sibling) -> None
 @pytest.mark.parametrize("endpoint", [Address("host", 6500), Address("::1", 6500), UnixPath("/run/c")])
 def test_an_endpoint_of_zeromq_is_shown_as_people_wrote_it(endpoint: Address | UnixPath) -> None:
     assert from_zeromq(for_zeromq(endpoint)) == str(endpoint)
+
+
+def test_siblings_hear_of_it_when_the_last_of_them_knows_the_worker() -> None:
+    households: Households[str] = Households()
+    for one, others in {"a": "bc", "b": "ca", "c": "ab"}.items():
+        households.met(one, others)
+    households.met("alone", ())
+    assert households.registered("a") == [] and households.registered("b") == []
+    assert households.registered("alone") == []
+    assert sorted(households.registered("c")) == ["a", "b", "c"]
+    households.lost("b")
+    households.lost("c")
+    assert households.registered("c") == []
+    assert sorted(households.registered("b")) == ["a", "b", "c"]

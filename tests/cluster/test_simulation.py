@@ -34,6 +34,23 @@ def test_processes_of_one_master_are_met_at_run_time_and_share_a_worker_like_mas
         assert everybody == [plan.masters] * len(everybody), told(world)
 
 
+def test_every_process_of_a_master_takes_calls_before_one_of_them_is_ready() -> None:
+    def look(world: World, seen: set[bool]) -> None:
+        desks = [master.dispatcher for master in world.masters]
+        seen.add(is_ready := any(desk.has_ready_replica for desk in desks))
+        for desk in desks if is_ready else ():
+            desk.resolve("sim", 0, "twice")  # raises when nobody serves it there
+
+    for seed in range(SEEDS_PER_KIND):
+        world = World(seed, Plan(masters=3, siblings=True, workers=1, requests=20))
+        seen: set[bool] = set()
+        for millisecond in range(2000):
+            world.at(millisecond / 1000, functools.partial(look, world, seen))
+        world.run()
+        check(world)
+        assert seen == {False, True}
+
+
 def last_worker_dies(world: World) -> None:
     world.workers[-1].die()
 

@@ -168,7 +168,9 @@ def test_the_watchdog_hears_from_both_processes(run: Processes, servables: Path,
     notified.close()
 
 
-@pytest.mark.parametrize("pid, seconds", [("", 2.0), (str(os.getpid()), 2.0), ("1", None)])
+@pytest.mark.parametrize(
+    "pid, seconds", [("", 2.0), (str(os.getpid()), 2.0), ("1", None)], ids=["nobody", "this one", "another one"]
+)
 def test_the_watchdog_is_for_the_process_that_it_names(
     pid: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

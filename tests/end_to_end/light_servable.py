@@ -51,10 +51,12 @@ def light_servable(folder: Path) -> Path:
     return place
 
 
-def light_worker(run: Processes, place: Path, masters: Sequence[int], registered: bool = True) -> Process:
+def light_worker(
+    run: Processes, place: Path, masters: Sequence[int], registered: bool = True, *arguments: str
+) -> Process:
     """A worker of the masters at these control ports."""
     addresses = ",".join(f"127.0.0.1:{port}" for port in masters)
-    process = run.start("-m", "worker", "--servable", str(place), "--master", addresses)
+    process = run.start("-m", "worker", "--servable", str(place), "--master", addresses, *arguments)
     if registered:
         process.wait_for("registered at", times=len(masters))
     return process

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -161,34 +162,53 @@ def test_killed_processes_come_back_and_no_caller_sees_an_error(run: Processes, 
     assert several.parent.stop() == 0
 
 
+@contextmanager
+def called_on_new_connections(several: Several) -> Iterator[list[bytes]]:
+    """What callers get meanwhile who connect anew for each call, to whichever process; but for those it was with."""
+    answers: list[bytes] = []
+    is_over = threading.Event()
+
+    def call() -> None:
+        while not is_over.is_set():
+            with closing(http.client.HTTPConnection("127.0.0.1", several.rest, timeout=READY_SECONDS)) as connection:
+                try:
+                    connection.request("POST", "/model/slow:echo", json.dumps({"instances": [{"x": 1}]}))
+                    answers.append(connection.getresponse().read())
+                except (OSError, http.client.HTTPException):
+                    continue  # it was with a process that was killed
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    try:
+        yield answers
+    finally:
+        is_over.set()
+        caller.join()
+
+
+ANSWER = b'{"instances":[{"y":1}]}'
+
+
 def test_a_process_that_was_started_again_listens_only_when_its_workers_are_back(
     run: Processes, tmp_path: Path
 ) -> None:
     several = Several(run, tmp_path, rest=True)
     hand = several.worker()
-    refused: list[bytes] = []
-    is_over = threading.Event()
+    with called_on_new_connections(several) as answers:
+        first = several.children()[0]
+        os.kill(first, signal.SIGKILL)
+        hand.wait_for(f"Worker registered at 127.0.0.1:{several.ctrl[0]},", times=2)
+        several.parent.wait_for("RESTful server start success", times=3)
+    assert set(answers) == {ANSWER}
+    assert (hand.stop(), several.parent.stop()) == (0, 0)
 
-    def call_on_new_connections() -> None:
-        while not is_over.is_set():
-            with closing(http.client.HTTPConnection("127.0.0.1", several.rest, timeout=READY_SECONDS)) as connection:
-                try:
-                    connection.request("POST", "/model/slow:echo", json.dumps({"instances": [{"x": 1}]}))
-                    answer = connection.getresponse().read()
-                except (OSError, http.client.HTTPException):
-                    continue  # it was with the process that was killed
-                if answer != b'{"instances":[{"y":1}]}':
-                    refused.append(answer)
 
-    caller = threading.Thread(target=call_on_new_connections)
-    caller.start()
-    first = several.children()[0]
-    os.kill(first, signal.SIGKILL)
-    hand.wait_for(f"Worker registered at 127.0.0.1:{several.ctrl[0]},", times=2)
-    several.parent.wait_for("RESTful server start success", times=3)
-    is_over.set()
-    caller.join()
-    assert refused == []
+def test_once_a_new_worker_has_answered_no_process_says_that_nobody_serves(run: Processes, tmp_path: Path) -> None:
+    several = Several(run, tmp_path, 3, rest=True)
+    with called_on_new_connections(several) as answers:
+        hand = several.worker()
+        until(lambda: ANSWER in answers[-100:-99], "a hundred calls after the first answer")
+    assert set(answers[answers.index(ANSWER) :]) == {ANSWER}
     assert (hand.stop(), several.parent.stop()) == (0, 0)
 
 

@@ -79,6 +79,13 @@ def test_a_draw_goes_to_fewer_threads_and_not_to_other_instructions() -> None:
     assert winner(lambda _: [0.01, 0.02], ALL, ONE_THREAD) == EngineSettings("AVX2", kernel_threads=1)
 
 
+def test_a_single_core_wins_unless_it_takes_clearly_longer() -> None:
+    one_core = {"one_core": True}
+    assert winner(lambda s: [0.0109 if s.one_core else 0.01], one_core) == EngineSettings("AVX2", one_core=True)
+    assert winner(lambda s: [0.0111 if s.one_core else 0.01], one_core) == DEFAULT
+    assert winner(lambda s: [0.01], one_core, ONE_THREAD) == EngineSettings("AVX2", one_core=True)
+
+
 def test_one_model_that_gains_does_not_pay_for_another_that_loses_more() -> None:
     assert winner(lambda s: [0.01, 0.04] if s == DEFAULT else [0.005, 0.2], ALL) == DEFAULT
 

@@ -1,0 +1,108 @@
+"""A direct connection to one worker of this machine, read and written by the event loop: see cluster/direct.py."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+
+from mindspore_serving.cluster.direct import DirectOffer, FrameReader, Outbox
+from mindspore_serving.cluster.errors import FrameError
+from mindspore_serving.cluster.tensors import Buffer
+
+_BUFFER_BYTES = 4 << 20  # of the kernel's, which gives less where the administrator says so
+_MOST_UNSENT = 1000  # chunks; a peer that reads so little is as good as gone
+
+
+class DirectLine:
+    """Made by connect(). `on_frames` gets each message; `on_end` is called once if it ends without close()."""
+
+    def __init__(
+        self, peer: socket.socket, on_frames: Callable[[Sequence[Buffer]], None], on_end: Callable[[], None]
+    ) -> None:
+        self._peer = peer
+        self._on_frames = on_frames
+        self._on_end = on_end
+        self._reader = FrameReader()
+        self._outbox = Outbox()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(peer.fileno(), self._read)
+        self._is_blocked = False  # the kernel takes no more for now
+
+    def send(self, frames: Sequence[Buffer]) -> bool:
+        """Puts a message on its way; False when the connection has ended, or is stuck."""
+        if self._peer.fileno() < 0 or len(self._outbox) > _MOST_UNSENT:
+            return False
+        self._outbox.put(frames)
+        if not self._is_blocked:
+            self._write()
+        return True
+
+    def prove(self, proof: bytes) -> None:
+        """The first thing to say."""
+        self._outbox.put_bytes(proof)
+
+    def close(self) -> None:
+        """May be called again."""
+        if self._peer.fileno() >= 0:
+            self._loop.remove_reader(self._peer.fileno())
+            self._loop.remove_writer(self._peer.fileno())
+            self._peer.close()
+
+    def _write(self) -> None:
+        while self._outbox:
+            try:
+                self._outbox.sent(self._peer.sendmsg(self._outbox.chunks()))
+            except BlockingIOError:
+                if not self._is_blocked:
+                    self._is_blocked = True
+                    self._loop.add_writer(self._peer.fileno(), self._go_on)
+                return
+            except OSError:  # the peer is gone: reading comes to that when it has read its last words
+                self._outbox = Outbox()
+                return
+
+    def _go_on(self) -> None:
+        self._loop.remove_writer(self._peer.fileno())
+        self._is_blocked = False
+        self._write()
+
+    def _read(self) -> None:
+        try:
+            count = self._peer.recv_into(self._reader.buffer())
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        if count == 0:
+            self._end()
+            return
+        try:
+            messages = self._reader.received(count)
+        except FrameError:
+            self._end()
+            return
+        for frames in messages:
+            self._on_frames(frames)
+
+    def _end(self) -> None:
+        if self._peer.fileno() >= 0:
+            self.close()
+            self._on_end()
+
+
+def connect(
+    offer: DirectOffer, on_frames: Callable[[Sequence[Buffer]], None], on_end: Callable[[], None]
+) -> DirectLine | None:
+    """The connection that a worker offers; None when it is on another machine, or in another network namespace."""
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    with contextlib.suppress(OSError):
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            peer.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+    try:
+        peer.connect(offer.address)  # a unix socket's peer has a place free for us, or has not: there is no waiting
+    except OSError:
+        peer.close()
+        return None
+    line = DirectLine(peer, on_frames, on_end)
+    line.prove(offer.proof)
+    return line

@@ -1,0 +1,31 @@
+"""Ports of the loopback address for processes that are started, killed and started again."""
+
+import random
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+from mindspore_serving.cluster.addresses import LOOPBACK
+
+_FIRST_PORT = 10000  # known services are below
+_LEAST_CHOICE = 10000
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def free_ports(count: int) -> list[int]:
+    """So many in a row that nobody uses now.
+
+    None that the kernel gives to outgoing connections, where it leaves enough: such a one would keep a process that is
+    started again from its own port.
+    """
+    last = max(int(_OUTGOING.read_text().split()[0]), _FIRST_PORT + _LEAST_CHOICE)
+    while True:
+        first = random.randrange(_FIRST_PORT, last - count)
+        ports = list(range(first, first + count))
+        with ExitStack() as probes:
+            try:
+                for port in ports:
+                    probes.enter_context(socket.socket()).bind((LOOPBACK, port))
+            except OSError:  # one of them is taken
+                continue
+        return ports

@@ -1,0 +1,81 @@
+"""A master talks to a worker of its machine past ZeroMQ, and comes back to ZeroMQ where it cannot."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from mindspore_serving.cluster.codec import decode
+from mindspore_serving.cluster.direct import DirectOffer
+from mindspore_serving.cluster.dispatch_events import Limits
+from mindspore_serving.cluster.messages import Registered, RunBatch
+from mindspore_serving.proto import ms_service_pb2 as pb
+from tests.master.direct_worker import DirectWorker
+from tests.master.running_master import RunningMaster
+from tests.master.test_master import int8, request
+
+
+@pytest.fixture
+def master() -> Iterator[RunningMaster]:
+    running = RunningMaster(Limits())
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def direct(master: RunningMaster) -> Iterator[DirectWorker]:
+    worker = DirectWorker(master.context, master.ctrl.port)
+    yield worker
+    worker.close()
+
+
+def test_batches_and_answers_go_past_zeromq(master: RunningMaster, direct: DirectWorker) -> None:
+    large = pb.Tensor(shape=pb.TensorShape(dims=[1000, 500]), dtype=pb.MS_UINT8, data=secrets.token_bytes(500_000))
+    for tensor in (int8(7), large, int8(8)):
+        call = master.send(request("echo", tensor))
+        direct.echo()
+        assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == tensor
+    assert not direct.socket.poll(0)
+
+
+def test_a_lost_connection_gives_its_batches_to_others_at_once(master: RunningMaster, direct: DirectWorker) -> None:
+    call = master.send(request("echo", int8(1)))
+    direct.next_batch()
+    other = master.worker()
+    direct.hang_up()  # ZeroMQ's connection stays
+    other.echo()
+    assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == int8(1)
+
+
+def test_a_worker_that_registers_again_is_connected_to_again(master: RunningMaster, direct: DirectWorker) -> None:
+    direct.hang_up()
+    direct.offer = DirectOffer(direct.offer.place, secrets.token_hex(16))
+    direct.register_again(2)
+    registered = direct.hear()
+    assert isinstance(registered, Registered) and registered.registration == 2
+
+
+def test_a_repeated_register_keeps_the_connection_and_what_is_on_it(
+    master: RunningMaster, direct: DirectWorker
+) -> None:
+    direct.register_again(1)
+    assert isinstance(direct.hear(), Registered)
+
+
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\1\0\0\0" + b"\xff" * 8])
+def test_nonsense_on_the_connection_ends_it(master: RunningMaster, direct: DirectWorker, said: bytes) -> None:
+    assert direct.line is not None
+    direct.line.sendall(said)
+    assert direct.line.recv(1) == b""
+
+
+def test_where_nobody_listens_zeromq_goes_on(master: RunningMaster, direct: DirectWorker) -> None:
+    direct.hang_up()
+    direct.register_again(2, DirectOffer(secrets.token_hex(16), secrets.token_hex(16)))
+    registered = decode(direct.socket.recv_multipart())
+    assert isinstance(registered, Registered) and registered.registration == 2
+    call = master.send(request("echo", int8(3)))
+    assert isinstance(decode(direct.socket.recv_multipart()), RunBatch)
+    call.cancel()

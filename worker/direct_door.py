@@ -1,0 +1,182 @@
+"""Where a master on this machine connects to its worker past ZeroMQ: see cluster/direct.py."""
+
+import contextlib
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from mindspore_serving.cluster.direct import TOKEN_BYTES, DirectOffer, FrameReader, Outbox
+from mindspore_serving.cluster.errors import FrameError
+from mindspore_serving.cluster.tensors import Buffer
+from mindspore_serving.worker.watches import READABLE, WRITABLE
+
+_BUFFER_BYTES = 4 << 20  # of the kernel's, which gives less where the administrator says so
+_MOST_STRANGERS = 8  # connections that have not proven yet that they are the master's
+
+
+class Watch(Protocol):
+    """Calls `take` whenever the source is ready. Once more for the same source: from now on so."""
+
+    def __call__(self, source: socket.socket, take: Callable[[], None], events: int = READABLE) -> None: ...
+
+
+class DirectDoor:
+    """Made, used and closed in one thread; send() may come from others, one at a time.
+
+    `on_frames` gets each message of the master's; `on_lost` is called when its connection ended.
+    """
+
+    def __init__(
+        self,
+        watch: Watch,
+        unwatch: Callable[[socket.socket], None],
+        on_frames: Callable[[Sequence[Buffer]], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._watch = watch
+        self._unwatch = unwatch
+        self._on_frames = on_frames
+        self._on_lost = on_lost
+        self._registration = 0
+        self._offer = _new_offer(secrets.token_hex(16))
+        self._strangers: dict[socket.socket, bytes] = {}  # what each has said so far
+        self._master: socket.socket | None = None
+        self._reader = FrameReader()
+        self._outbox = Outbox()
+        self._is_watched_for_room = False
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._listener.bind(self._offer.address)
+        self._listener.listen(_MOST_STRANGERS)
+        watch(self._listener, self._accept)
+
+    def offer(self, registration: int) -> DirectOffer:
+        """What to tell a master with this registration. A new one ends what there was: it starts afresh."""
+        if registration != self._registration:
+            self._registration = registration
+            self._offer = _new_offer(self._offer.place)
+            self._hang_up()
+        return self._offer
+
+    def send(self, frames: Sequence[Buffer]) -> bool:
+        """Puts a message on its way; False when the master has not connected."""
+        if self._master is None:
+            return False
+        self._outbox.put(frames)
+        if not self._is_watched_for_room:
+            self._write(self._master)
+        return True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the master has connected."""
+        return self._master is not None
+
+    @property
+    def is_blocked(self) -> bool:
+        """The kernel takes no more for now: await_room() is due."""
+        return bool(self._outbox) and not self._is_watched_for_room
+
+    def await_room(self) -> None:
+        """Sends the rest when it can. Only in the door's own thread, while send() may come from another one."""
+        if self._master is not None:
+            self._is_watched_for_room = True
+            self._watch(self._master, self._go_on, READABLE | WRITABLE)
+
+    def close(self) -> None:
+        """What the kernel has taken still arrives."""
+        self._hang_up()
+        for stranger in list(self._strangers):
+            self._dismiss(stranger)
+        self._unwatch(self._listener)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            stranger, _ = self._listener.accept()
+            stranger.setblocking(False)
+            if len(self._strangers) >= _MOST_STRANGERS:
+                self._dismiss(next(iter(self._strangers)))
+            self._strangers[stranger] = b""
+            self._watch(stranger, lambda: self._examine(stranger))
+            self._examine(stranger)
+
+    def _examine(self, stranger: socket.socket) -> None:
+        said = self._strangers.get(stranger)
+        if said is None:  # dismissed since
+            return
+        try:
+            more = stranger.recv(TOKEN_BYTES - len(said))
+        except BlockingIOError:
+            return
+        except OSError:
+            more = b""
+        said = self._strangers[stranger] = said + more
+        if more and len(said) < TOKEN_BYTES:
+            return
+        if not secrets.compare_digest(said, self._offer.proof):
+            self._dismiss(stranger)  # or a master that has heard an earlier registration
+            return
+        self._hang_up()
+        del self._strangers[stranger]
+        with contextlib.suppress(OSError):
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                stranger.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+        self._master = stranger
+        self._watch(stranger, self._read)
+        self._read()
+
+    def _dismiss(self, stranger: socket.socket) -> None:
+        del self._strangers[stranger]
+        self._unwatch(stranger)
+        stranger.close()
+
+    def _hang_up(self) -> None:
+        if self._master is not None:
+            self._unwatch(self._master)
+            self._master.close()
+        self._master = None
+        self._reader = FrameReader()
+        self._outbox = Outbox()
+        self._is_watched_for_room = False
+
+    def _write(self, master: socket.socket) -> None:
+        while self._outbox:
+            try:
+                self._outbox.sent(master.sendmsg(self._outbox.chunks()))
+            except BlockingIOError:
+                return
+            except OSError:  # the master is gone: reading comes to that when it has read its last words
+                self._outbox = Outbox()
+                return
+
+    def _go_on(self) -> None:
+        """There is something to read, or room to write."""
+        if self._master is None:
+            return
+        self._write(self._master)
+        if not self._outbox:
+            self._is_watched_for_room = False
+            self._watch(self._master, self._read)
+        self._read()
+
+    def _read(self) -> None:
+        if self._master is None:
+            return
+        try:
+            count = self._master.recv_into(self._reader.buffer())
+            messages = self._reader.received(count) if count else None
+        except BlockingIOError:
+            return
+        except (OSError, FrameError):
+            messages = None
+        if messages is None:
+            self._hang_up()
+            self._on_lost()
+            return
+        for frames in messages:
+            self._on_frames(frames)
+
+
+def _new_offer(place: str) -> DirectOffer:
+    return DirectOffer(place, secrets.token_hex(TOKEN_BYTES))
