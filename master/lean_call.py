@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from mindspore_serving.master.grpc_head import CallHead
 from mindspore_serving.master.grpc_messages import PREFIX_BYTES, MessageReader
@@ -156,17 +156,19 @@ class Call:
 
     def _start_unary(self, message: bytes) -> None:
         self._pace = None
-        method = cast("Unary", self._head.method)
+        method = self._head.method
+        assert isinstance(method, Unary)
         try:
-            work = asyncio.ensure_future(method.handler(message, self._info()), loop=self._link.loop)
+            reply = method.handler(message, self._info())
         except Exception as error:
             self.end(_as_fault(error))
             return
-        self._work = work
-        if isinstance(work, PromptFuture):
-            work.when_done(self._finish_unary)
+        if isinstance(reply, PromptFuture):
+            self._work = reply
+            reply.when_done(self._finish_unary)
         else:
-            work.add_done_callback(self._finish_unary)
+            self._work = asyncio.ensure_future(reply, loop=self._link.loop)
+            self._work.add_done_callback(self._finish_unary)
 
     def _finish_unary(self, work: "asyncio.Future[bytes]") -> None:
         error = RpcFault(Status.CANCELLED, "the call was cancelled") if work.cancelled() else work.exception()
@@ -183,7 +185,8 @@ class Call:
         self._link.reply(self.stream_id, work.result())
 
     async def _run_streaming(self) -> None:
-        method = cast("Streaming", self._head.method)
+        method = self._head.method
+        assert isinstance(method, Streaming)
         replies = method.handler(_Requests(self), self._info())
         fault: RpcFault | None = None
         try:
