@@ -8,6 +8,7 @@ import binascii
 import re
 import zlib
 from collections import deque
+from collections.abc import Sequence
 from io import BytesIO
 
 from mindspore_serving.master.http2.frames import Piece
@@ -84,15 +85,24 @@ class MessageReader:
         self._at = 0  # where the next message begins in the first chunk
         self.size = 0  # bytes that were fed and not taken
 
-    def feed(self, piece: Piece) -> None:
-        """The next piece of the body; afterwards it may change."""
-        self.size += len(piece)
-        if self._long is not None and self._lacking:
+    def feed(self, pieces: Sequence[Piece], size: int) -> None:
+        """What comes next of the body, so many bytes; afterwards they may change."""
+        self.size += size
+        if self._long is not None and size <= self._lacking:
+            self._long.writelines(pieces)
+            self._lacking -= size
+            return
+        for piece in pieces:
+            self._feed(piece)
+
+    def _feed(self, piece: Piece) -> None:
+        if self._long is None:
+            if not self._chunks and self._is_begin(piece):
+                return
+        elif self._lacking:
             written = self._long.write(piece[: self._lacking])
             self._lacking -= written
             piece = piece[written:]
-        elif self._long is None and not self._chunks and self._is_begin(piece):
-            return
         if piece:
             self._keep(bytes(piece))
 

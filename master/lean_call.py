@@ -128,8 +128,7 @@ class Call:
         if self._reader is None:
             self._reader = MessageReader(self._head.encoding, self._link.largest_message)
         reader = self._reader
-        for piece in pieces:
-            reader.feed(piece)
+        reader.feed(pieces, size)
         self._received += size
         self._hold(reader.size)
         if self._pace is not None:

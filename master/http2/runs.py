@@ -38,22 +38,23 @@ def read_run(buffer: Piece, at: int, frame: Begun, largest: int) -> Run:
     stream_id, flags, left = frame
     end = len(buffer)
     pieces: list[Piece] = []
-    size = heads = 0
-    while True:
-        stop = min(at + left, end)
-        if stop > at:
-            pieces.append(buffer[at:stop])
-            size += stop - at
-            left -= stop - at
+    heads = 0
+    begin = at
+    stop = at + left
+    while stop <= end:
+        pieces.append(buffer[at:stop])
         at = stop
-        if left:
-            return Run(pieces, size, heads, False, at, Begun(stream_id, flags, left))
         if flags or end - at < HEAD_BYTES:
-            return Run(pieces, size, heads, flags == END_STREAM, at, None)
+            return Run(pieces, at - begin - heads * HEAD_BYTES, heads, flags == END_STREAM, at, None)
         high, low, kind, next_flags, next_id = unpack_head(buffer, at)
         length = high << 8 | low
         if kind != _DATA or next_flags > END_STREAM or next_id != stream_id or not 0 < length <= largest:
-            return Run(pieces, size, heads, False, at, None)
-        at += HEAD_BYTES
+            return Run(pieces, at - begin - heads * HEAD_BYTES, heads, False, at, None)
         heads += 1
-        flags, left = next_flags, length
+        flags = next_flags
+        at += HEAD_BYTES
+        stop = at + length
+    if at < end:
+        pieces.append(buffer[at:])
+    size = end - begin - heads * HEAD_BYTES
+    return Run(pieces, size, heads, False, end, Begun(stream_id, flags, stop - end))

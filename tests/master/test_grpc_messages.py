@@ -1,6 +1,7 @@
 """gRPC's layer upon HTTP/2: messages however they are cut, compression within bounds, timeouts, texts, metadata."""
 
 import gzip
+import tracemalloc
 import urllib.parse
 import zlib
 
@@ -25,6 +26,14 @@ def flagged(compressed: bytes) -> bytes:
     return b"\1" + len(compressed).to_bytes(4, "big") + compressed
 
 
+def feed(reader: MessageReader, content: bytes, piece_bytes: int = 7) -> None:
+    """As from a buffer that is used again."""
+    buffer = bytearray(content)
+    view = memoryview(buffer)
+    reader.feed([view[at : at + piece_bytes] for at in range(0, len(content), piece_bytes)], len(content))
+    buffer[:] = bytes(len(content))
+
+
 @given(st.lists(st.binary(max_size=50), max_size=8), st.lists(st.integers(1, 40), min_size=1), st.booleans())
 def test_messages_are_read_however_they_are_cut(messages: list[bytes], cuts: list[int], at_the_end: bool) -> None:
     body = b"".join(
@@ -37,7 +46,7 @@ def test_messages_are_read_however_they_are_cut(messages: list[bytes], cuts: lis
     while body:
         cut = cuts[turn % len(cuts)]
         turn += 1
-        reader.feed(body[:cut])
+        feed(reader, body[:cut])
         body = body[cut:]
         while not (at_the_end and body) and (message := reader.take()) is not None:
             read.append(message)
@@ -47,7 +56,7 @@ def test_messages_are_read_however_they_are_cut(messages: list[bytes], cuts: lis
 
 def refusal(encoding: bytes, body: bytes, largest: int = 1000) -> tuple[Status, str]:
     reader = MessageReader(encoding, largest)
-    reader.feed(body)
+    feed(reader, body)
     with pytest.raises(RpcFault) as raised:
         reader.take()
     return raised.value.status, str(raised.value)
@@ -79,7 +88,7 @@ def test_a_message_that_cannot_be_had_is_refused(encoding: bytes, body: bytes, s
 
 def test_a_message_too_large_is_refused_from_its_first_bytes_on() -> None:
     reader = MessageReader(b"identity", 1000)
-    reader.feed(b"\0\0\0\x03\xe9")
+    feed(reader, b"\0\0\0\x03\xe9")
     with pytest.raises(RpcFault):
         assert reader.missing
 
@@ -154,6 +163,32 @@ def test_a_body_in_tiny_pieces_is_kept_in_few() -> None:
     message = bytes(range(250)) * 400
     body = message_prefix(message) + message
     for at in range(0, len(body), 2):
-        reader.feed(body[at : at + 2])
+        feed(reader, body[at : at + 2])
     assert len(reader._chunks) <= len(body) // 2048 + 1
     assert reader.take() == message
+
+
+def test_a_large_message_is_kept_once() -> None:
+    message = bytes(8 << 20)
+    body = message_prefix(message) + message
+    reader = MessageReader(b"identity", 8 << 20)
+    tracemalloc.start()
+    try:
+        for at in range(0, len(body), 1 << 18):
+            feed(reader, body[at : at + (1 << 18)], 1 << 14)
+        taken = reader.take()
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+    assert taken == message
+
+
+def test_a_message_that_is_only_promised_takes_no_memory() -> None:
+    reader = MessageReader(b"identity", 1 << 30)
+    tracemalloc.start()
+    try:
+        feed(reader, b"\0\x3f\0\0\0beginning", 1000)
+        assert tracemalloc.get_traced_memory()[1] < 10_000
+    finally:
+        tracemalloc.stop()
+    assert reader.missing == 0x3F000000 - len(b"beginning")

@@ -1,6 +1,7 @@
 """The lean door's own ways: other clients than gRPC's, lost connections, time limits, bounds, GOAWAY, nghttp2."""
 
 import asyncio
+import contextlib
 import re
 import shutil
 import socket
@@ -174,6 +175,26 @@ def test_a_message_of_100_mb_goes_both_ways() -> None:
     door.close()
     assert isinstance(door.door, LeanDoor)
     assert door.door._held == 0
+
+
+def test_large_requests_that_come_in_turns_do_not_mix(door: RunningDoor) -> None:
+    bodies = [bytes([number]) * 48_000 for number in range(4)]
+    with contextlib.ExitStack() as opened:
+        clients = [opened.enter_context(RawClient(door)) for _ in bodies]
+        waiting = []
+        for client, body in zip(clients, bodies, strict=True):
+            stream_id = client.call("Say", message_prefix(body), ended=False)
+            for at in range(0, len(body), 16_000):
+                client.h2.send_data(stream_id, body[at : at + 16_000], end_stream=at == 32_000)
+            waiting.append(client.h2.data_to_send())
+        for at in range(0, len(waiting[0]), 5_000):
+            for client, content in zip(clients, waiting, strict=True):
+                client.socket.sendall(content[at : at + 5_000])
+        for client, body in zip(clients, bodies, strict=True):
+            reply = b""
+            while len(reply) < 5 + len(body):
+                reply += client.hear(h2.events.DataReceived).data
+            assert reply == message_prefix(body) + body
 
 
 def test_a_request_that_does_not_come_on_ends() -> None:
