@@ -4,7 +4,6 @@ VENV := .venv
 PROTO_VENV := .venv-proto
 FUZZ_VENV := .venv-fuzz
 FUZZ_SECONDS ?= 30
-PROCESSES ?= 2
 JUDGES_VENV := .venv-judges
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
@@ -28,9 +27,8 @@ $(STAMP): setup.cfg pyproject.toml Makefile
 demo: setup ## exports the add model, starts a master and two workers, calls them, stops everything
 	$(VENV)/bin/python examples/add/demo.py
 
-test: lint types ## lint, types and all tests, in PROCESSES=2 at once
-	$(VENV)/bin/python -m pytest -m 'not alone' --numprocesses $(PROCESSES) --dist loadfile
-	$(VENV)/bin/python -m pytest -m alone
+test: lint types ## lint, types and all tests
+	$(VENV)/bin/python -m pytest
 
 bench: setup ## servers side by side: QUICK=1 for a minute's run, ORIGINAL=DIR with the original, ARGS='--callers 1,8 ...'
 	$(VENV)/bin/python -m benchmarks.serving $(if $(QUICK),--quick) $(if $(ORIGINAL),--original $(ORIGINAL)) $(ARGS)

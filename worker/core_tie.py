@@ -7,6 +7,7 @@ others run: less time for small models, and half the CPU (benchmarks/one_core.py
 measured like the other settings of the engine.
 """
 
+import contextlib
 import os
 import random
 import threading
@@ -23,7 +24,7 @@ _FIRST_LOOK_SECONDS = 0.05
 class CoreTie(threading.Thread):
     """Ties the calling thread, and with it each thread that it starts from now on; watches until the process ends.
 
-    Make it on MindSpore's thread, before MindSpore starts threads.
+    Make it on MindSpore's thread, before MindSpore starts threads. Raises OSError where the system does not allow it.
     """
 
     def __init__(self, stat: Path = Path("/proc/stat")) -> None:
@@ -59,12 +60,13 @@ class CoreTie(threading.Thread):
     def _move(self, core: int) -> None:
         if core == self.core:
             return
+        moved = False
         for thread in self._tied():
-            try:
+            with contextlib.suppress(OSError):  # it has ended, or the core was taken from us
                 os.sched_setaffinity(thread, {core})
-            except OSError:  # it has ended, or the core was taken from us
-                continue
-        self.core = core
+                moved = True
+        if moved:
+            self.core = core
 
 
 def busy_seconds(stat: Path) -> dict[int, float]:

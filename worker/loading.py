@@ -107,7 +107,10 @@ def load_models(
         chosen = any(model.context and model.context.cores for model in declarations.models)
         # Of several servables in a process the first one ties.
         if settings.one_core and not chosen and len(os.sched_getaffinity(0)) > 1:
-            CoreTie().start()
+            try:
+                CoreTie().start()
+            except OSError as error:
+                logger.warning("MindSpore's threads cannot be kept to one core: %s", error.strerror)
         if threads and not any(model.context and model.context.thread_num for model in declarations.models):
             mindspore_model.set_kernel_threads(threads)
     for model in declarations.models:

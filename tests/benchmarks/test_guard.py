@@ -3,12 +3,8 @@
 import asyncio
 import sys
 
-import pytest
-
 from benchmarks.hot_path import CALLERS, CALLS, REQUEST, measure
 from mindspore_serving.master.ms_service import Predict
-
-pytestmark = pytest.mark.alone
 
 # What benchmarks/hot_path.py prints. When the path becomes faster, the second test fails until this is lowered:
 # a limit that is too wide guards nothing.
