@@ -17,6 +17,7 @@ from mindspore_serving.master.service_table import Metadata, RpcFault, Status
 
 PREFIX_BYTES = 5  # whether it is compressed, and its length in 4 bytes
 SMALL_BYTES = 4096  # of a body's piece: such ones are put together, or what they need beside their bytes would add up
+RESERVED_TIMES = 4  # what has come of a large message: room for so many times as much is made, up to its length
 ENCODINGS = {b"identity": None, b"gzip": zlib.MAX_WBITS | 16, b"deflate": zlib.MAX_WBITS}  # to zlib's wbits
 ACCEPT_ENCODING: Field = (b"grpc-accept-encoding", b",".join(ENCODINGS))
 
@@ -73,7 +74,7 @@ class MessageReader:
     One that comes in many pieces is put together as they come, so that each byte is copied once.
     """
 
-    __slots__ = ("_at", "_chunks", "_flag", "_lacking", "_largest", "_long", "_wbits", "size")
+    __slots__ = ("_at", "_chunks", "_flag", "_lacking", "_largest", "_long", "_reserved", "_wbits", "size")
 
     def __init__(self, encoding: bytes, largest: int) -> None:
         self._wbits = ENCODINGS[encoding]
@@ -81,6 +82,7 @@ class MessageReader:
         self._long: BytesIO | None = None  # a message, from behind its prefix on, that stands before the chunks
         self._flag = 0  # of it
         self._lacking = 0  # bytes of it
+        self._reserved = 0  # bytes of memory for it
         self._chunks: deque[bytes] = deque()
         self._at = 0  # where the next message begins in the first chunk
         self.size = 0  # bytes that were fed and not taken
@@ -88,7 +90,10 @@ class MessageReader:
     def feed(self, pieces: Sequence[Piece], size: int) -> None:
         """What comes next of the body, so many bytes; afterwards they may change."""
         self.size += size
+        if self._long is None and not self._chunks and pieces and self._is_begin(pieces[0], size):
+            pieces, size = (pieces[0][PREFIX_BYTES:], *pieces[1:]), size - PREFIX_BYTES
         if self._long is not None and size <= self._lacking:
+            self._reserve(self._long, size)
             self._long.writelines(pieces)
             self._lacking -= size
             return
@@ -96,15 +101,17 @@ class MessageReader:
             self._feed(piece)
 
     def _feed(self, piece: Piece) -> None:
-        if self._long is None:
-            if not self._chunks and self._is_begin(piece):
-                return
-        elif self._lacking:
+        if self._long is not None and self._lacking:
             written = self._long.write(piece[: self._lacking])
             self._lacking -= written
             piece = piece[written:]
         if piece:
             self._keep(bytes(piece))
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory for what was fed and not taken."""
+        return self.size if self._long is None else self.size + max(0, self._reserved - self._long.tell())
 
     @property
     def missing(self) -> int:
@@ -138,19 +145,30 @@ class MessageReader:
             self._at = 0
         return self._decompress(message) if flag else message
 
-    def _is_begin(self, piece: Piece) -> bool:
-        """Whether a message begins here that goes on behind; what is wrong with one comes to light elsewhere."""
+    def _is_begin(self, piece: Piece, size: int) -> bool:
+        """Whether a message begins here that goes on behind these bytes, or in their next piece.
+
+        What is wrong with one comes to light elsewhere.
+        """
         length = int.from_bytes(piece[1:PREFIX_BYTES], "big")
-        lacking = PREFIX_BYTES + length - len(piece)
-        if len(piece) < PREFIX_BYTES or lacking <= 0 or length > self._largest:
+        if not PREFIX_BYTES <= len(piece) < PREFIX_BYTES + length or size > PREFIX_BYTES + length:
+            return False
+        if length > self._largest or piece[0] > (self._wbits is not None):
             return False
         self._flag = piece[0]
-        if self._flag > (self._wbits is not None):
-            return False
-        self._lacking = lacking
+        self._lacking = length
+        self._reserved = 0
         self._long = BytesIO()
-        self._long.write(piece[PREFIX_BYTES:])
         return True
+
+    def _reserve(self, message: BytesIO, size: int) -> None:
+        """Makes room for so many bytes more: else a message is moved again and again as it grows."""
+        done = message.tell()
+        if done + size > self._reserved:
+            self._reserved = min(done + self._lacking, RESERVED_TIMES * (done + size))
+            message.seek(self._reserved - 1)
+            message.write(b"\0")
+            message.seek(done)
 
     def _keep(self, chunk: bytes) -> None:
         chunks = self._chunks

@@ -130,7 +130,7 @@ class Call:
         reader = self._reader
         reader.feed(pieces, size)
         self._received += size
-        self._hold(reader.size)
+        self._hold(reader.held)
         if self._pace is not None:
             self._pace.move(size)
         if isinstance(self._head.method, Streaming):
@@ -219,7 +219,7 @@ class Call:
             self._arrival = self._link.loop.create_future()
             await self._arrival
         self._pace = None
-        self._hold(reader.size)
+        self._hold(reader.held)
         drawn = self._received - reader.size + self._window
         if drawn - self._granted >= self._window // 2:
             self._grant_up_to(drawn)

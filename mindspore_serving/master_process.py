@@ -9,6 +9,7 @@ import zmq
 
 from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.joining import follow, until_workers_are_here
+from mindspore_serving.master.allocator import keep_free_memory
 from mindspore_serving.master.config import MasterConfig
 from mindspore_serving.master.security import Security, read_security
 from mindspore_serving.master.server import MasterServer
@@ -25,6 +26,7 @@ def run(config: MasterConfig, notify: ServiceManager | Voice, place: Place | Non
 
     `notify` tells a service manager how far we are (sd_notify's words). place: of one of several processes.
     """
+    keep_free_memory()
     return asyncio.run(_serve(config, notify, place))
 
 

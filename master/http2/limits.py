@@ -11,7 +11,7 @@ class Limits:
 
     max_streams: int = 1000  # open at once; one more is refused, and may be sent again
     max_frame_bytes: int = 16_384
-    window_bytes: int = 256 << 10  # of a body that nobody has asked for yet, per stream
+    window_bytes: int = 1 << 20  # of a body that nobody has asked for yet, per stream; an image goes without a pause
     connection_window_bytes: int = 16 << 20
     advertised_header_bytes: int = 16 << 10
     max_header_bytes: int = 64 << 10  # of one header block, before and after decompression
