@@ -3,7 +3,6 @@
 In reading order:
     config         every setting, with its default
     server         the life of a master: open, serve, drain, stop
-    allocator      what becomes of free memory
     security       who may talk to a master, read from the files of its settings
     free_address   whether an address can be listened at
     tls            a door's certificate and key

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
 
+from mindspore_serving.allocator import keep_free_memory
 from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.joining import follow, until_workers_are_here
-from mindspore_serving.master.allocator import keep_free_memory
 from mindspore_serving.master.config import MasterConfig
 from mindspore_serving.master.security import Security, read_security
 from mindspore_serving.master.server import MasterServer

@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Sequence
 
+from mindspore_serving.allocator import keep_free_memory
 from mindspore_serving.command_line import run
 from mindspore_serving.worker.config import WorkerConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a worker until it is told to stop. Returns the exit code."""
+    keep_free_memory()
     return run(
         WorkerConfig,
         "python -m worker",

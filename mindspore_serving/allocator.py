@@ -1,4 +1,4 @@
-"""What the C library does with memory that is free: a master takes and frees hundreds of KB for each large request."""
+"""What the C library does with memory that is free: master and worker take and free it for each large request."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def keep_free_memory(environment: Mapping[str, str] = os.environ) -> bool:
-    """Freed blocks are used again, and up to KEPT_BYTES of them never go back to the system. Returns whether that is so.
+    """Freed blocks are used again; up to KEPT_BYTES of them never go back to the system. Returns whether that is so.
 
     Else glibc gives the memory of most requests back, and the next ones take it page by page: with requests of 600 KB
     this took more time than all of Python (benchmarks/large_requests.py). Who sets glibc's own variables is obeyed.

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from mindspore_serving.master.allocator import keep_free_memory
+from mindspore_serving.allocator import keep_free_memory
 
 # Messages of 600 KB, of which 8 are under way, and how often the system had to give a page for one.
 PROGRAM = """
 import resource
 from collections import deque
-from mindspore_serving.master.allocator import keep_free_memory
+from mindspore_serving.allocator import keep_free_memory
 
 def turns():
     for _ in range(200):
