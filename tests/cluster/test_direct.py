@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindspore_serving.cluster.direct import MAX_FRAME_BYTES, READ_BYTES, FrameReader, Outbox
@@ -35,6 +35,7 @@ def feed(reader: FrameReader, data: bytes, step: int) -> list[list[bytes]]:
     return [[bytes(frame) for frame in frames] for frames in messages]
 
 
+@settings(deadline=None)
 @given(MESSAGES, st.integers(1, 4 * READ_BYTES), st.integers(500, 4 * READ_BYTES))
 def test_messages_survive_any_cut(sizes: list[list[int]], reads: int, writes: int) -> None:
     messages = [[bytes([number % 251]) * size for number, size in enumerate(frames)] for frames in sizes]
@@ -52,6 +53,7 @@ def _said(frames: list[bytes]) -> Outbox:
     return outbox
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=3), st.data())
 def test_small_messages_survive_being_read_byte_by_byte(sizes: list[int], data: st.DataObject) -> None:
     frames = [data.draw(st.binary(min_size=size, max_size=size)) for size in sizes]
