@@ -260,6 +260,7 @@ class Connection:
         for seconds."""
         if self.up:
             self.up, self._is_replaced = False, True
+            self.world.last_words_at = max(self.world.last_words_at, self.clear_at["master"])
             worker, index = self.worker, self.master.index
             del worker.connections[index]
             self.world.later(4.0, lambda: self.master.connection_dropped(self))

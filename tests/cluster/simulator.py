@@ -84,6 +84,7 @@ class World:
         self.faults = 0  # whatever may cost a worker its open batches, poison aside
         self.healed_at = math.inf
         self.lines_when_healed = 0
+        self.last_words_at = 0.0  # when all that was sent on connections that nobody has any more has arrived
         self._settled_since = 0.0
         self._ends_at = plan.duration + GRACE_SECONDS
         self.runs: Counter[tuple[str, int]] = Counter()  # how often each value was run by a method
@@ -124,7 +125,8 @@ class World:
     def is_healed(self) -> bool:
         """Everybody is there, knows everybody, and has nothing to do."""
         return (
-            all(caller.answers or caller.cancelled for caller in self.callers.values())
+            self.now >= self.last_words_at
+            and all(caller.answers or caller.cancelled for caller in self.callers.values())
             and all(worker.is_settled for worker in self.workers)
             and all(master.is_settled for master in self.masters)
         )
