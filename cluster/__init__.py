@@ -5,7 +5,7 @@ In reading order:
     tensors      instances and columns as raw bytes
     results      what comes of a request, in columns
     messages     what master and worker say to each other
-    codec        messages <-> ZeroMQ frames
+    codec        messages <-> ZeroMQ frames; wire_values: what stands in them
     direct       the same frames on a stream, where master and worker share a machine
     addresses    HOST:PORT as people write it
     siblings     the processes of one master

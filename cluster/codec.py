@@ -35,27 +35,27 @@ from mindspore_serving.cluster.messages import (
     Unregistered,
 )
 from mindspore_serving.cluster.siblings import MOST_PROCESSES, Sibling
-from mindspore_serving.cluster.tensors import (
-    ITEM_BYTES,
-    Buffer,
-    Column,
-    Stacked,
-    Tensor,
-    Value,
-    column_length,
-    nbytes,
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer, column_length
+from mindspore_serving.cluster.wire_values import (
+    MAX_ARGUMENTS,
+    MAX_BATCH,
+    MAX_DIMS,
+    pack_column,
+    read_columns,
+    read_flag,
+    read_int,
+    read_name,
+    read_names,
+    read_seconds,
+    read_text,
+    read_tuple,
 )
 
 PROTOCOL_VERSION = 4
-INLINE_BYTES = 64 * 1024  # measured: below this a copy into the header is cheaper than a frame of its own
 # Measured: below this ZeroMQ had better copy a frame that it sends. Above, it takes it by reference, and tells a thread
 # of pyzmq's when it is done with it, which costs as much as copying so many bytes.
 COPIED_BYTES = 512 * 1024
-MAX_DIMS = 32  # numpy's own limit before 2.0
-MAX_NAME = 1024  # characters in any name or address a peer tells
 MAX_METHODS = 1024
-MAX_ARGUMENTS = 256  # inputs or outputs of a method
-MAX_BATCH = 1 << 20  # instances in one batch
 MAX_CREDIT = 1024  # batches that one master may have open at one worker
 
 Fields: TypeAlias = Sequence[Any]  # as msgpack gives them: unchecked, from a peer
@@ -99,112 +99,7 @@ def decode(frames: Sequence[Buffer]) -> Message:
         raise FrameError(f"the fields of kind {header[1]} are malformed: {error}") from error
 
 
-# --- checks: whatever a peer says is looked at before it is used; the errors raised here become FrameErrors
-
-
-def _int(value: Any, low: int = 0, high: int = 2**63 - 1) -> int:
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(f"expected an integer from {low} to {high}")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError("expected true or false")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("expected a text")
-    return value
-
-
-def _name(value: Any) -> str:
-    if len(_text(value)) > MAX_NAME:
-        raise ValueError(f"expected a text of at most {MAX_NAME} characters")
-    return _text(value)
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return tuple(_name(item) for item in _tuple(value, MAX_ARGUMENTS))
-
-
-def _tuple(value: Any, most: int) -> tuple[Any, ...]:
-    if not isinstance(value, tuple) or len(value) > most:
-        raise ValueError(f"expected an array of at most {most} items")
-    return value
-
-
-def _seconds(value: Any) -> float:
-    if type(value) not in (float, int) or not 0 <= value <= 1e9:
-        raise ValueError("expected a number of seconds")
-    return float(value)
-
-
-# --- columns
-
-
-def _pack_array(array: Stacked | Tensor, buffers: list[Buffer]) -> dict[bytes, Any]:
-    data: Buffer | int = array.data
-    if len(array.data) >= INLINE_BYTES:
-        buffers.append(array.data)
-        data = len(buffers)
-    return {
-        b"nd": True,
-        b"type": array.dtype,
-        b"kind": b"",
-        b"shape": array.shape,
-        b"data": data,
-    }
-
-
-def _unpack_array(item: dict[Any, Any], frames: Sequence[Buffer]) -> tuple[str, tuple[int, ...], Buffer]:
-    dtype = item[b"type"]
-    if item.get(b"kind") != b"" or not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        raise ValueError("an array's dtype is not one of " + ", ".join(ITEM_BYTES))
-    shape = tuple(_int(size) for size in _tuple(item[b"shape"], MAX_DIMS))
-    data = item[b"data"]
-    if type(data) is int:
-        data = frames[_int(data, 1, len(frames) - 1)]
-    elif not isinstance(data, bytes):
-        raise ValueError("an array's data is neither bytes nor a frame's number")
-    if len(data) != nbytes(dtype, shape):
-        raise ValueError(f"an array of dtype {dtype} and shape {shape} has {len(data)} bytes")
-    return dtype, shape, data
-
-
-def _pack_column(column: Column, buffers: list[Buffer]) -> Any:
-    if isinstance(column, Stacked):
-        return _pack_array(column, buffers)
-    return [_pack_array(value, buffers) if isinstance(value, Tensor) else value for value in column]
-
-
-def _unpack_column(item: Any, frames: Sequence[Buffer]) -> Column:
-    if isinstance(item, dict):
-        stacked = Stacked(*_unpack_array(item, frames))
-        if not stacked.shape or stacked.shape[0] > MAX_BATCH:
-            raise ValueError("a stacked column needs its number of instances as the first dimension")
-        return stacked
-    return tuple(_unpack_value(value, frames) for value in _tuple(item, MAX_BATCH))
-
-
-def _unpack_value(item: Any, frames: Sequence[Buffer]) -> Value:
-    if isinstance(item, dict):
-        return Tensor(*_unpack_array(item, frames))
-    if isinstance(item, str | bytes):
-        return item
-    raise ValueError("a value is neither an array nor a text nor bytes")
-
-
-def _unpack_columns(items: Any, count: int, frames: Sequence[Buffer]) -> tuple[Column, ...]:
-    columns = tuple(_unpack_column(item, frames) for item in _tuple(items, MAX_ARGUMENTS))
-    if any(column_length(column) != count for column in columns):
-        raise ValueError(f"a column does not hold {count} instances")
-    return columns
-
-
-# --- one pair of functions per kind
+# --- one pair of functions per kind; what they raise for a malformed field becomes a FrameError
 
 
 def _pack_register(message: Register, _: list[Buffer]) -> Fields:
@@ -217,7 +112,7 @@ def _pack_register(message: Register, _: list[Buffer]) -> Fields:
 
 
 def _types(value: Any, names: Sequence[str]) -> tuple[TensorType | None, ...]:
-    types = _tuple(value, MAX_ARGUMENTS)
+    types = read_tuple(value, MAX_ARGUMENTS)
     if len(types) not in (0, len(names)):
         raise ValueError(f"expected no types, or {len(names)}")
     return tuple(None if item is None else _type(*item) for item in types)
@@ -226,33 +121,33 @@ def _types(value: Any, names: Sequence[str]) -> tuple[TensorType | None, ...]:
 def _type(dtype: Any, shape: Any) -> TensorType:
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise ValueError("a type's dtype is not one of " + ", ".join(ITEM_BYTES))
-    return TensorType(dtype, tuple(_int(size, ANY_SIZE) for size in _tuple(shape, MAX_DIMS)))
+    return TensorType(dtype, tuple(read_int(size, ANY_SIZE) for size in read_tuple(shape, MAX_DIMS)))
 
 
 def _unpack_register(fields: Fields, _: Sequence[Buffer]) -> Register:
     registration, servable, version, methods, device, host, pid, credit, direct = fields
     specs = tuple(
         MethodSpec(
-            _name(name),
-            _names(inputs),
-            _names(outputs),
-            _int(batch_size, 1, MAX_BATCH),
-            _flag(idempotent),
+            read_name(name),
+            read_names(inputs),
+            read_names(outputs),
+            read_int(batch_size, 1, MAX_BATCH),
+            read_flag(idempotent),
             _types(input_types, inputs),
             _types(output_types, outputs),
         )
-        for name, inputs, outputs, batch_size, idempotent, input_types, output_types in _tuple(methods, MAX_METHODS)
+        for name, inputs, outputs, batch_size, idempotent, input_types, output_types in read_tuple(methods, MAX_METHODS)
     )
     return Register(
-        _int(registration),
-        _name(servable),
-        _int(version, 1),
+        read_int(registration),
+        read_name(servable),
+        read_int(version, 1),
         specs,
-        _name(device),
-        _name(host),
-        _int(pid),
-        _int(credit, 1, MAX_CREDIT),
-        None if direct is None else read_offer(*_names(direct)),
+        read_name(device),
+        read_name(host),
+        read_int(pid),
+        read_int(credit, 1, MAX_CREDIT),
+        None if direct is None else read_offer(*read_names(direct)),
     )
 
 
@@ -262,7 +157,7 @@ def _pack_done(message: BatchDone, buffers: list[Buffer]) -> Fields:
     return (
         message.batch_id,
         count,
-        [_pack_column(column, buffers) for column in message.columns],
+        [pack_column(column, buffers) for column in message.columns],
         failures,
     )
 
@@ -270,13 +165,13 @@ def _pack_done(message: BatchDone, buffers: list[Buffer]) -> Fields:
 def _unpack_done(fields: Fields, frames: Sequence[Buffer]) -> BatchDone:
     batch_id, count, columns, failures = fields
     reasons = {}
-    for index, code, text in _tuple(failures, MAX_BATCH):
-        reasons[_int(index)] = Failure(Code(_int(code, 1)), _text(text))
-    return BatchDone(_int(batch_id), _unpack_columns(columns, _int(count), frames), reasons)
+    for index, code, text in read_tuple(failures, MAX_BATCH):
+        reasons[read_int(index)] = Failure(Code(read_int(code, 1)), read_text(text))
+    return BatchDone(read_int(batch_id), read_columns(columns, read_int(count), frames), reasons)
 
 
 def _pack_run(message: RunBatch, buffers: list[Buffer]) -> Fields:
-    columns = [_pack_column(column, buffers) for column in message.columns]
+    columns = [pack_column(column, buffers) for column in message.columns]
     return (
         message.batch_id,
         message.method,
@@ -289,47 +184,47 @@ def _pack_run(message: RunBatch, buffers: list[Buffer]) -> Fields:
 
 def _unpack_run(fields: Fields, frames: Sequence[Buffer]) -> RunBatch:
     batch_id, method, count, columns, seconds_left, alone = fields
-    count = _int(count, 1, MAX_BATCH)
+    count = read_int(count, 1, MAX_BATCH)
     return RunBatch(
-        _int(batch_id),
-        _name(method),
+        read_int(batch_id),
+        read_name(method),
         count,
-        _unpack_columns(columns, count, frames),
-        None if seconds_left is None else _seconds(seconds_left),
-        _flag(alone),
+        read_columns(columns, count, frames),
+        None if seconds_left is None else read_seconds(seconds_left),
+        read_flag(alone),
     )
 
 
 def _unpack_registered(fields: Fields, _: Sequence[Buffer]) -> Registered:
     lease_seconds, registration, siblings = fields
     return Registered(
-        _seconds(lease_seconds),
-        _int(registration),
-        tuple(_sibling(item) for item in _tuple(siblings, MOST_PROCESSES)),
+        read_seconds(lease_seconds),
+        read_int(registration),
+        tuple(_sibling(item) for item in read_tuple(siblings, MOST_PROCESSES)),
     )
 
 
 def _sibling(value: Any) -> Sibling:
-    return _name(value) if isinstance(value, str) else _int(value, 1, 65535)
+    return read_name(value) if isinstance(value, str) else read_int(value, 1, 65535)
 
 
 def _unpack_reason(form: Callable[[str], Message]) -> "_Unpack":
     def unpack(fields: Fields, _: Sequence[Buffer]) -> Message:
         (reason,) = fields
-        return form(_text(reason))
+        return form(read_text(reason))
 
     return unpack
 
 
 def _unpack_heartbeat(fields: Fields, _: Sequence[Buffer]) -> Heartbeat:
     (stuck_seconds,) = fields
-    return Heartbeat(_seconds(stuck_seconds))
+    return Heartbeat(read_seconds(stuck_seconds))
 
 
 def _unpack_batch_id(form: Callable[[int], Message]) -> "_Unpack":
     def unpack(fields: Fields, _: Sequence[Buffer]) -> Message:
         (batch_id,) = fields
-        return form(_int(batch_id))
+        return form(read_int(batch_id))
 
     return unpack
 
@@ -337,7 +232,7 @@ def _unpack_batch_id(form: Callable[[int], Message]) -> "_Unpack":
 def _unpack_credit(form: Callable[[int], Message]) -> "_Unpack":
     def unpack(fields: Fields, _: Sequence[Buffer]) -> Message:
         (batches,) = fields
-        return form(_int(batches, 0, MAX_CREDIT))
+        return form(read_int(batches, 0, MAX_CREDIT))
 
     return unpack
 

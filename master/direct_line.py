@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable, Sequence
 
 from mindspore_serving.cluster.direct import DirectOffer, FrameReader, Outbox
 from mindspore_serving.cluster.errors import FrameError
 from mindspore_serving.cluster.tensors import Buffer
+
+logger = logging.getLogger("mindspore_serving.master")
 
 _BUFFER_BYTES = 4 << 20  # of the kernel's, which gives less where the administrator says so
 _MOST_UNSENT = 1000  # chunks; a peer that reads so little is as good as gone
@@ -78,7 +81,8 @@ class DirectLine:
             return
         try:
             messages = self._reader.received(count)
-        except FrameError:
+        except FrameError as error:
+            logger.warning("the direct connection of a worker is closed: %s", error)
             self._end()
             return
         for frames in messages:

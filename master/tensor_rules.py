@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from mindspore_serving.cluster.codec import MAX_DIMS
+from mindspore_serving.cluster.wire_values import MAX_DIMS
 
 MOST_DIMS = MAX_DIMS - 1  # a batch of such tensors has one dimension more
 MOST_INSTANCES = 1 << 16  # of one request: each takes some 500 bytes here, whatever is in it

@@ -1,6 +1,7 @@
 """Where a master on this machine connects to its worker past ZeroMQ: see cluster/direct.py."""
 
 import contextlib
+import logging
 import secrets
 import socket
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from mindspore_serving.cluster.direct import TOKEN_BYTES, DirectOffer, FrameRead
 from mindspore_serving.cluster.errors import FrameError
 from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.worker.watches import READABLE, WRITABLE
+
+logger = logging.getLogger("mindspore_serving.worker")
 
 _BUFFER_BYTES = 4 << 20  # of the kernel's, which gives less where the administrator says so
 _MOST_STRANGERS = 8  # connections that have not proven yet that they are the master's
@@ -24,7 +27,8 @@ class Watch(Protocol):
 class DirectDoor:
     """Made, used and closed in one thread; send() may come from others, one at a time.
 
-    `on_frames` gets each message of the master's; `on_lost` is called when its connection ended.
+    `on_frames` gets each message of the master's; `on_lost` is called when its connection ended. Raises OSError where
+    there can be no such socket.
     """
 
     def __init__(
@@ -168,7 +172,10 @@ class DirectDoor:
             messages = self._reader.received(count) if count else None
         except BlockingIOError:
             return
-        except (OSError, FrameError):
+        except OSError:
+            messages = None
+        except FrameError as error:
+            logger.warning("the direct connection to the master is closed: %s", error)
             messages = None
         if messages is None:
             self._hang_up()

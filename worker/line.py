@@ -80,7 +80,10 @@ class Line:
         watches.watch(endpoint, self._dealer, self._messages)
         self._door: DirectDoor | None = None
         if direct and not endpoint.startswith("inproc:"):
-            self._door = DirectDoor(self._watch, watches.unwatch, self._arrived, self._lost)
+            try:
+                self._door = DirectDoor(self._watch, watches.unwatch, self._arrived, self._lost)
+            except OSError as error:
+                logger.warning("no direct connection to the master at %s, only ZeroMQ: %s", endpoint, error.strerror)
         self._dealer.connect(endpoint)
 
     def send(self, message: FromWorker) -> None:

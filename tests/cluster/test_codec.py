@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindspore_serving.cluster.codec import INLINE_BYTES, PROTOCOL_VERSION, decode, encode
+from mindspore_serving.cluster.codec import PROTOCOL_VERSION, decode, encode
 from mindspore_serving.cluster.direct import DirectOffer
 from mindspore_serving.cluster.errors import Code, Failure, FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import (
@@ -37,6 +37,7 @@ from mindspore_serving.cluster.messages import (
     Unregistered,
 )
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Stacked, Tensor, nbytes
+from mindspore_serving.cluster.wire_values import INLINE_BYTES
 
 FLOATS = TensorType("<f4", (2, ANY_SIZE))
 TYPED = MethodSpec("m", ("a", "b"), ("y",), 8, False, (FLOATS, None), (TensorType("|b1", ()),))
