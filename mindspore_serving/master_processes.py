@@ -101,6 +101,7 @@ class MasterProcesses:
             self._upkeep.beat(child.slot, time.monotonic())
         if child.ready and not was_ready and self._upkeep.ready(child.slot):
             self._notify("READY=1")
+            logger.info("all %d processes serve", self._config.processes)
 
     def _on_exit(self, child: MasterChild) -> None:
         self._selector.unregister(child.channel)

@@ -72,7 +72,7 @@ class Several:
         self.grpc, self.rest, *self.ctrl = free_ports(2 + processes)
         self.doors = ["--grpc", str(self.grpc), *(["--rest", str(self.rest)] if rest else [])]
         self.parent = self.start(*arguments)
-        self.parent.wait_for("Serving gRPC start success", times=processes)
+        self.parent.wait_for(f"all {processes} processes serve")  # one that ends before ends the command
 
     def start(self, *arguments: str) -> Process:
         """The command."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -99,8 +100,9 @@ def test_a_worker_ties_what_runs_its_model_and_nothing_else(run: Processes, serv
     worker.wait_for("Start servable success")
     threads: dict[str, list[set[int]]] = {}
     for task in Path(f"/proc/{worker.pid}/task").iterdir():
-        name = (task / "comm").read_text().partition("_")[0].strip()
-        threads.setdefault(name, []).append(os.sched_getaffinity(int(task.name)))
+        with suppress(ProcessLookupError, FileNotFoundError):  # a thread that has ended meanwhile
+            name = (task / "comm").read_text().partition("_")[0].strip()
+            threads.setdefault(name, []).append(os.sched_getaffinity(int(task.name)))
     everything = os.sched_getaffinity(0)
     mindspores = threads["KernelThread"] + threads["ActorThread"]
     if wish == "off":
