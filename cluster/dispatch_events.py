@@ -22,6 +22,7 @@ class Limits:
     max_enqueued_bytes: int = 4 << 30
     default_timeout_seconds: float = 300.0  # for requests that come without a deadline
     hang_seconds: float = 60.0  # a worker that does not get on for so long hangs; longer where batches take longer
+    orphan_seconds: float = 60.0  # what was lost with a version's last replica waits so long for the next one
     quarantine_deaths: int = 5  # workers that a method may lose in a row, with no batch done in between
 
 

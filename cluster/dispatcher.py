@@ -31,6 +31,7 @@ from mindspore_serving.cluster.members import Members
 from mindspore_serving.cluster.messages import BatchDone, FromWorker, MethodSpec, Register, RunBatch, Unregistered
 from mindspore_serving.cluster.moments import earliest
 from mindspore_serving.cluster.open_requests import OpenRequests
+from mindspore_serving.cluster.orphans import Orphans
 from mindspore_serving.cluster.registry import Replica, Route, RouteHealth
 from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.statistics import Statistics
@@ -47,6 +48,7 @@ class Dispatcher:
         self._board = Board(limits, siblings)
         self._requests = OpenRequests(self._board)
         self._members = Members(self._board, self._requests)
+        self._orphans = Orphans(self._board)
         self._last_batch_id = 0
 
     # --- what the shell asks
@@ -99,7 +101,7 @@ class Dispatcher:
 
     def next_wakeup(self) -> float | None:
         """When to call `handle(Tick(), now)` if nothing happens before; None: no need."""
-        return earliest(self._members.next_wakeup(), self._requests.next_deadline())
+        return earliest(self._members.next_wakeup(), self._requests.next_deadline(), self._orphans.next_end())
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about `event`. Deadlines that are due are dealt with on the way, leases only at a Tick."""
@@ -108,6 +110,8 @@ class Dispatcher:
         members.probe()
         members.losses.open_again()
         self._requests.answer_overdue()
+        for request in self._orphans.take_overdue():
+            self._requests.answer(request, refusals.gone(request))
         match event:
             case RequestsArrived(arrivals):
                 for arrival in arrivals:
@@ -182,14 +186,18 @@ class Dispatcher:
         self._board.touch(request.route)
 
     def _reroute(self, request: Request) -> None:
-        """Its route has no replica left. Another version serves all of it when the caller left the choice to us."""
+        """Its route has no replica left. Another version serves all of it when the caller left the choice to us.
+
+        Or one that comes: what was lost with the last replica waits for the next.
+        """
         if request.sent_at is not None and not request.method.idempotent:
             self._requests.answer(request, refusals.not_repeated(request))
             return
         try:
             route, method = self.resolve(request.route.servable, request.asked_version, request.method.name)
         except RequestRefused:
-            self._requests.answer(request, refusals.gone(request))
+            if not self._orphans.keep(request):
+                self._requests.answer(request, refusals.gone(request))
             return
         if method.inputs != request.method.inputs:
             self._requests.answer(request, refusals.gone(request))
@@ -277,6 +285,9 @@ class Dispatcher:
             for request in lane.batcher.drain():
                 self._reroute(request)
             return
+        if route.ready:
+            for request in self._orphans.take(route):
+                self._reroute(request)
         while (move := lane.next_move(self._board.now)) is not None:
             for request in move.late:
                 self._requests.answer(request, refusals.is_late(request))

@@ -139,6 +139,12 @@ class MasterConfig:
         seconds("--hang-seconds"),
         Limits().hang_seconds,
     )
+    orphan_seconds: float = setting(
+        "S",
+        "how long what was lost with the last worker waits for another one; 0: it is told at once that none is left",
+        seconds("--orphan-seconds"),
+        Limits().orphan_seconds,
+    )
     lame_duck_seconds: float = setting(
         "S",
         "when told to stop, say so in health checks so long before new calls are refused; not while nobody calls",
@@ -205,4 +211,5 @@ class MasterConfig:
             max_enqueued_requests=self.max_enqueued_requests,
             default_timeout_seconds=self.default_timeout_seconds,
             hang_seconds=self.hang_seconds,
+            orphan_seconds=self.orphan_seconds,
         )

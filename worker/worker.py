@@ -42,7 +42,6 @@ class Worker:
         self.device = str(target)
         self.end: End | None = None
         self._link: Link | None = None
-        self._has_answered = False
         print(
             f"Serving: Start servable success, servable directory: '{directory}', servable name: '{name}', "
             f"specified version number: {version}, started version numbers: {self.servable.version}",
@@ -81,19 +80,7 @@ class Worker:
             os.getpid(),
         )
 
-        def submit(batch: RunBatch, done: Callable[[BatchDone], None]) -> None:
-            if self._has_answered:
-                self.servable.submit(batch, done)
-                return
-
-            def first(answer: BatchDone) -> None:
-                done(answer)
-                if not self._has_answered:
-                    self._has_answered = True
-                    on_first_answer()
-
-            self.servable.submit(batch, first)
-
+        submit = told_before(self.servable.submit, on_first_answer)
         timed = _timed(submit) if logger.isEnabledFor(logging.DEBUG) else submit
         # New for each start, so that no answer of an earlier life can be taken for one of this.
         worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -115,6 +102,23 @@ class Worker:
         if self._link is not None:
             self._link.join()
         self.servable.close()
+
+
+def told_before(submit: Submit, on_first_answer: Callable[[], None]) -> Submit:
+    """The same, but says so just before the first answer goes out: whoever gets it may kill this worker at once."""
+    has_answered = False
+
+    def telling(batch: RunBatch, done: Callable[[BatchDone], None]) -> None:
+        def first(answer: BatchDone) -> None:
+            nonlocal has_answered
+            if not has_answered:
+                has_answered = True
+                on_first_answer()
+            done(answer)
+
+        submit(batch, done if has_answered else first)
+
+    return telling
 
 
 def _timed(submit: Submit) -> Submit:

@@ -112,6 +112,7 @@ class UpConfig:
     lease_seconds: float = same_as(MasterConfig, "lease_seconds")
     default_timeout_seconds: float = same_as(MasterConfig, "default_timeout_seconds")
     hang_seconds: float = same_as(MasterConfig, "hang_seconds")
+    orphan_seconds: float = same_as(MasterConfig, "orphan_seconds")
     lame_duck_seconds: float = same_as(MasterConfig, "lame_duck_seconds")
     drain_seconds: float = same_as(MasterConfig, "drain_seconds")
     curve_dir: Path | None = same_as(MasterConfig, "curve_dir")
@@ -142,6 +143,7 @@ class UpConfig:
             lease_seconds=self.lease_seconds,
             default_timeout_seconds=self.default_timeout_seconds,
             hang_seconds=self.hang_seconds,
+            orphan_seconds=self.orphan_seconds,
             lame_duck_seconds=self.lame_duck_seconds,
             drain_seconds=self.drain_seconds,
             curve_dir=self.curve_dir,

@@ -38,7 +38,8 @@ def crash_loop() -> tuple[Master, list[int]]:
     for name in "abcde":
         master.join(name)
         asked.append(master.ask(1))
-        assert master.batches(name)
+        (batch,) = master.batches(name)
+        master.begin(name, batch)
         master.feed(PeerUnreachable(name))
     return master, asked
 
@@ -72,6 +73,8 @@ def test_a_version_all_of_whose_methods_are_shut_off_is_not_ready() -> None:
     for name in "abcde":
         master.join(name, methods=(ECHO,))
         master.ask(1)
+        (batch,) = master.batches(name)
+        master.begin(name, batch)
         master.feed(PeerUnreachable(name))
     master.join("f", methods=(ECHO,))
     (health,) = master.dispatcher.health()

@@ -257,10 +257,13 @@ def test_the_timeout_parameter_ends_the_wait(master: RunningMaster) -> None:
 
 def test_without_workers_another_master_may_help(master: RunningMaster) -> None:
     client = V2Client(master)
-    call = client.send("ModelInfer", bytes_request(1))
-    master.workers[0].next_batch()
+    calls = []
+    for _ in range(2):
+        calls.append(client.send("ModelInfer", bytes_request(1)))
+        master.workers[0].next_batch()
+    calls.append(client.send("ModelInfer", bytes_request(1)))  # waits behind them
     master.workers[0].die()
-    assert call.exception().code() is UNAVAILABLE  # it waited when the last worker was lost
+    assert calls[-1].exception().code() is UNAVAILABLE
     assert client.fault(bytes_request(1)) == (
         UNAVAILABLE,
         "servable add version 1 is not ready: it has no live worker",
