@@ -216,12 +216,6 @@ MUTANTS = (
     Mutant("losses.py", "silence counts a whole death", "Loss.SILENCE: 0.5", "Loss.SILENCE: 1.0"),
     Mutant("losses.py", "what may run once runs again", "if not request.method.idempotent:", "if False:"),
     Mutant("orphans.py", "what had not begun waits too", "request.losses is None or not seconds", "not seconds"),
-    Mutant(
-        "orphans.py",
-        "what asked for a version waits for none",
-        "if it.asked_version in (0, route.version)]",
-        "]",
-    ),
     Mutant("orphans.py", "what has waited long enough waits on", "if until <= self._board.now]", "if False]"),
     Mutant(
         "dispatcher.py",

@@ -26,7 +26,7 @@ MOST_SECONDS = 300.0  # a copy that takes longer hangs, which is noticed as well
 SURVIVED, HANGS, FAILED = NOTHING, "it hangs", "the trial itself failed"
 # The quick ones first. Those that need no simulator and no copy of other folders.
 TESTS = (
-    *("dispatcher", "losses", "session", "siblings", "purse", "gate", "quarantine", "small_parts", "spans"),
+    *("dispatcher", "losses", "orphans", "session", "siblings", "purse", "gate", "quarantine", "small_parts", "spans"),
     *("statistics", "cuts", "overload"),
 )
 
