@@ -73,6 +73,11 @@ class SmallCluster:
         """Whether each of them has opened its doors."""
         return len(self._serving) == len(self.masters)
 
+    @property
+    def worker_starts(self) -> int:
+        """How often a worker was started, again and again counted."""
+        return sum(worker.starts for worker in self.workers)
+
     def fit_workers(self) -> list[int]:
         """The workers that no fault disturbs: registered at every master."""
         return [

@@ -19,6 +19,7 @@ _ORDERS = {
     Fault.HANG: Order.HANG_ONCE,
     Fault.SLOW_CALL: Order.DWELL,
 }
+_DEADLY_ORDERS = (Fault.POISON, Fault.OUT_OF_MEMORY, Fault.HANG)
 
 AskFor = Callable[[Order], Awaitable[None]]
 
@@ -129,7 +130,10 @@ class Tormentor:
         self._cluster.release(worker)
 
     async def _order(self, plan: PlannedFault) -> None:
+        starts = self._cluster.worker_starts
         await self._ask_for(_ORDERS[plan.fault])
+        if plan.fault in _DEADLY_ORDERS:  # whom it cost may not be missed yet, and would be taken for fit
+            await self._cluster.until(lambda: self._cluster.worker_starts > starts, BACK_SECONDS)
         self._reserved -= plan.replicas_lost
         self._poisons_open -= plan.fault is Fault.POISON
         self._cluster.wake()

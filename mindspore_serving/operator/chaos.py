@@ -123,7 +123,7 @@ async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
         masters=config.masters,
         workers=config.workers,
         faults=dict(tormentor.done),
-        worker_starts=sum(worker.starts for worker in cluster.workers),
+        worker_starts=cluster.worker_starts,
         master_starts=sum(master.starts for master in cluster.masters),
         batches_moved=cluster.batches_moved,
         poison_deaths=cluster.poison_deaths,
