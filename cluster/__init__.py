@@ -22,7 +22,7 @@ In reading order:
     refusals     why a request gets no result
     board        what the parts of the dispatcher share
     open_requests  what is admitted and not answered yet
-    losses       what happens to the work of a replica that is lost
+    losses       what happens to the work of a replica that is lost; orphans: ... when it was the last one
     members      the workers: they register, live, stall, drain
     dispatcher   the master's mind: events in, actions out
     session      the worker's side of the same talk; session_events: what goes in and comes out

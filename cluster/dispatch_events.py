@@ -76,11 +76,18 @@ class ConnectionDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class Draining:
+    """No new request comes any more: the master stops when those that it has are answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Nothing but time has passed."""
 
 
-Event: TypeAlias = RequestsArrived | RequestCancelled | MessageReceived | PeerUnreachable | ConnectionDropped | Tick
+Event: TypeAlias = (
+    RequestsArrived | RequestCancelled | MessageReceived | PeerUnreachable | ConnectionDropped | Draining | Tick
+)
 
 
 # --- actions

@@ -6,7 +6,7 @@ that comes late finds no batch to belong to and is ignored.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mindspore_serving.cluster import refusals
 from mindspore_serving.cluster.batcher import Batch, Cut, MethodQueue, Request, Span, count_instances
@@ -16,6 +16,7 @@ from mindspore_serving.cluster.dispatch_events import (
     Answer,
     Arrival,
     ConnectionDropped,
+    Draining,
     Event,
     Limits,
     MessageReceived,
@@ -110,8 +111,7 @@ class Dispatcher:
         members.probe()
         members.losses.open_again()
         self._requests.answer_overdue()
-        for request in self._orphans.take_overdue():
-            self._requests.answer(request, refusals.gone(request))
+        self._give_up(self._orphans.take_overdue())
         match event:
             case RequestsArrived(arrivals):
                 for arrival in arrivals:
@@ -124,6 +124,10 @@ class Dispatcher:
                 members.unreachable(worker_id)
             case ConnectionDropped():
                 members.connection_dropped()
+            case Draining():
+                # Nobody should wait here for a worker that may never come: another master may have one.
+                board.limits = dataclasses.replace(board.limits, orphan_seconds=0.0)
+                self._give_up(self._orphans.take_all())
             case Tick():
                 members.end_leases()
         while board.touched:
@@ -207,6 +211,10 @@ class Dispatcher:
         request.route, request.method = route, method
         request.results = request.results.deadly_alone(request.count)
         self._enqueue(request)
+
+    def _give_up(self, orphans: Iterable[Request]) -> None:
+        for request in orphans:
+            self._requests.answer(request, refusals.gone(request))
 
     # --- workers
 

@@ -34,7 +34,9 @@ class Orphans:
 
     def take(self, route: Route) -> list[Request]:
         """Those that may go there, now that it has a worker."""
-        waiting = self._until.get(route.servable, {}) if self._until else ()
+        waiting = self._until.get(route.servable)
+        if not waiting:
+            return []
         return self._leave(route.servable, [it for it in waiting if it.asked_version in (0, route.version)])
 
     def take_overdue(self) -> list[Request]:
@@ -44,9 +46,17 @@ class Orphans:
             overdue += self._leave(servable, [it for it, until in waiting.items() if until <= self._board.now])
         return overdue
 
+    def take_all(self) -> list[Request]:
+        """All that wait."""
+        return [
+            request for servable in list(self._until) for request in self._leave(servable, [*self._until[servable]])
+        ]
+
     def next_end(self) -> float | None:
         """When take_overdue() has something to say."""
-        return earliest(*[next(iter(waiting.values())) for waiting in self._until.values()])
+        return (
+            None if not self._until else earliest(*[next(iter(waiting.values())) for waiting in self._until.values()])
+        )
 
     def _leave(self, servable: str, requests: list[Request]) -> list[Request]:
         """They wait no more. Returns those that nobody has answered meanwhile."""

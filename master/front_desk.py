@@ -13,6 +13,7 @@ from mindspore_serving.cluster.dispatch_events import (
     Answer,
     Arrival,
     ConnectionDropped,
+    Draining,
     Event,
     Limits,
     MessageReceived,
@@ -210,6 +211,7 @@ class FrontDesk:
     async def drain(self, seconds: float) -> bool:
         """Waits until no caller is left, at most this long; says whether that is so. The doors take nothing new."""
         self._enter(Phase.DRAINING)
+        self._feed(Draining())
         try:
             await asyncio.wait_for(self._all_answered.wait(), seconds)
         except asyncio.TimeoutError:

@@ -132,10 +132,10 @@ class Tormentor:
     async def _order(self, plan: PlannedFault) -> None:
         starts = self._cluster.worker_starts
         await self._ask_for(_ORDERS[plan.fault])
+        self._poisons_open -= plan.fault is Fault.POISON
         if plan.fault in _DEADLY_ORDERS:  # whom it cost may not be missed yet, and would be taken for fit
             await self._cluster.until(lambda: self._cluster.worker_starts > starts, BACK_SECONDS)
         self._reserved -= plan.replicas_lost
-        self._poisons_open -= plan.fault is Fault.POISON
         self._cluster.wake()
 
     def _afterwards(self, work: Awaitable[None]) -> None:

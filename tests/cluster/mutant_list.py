@@ -223,6 +223,8 @@ MUTANTS = (
         "            for request in self._orphans.take(route):\n",
         "            for request in ():\n",
     ),
+    Mutant("dispatcher.py", "who stops keeps orphans", "self._give_up(self._orphans.take_all())", "pass"),
+    Mutant("dispatcher.py", "who stops takes more orphans", "orphan_seconds=0.0)", "orphan_seconds=60.0)"),
     Mutant("losses.py", "a lost replica's batches are forgotten", "queue.put_back(spans)", "pass"),
     Mutant(
         "losses.py",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mindspore_serving.cluster.dispatch_events import PeerUnreachable, Report, RequestCancelled, Tick
+from mindspore_serving.cluster.dispatch_events import Draining, PeerUnreachable, Report, RequestCancelled, Tick
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import Heartbeat, MethodSpec
 from tests.cluster.sim_worker import number
@@ -143,3 +143,20 @@ def test_what_lost_a_silent_worker_runs_there_when_it_speaks_again() -> None:
     master.join("a", number=2)
     run_alone(master, "a")
     assert master.answers[request] == [(number(1),)]
+
+
+def test_a_master_that_stops_keeps_nobody_waiting_for_a_worker() -> None:
+    master, request = orphaned(1)
+    master.feed(Draining())
+    assert refusal(master, request).endswith("servable is not available")
+    assert master.dispatcher.next_wakeup() is None and master.dispatcher.open_requests == 0
+
+
+def test_what_a_stopping_master_loses_with_its_last_worker_is_told_at_once() -> None:
+    master = Master()
+    master.join("a")
+    request = master.ask(1)
+    master.feed(Draining())
+    assert request not in master.answers
+    master.feed(PeerUnreachable("a"))
+    assert refusal(master, request).endswith("servable is not available")
