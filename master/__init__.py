@@ -29,7 +29,7 @@ In reading order:
     rest_json      JSON bodies <-> the cluster's values
     tensor_rules   what every tensor of a client has to obey
     predict        one prediction, whichever door it came through
-    front_desk     drives the dispatcher; callers wait here, each with a prompt_future
+    front_desk     drives the dispatcher; callers wait here, each with a promise
     worker_socket  the ROUTER socket
     direct_line    a connection past it, to a worker of this machine
     curve          the keys of the control port

@@ -30,7 +30,7 @@ from mindspore_serving.cluster.registry import Route, RouteHealth
 from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.statistics import Counters
 from mindspore_serving.cluster.tensors import Column
-from mindspore_serving.master.prompt_future import PromptFuture
+from mindspore_serving.master.promise import Promise
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -48,37 +48,30 @@ SendToWorker = Callable[[str, FromMaster], bool]
 T = TypeVar("T")
 
 
-class _Caller(PromptFuture[T]):
+class _Caller(Promise[T]):
     """Somebody who waits for an answer, and may stop waiting."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        finish: Callable[[Answer], T],
-        on_leave: Callable[[int], None],
-        request_id: int,
-    ) -> None:
-        super().__init__(loop)
+    def __init__(self, finish: Callable[[Answer], T], on_leave: Callable[[int], None], request_id: int) -> None:
+        super().__init__()
         self._finish = finish
         self._on_leave = on_leave
         self._request_id = request_id
 
     def take(self, answer: Answer) -> None:
         """The wait is over."""
-        if self.done():
+        if self.is_done:
             return
         try:
             result = self._finish(answer)
         except Exception as error:  # a fault of ours: it belongs to this call alone
-            self.set_exception(error)
+            self.break_(error)
         else:
-            self.set_result(result)
+            self.keep(result)
 
-    def cancel(self, msg: object = None) -> bool:
-        cancelled = super().cancel(msg)
-        if cancelled:
+    def cancel(self) -> None:
+        if not self.is_done:
+            super().cancel()
             self._on_leave(self._request_id)
-        return cancelled
 
 
 class FrontDesk:
@@ -163,7 +156,8 @@ class FrontDesk:
         seconds_left: float | None,
     ) -> "asyncio.Future[Answer]":
         """The answer to a request. Cancelling it takes the request's instances out of the queue."""
-        return self.submit(asked_version, route, method, count, columns, nbytes, seconds_left, lambda answer: answer)
+        promise = self.submit(asked_version, route, method, count, columns, nbytes, seconds_left, lambda answer: answer)
+        return promise.future(self._loop)
 
     def submit(
         self,
@@ -175,7 +169,7 @@ class FrontDesk:
         nbytes: int,
         seconds_left: float | None,
         finish: Callable[[Answer], T],
-    ) -> "asyncio.Future[T]":
+    ) -> Promise[T]:
         """What `finish` makes of the answer: so a door that needs nothing else needs no task for a call."""
         self._last_request_id = request_id = self._last_request_id + 1
         self._last_call_at = now = self._loop.time()
@@ -187,7 +181,7 @@ class FrontDesk:
         self._arrivals.append(Arrival(request_id, asked_version, route, method, count, columns, nbytes, deadline))
         if not self._callers:
             self._all_answered.clear()
-        caller = self._callers[request_id] = _Caller(self._loop, finish, self._leave, request_id)
+        caller = self._callers[request_id] = _Caller(finish, self._leave, request_id)
         if is_alone:
             self._hand_in()
         return caller

@@ -9,7 +9,7 @@ from mindspore_serving.master.grpc_head import CallHead
 from mindspore_serving.master.grpc_messages import PREFIX_BYTES, MessageReader
 from mindspore_serving.master.http2.frames import Piece
 from mindspore_serving.master.http2.limits import Limits, Pace
-from mindspore_serving.master.prompt_future import PromptFuture
+from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.service_table import OWN_FAULT_TEXT, CallInfo, RpcFault, Status, Streaming, Unary
 
 logger = logging.getLogger("mindspore_serving.master")
@@ -81,7 +81,7 @@ class Call:
         self._held = 0  # bytes of the reader that hold_bytes() knows of
         self._is_released = False
         self._pace: Pace | None = Pace(now)  # while a message is awaited: for a streaming method, the rest of one
-        self._work: asyncio.Future[Any] | None = None  # what the handler is doing
+        self._work: asyncio.Future[Any] | Promise[bytes] | None = None  # what the handler is doing
         self._arrival: asyncio.Future[None] | None = None  # what the handler waits for
         self._timer: asyncio.TimerHandle | None = None
         if head.timeout_seconds is not None:
@@ -163,26 +163,37 @@ class Call:
         except Exception as error:
             self.end(_as_fault(error))
             return
-        if isinstance(reply, PromptFuture):
+        if isinstance(reply, Promise):
             self._work = reply
-            reply.when_done(self._finish_unary)
+            reply.when_done(self._hear)
         else:
             self._work = asyncio.ensure_future(reply, loop=self._link.loop)
             self._work.add_done_callback(self._finish_unary)
 
+    def _hear(self, work: "Promise[bytes]") -> None:
+        if self._work is not work:
+            return  # the call has ended before
+        if work.error is not None:
+            self.end(_as_fault(work.error))
+        else:
+            self._reply(work.result())
+
     def _finish_unary(self, work: "asyncio.Future[bytes]") -> None:
         error = RpcFault(Status.CANCELLED, "the call was cancelled") if work.cancelled() else work.exception()
         if self._work is not work:
-            return  # the call has ended before
+            return
         if error is not None:
             self.end(_as_fault(error))
-            return
+        else:
+            self._reply(work.result())
+
+    def _reply(self, message: bytes) -> None:
         if self.deadline is not None and self._link.loop.time() >= self.deadline:
             self._expire()
             return
         self._work = None
         self._release()
-        self._link.reply(self.stream_id, work.result())
+        self._link.reply(self.stream_id, message)
 
     async def _run_streaming(self) -> None:
         method = self._head.method

@@ -1,6 +1,5 @@
 """MSService/Predict: a request's bytes in, a reply's bytes out. A request's fault is an answer, not a gRPC status."""
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -10,20 +9,21 @@ from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.message_fields import PREDICT, check_fields
 from mindspore_serving.master.predict import Call, check_count, read_columns
+from mindspore_serving.master.promise import Promise, kept
 from mindspore_serving.master.reply_forms import Replies, write_failure
 from mindspore_serving.master.request_forms import RequestForms
 from mindspore_serving.master.service_table import CallInfo, RpcFault, ServiceTable, Status, Unary
 from mindspore_serving.master.wire_tensors import from_wire
 from mindspore_serving.proto import ms_service_pb2 as pb
 
-Predict = Callable[[bytes, float | None], "asyncio.Future[bytes]"]
+Predict = Callable[[bytes, float | None], Promise[bytes]]
 
 
 def ms_service(desk: FrontDesk) -> ServiceTable:
     """The service of MindSpore Serving's own clients."""
     predict = ms_predict(desk)
 
-    def handle(body: bytes, info: CallInfo) -> "asyncio.Future[bytes]":
+    def handle(body: bytes, info: CallInfo) -> Promise[bytes]:
         return predict(body, info.seconds_left)
 
     return {"mindspore.serving.proto.MSService": {"Predict": Unary(handle)}}
@@ -36,7 +36,7 @@ def ms_predict(desk: FrontDesk) -> Predict:
     """
     forms, replies = RequestForms(), Replies()
 
-    def predict(body: bytes, seconds_left: float | None) -> "asyncio.Future[bytes]":
+    def predict(body: bytes, seconds_left: float | None) -> Promise[bytes]:
         found = forms.find(body)
         if found is None:
             return read(body, seconds_left)
@@ -44,14 +44,14 @@ def ms_predict(desk: FrontDesk) -> Predict:
         try:
             route, method = desk.resolve(form.servable, form.version, form.method)
         except RequestRefused as refused:
-            return _answered(write_failure(form.spec, refused.failure))
+            return kept(write_failure(form.spec, refused.failure))
         columns = form.columns(method, pieces)
         if columns is None:
             return read(body, seconds_left)
         finish = partial(replies.write, form.spec, form.collapses)
         return desk.submit(form.version, route, method, form.count, columns, len(body), seconds_left, finish)
 
-    def read(body: bytes, seconds_left: float | None) -> "asyncio.Future[bytes]":
+    def read(body: bytes, seconds_left: float | None) -> Promise[bytes]:
         check_fields(body, PREDICT)
         try:
             request = pb.PredictRequest.FromString(body)
@@ -70,15 +70,9 @@ def ms_predict(desk: FrontDesk) -> Predict:
             route, method = desk.resolve(call.servable, call.version, call.method)
             columns = read_columns(call, method)
         except RequestRefused as refused:
-            return _answered(write_failure(spec, refused.failure))
+            return kept(write_failure(spec, refused.failure))
         finish = partial(replies.write, spec, call.collapses)
         count = len(instances)
         return desk.submit(call.version, route, method, count, columns, call.nbytes, seconds_left, finish)
 
     return predict
-
-
-def _answered(reply: bytes) -> "asyncio.Future[bytes]":
-    future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    future.set_result(reply)
-    return future

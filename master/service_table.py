@@ -52,7 +52,7 @@ class RpcFault(Exception):
 class Unary:
     """A method with one request and one reply. The handler raises RpcFault; what it returns is cancelled with its call.
 
-    It may return a future instead of being a coroutine function: that saves a task for each call.
+    It may return a promise instead of being a coroutine function: that saves a task for each call.
     """
 
     handler: Callable[[bytes, CallInfo], Awaitable[bytes]]

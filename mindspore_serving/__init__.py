@@ -20,6 +20,11 @@ In reading order:
     command_line   what the commands share
     systemd        tells a service manager how far a process is
     proto          generated protobuf stubs
+    compiled       the hot path as extension modules, which setup.py makes
 """
+
+from mindspore_serving.compiled import enable
+
+WHY_NOT_COMPILED = enable()  # before anything else is imported; None: it is
 
 __version__ = "0.1.0"

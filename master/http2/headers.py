@@ -70,7 +70,7 @@ class HeaderReader:
 
     def _decode(self, block: bytes) -> tuple[Fields, bool]:
         """The fields, and whether the block left the table as it was: then it will mean the same again."""
-        entries = self._decoder.header_table.dynamic_entries
+        entries: Sequence[object] = self._decoder.header_table.dynamic_entries
         size, newest = len(entries), entries[0] if entries else None
         try:
             fields = tuple(self._decoder.decode(block, raw=True))

@@ -1,0 +1,73 @@
+"""Runs the hot path's modules as setup.py has compiled them, if they are here and were made of the sources that are here.
+
+The sources are Python, and run as they are. mypyc makes extension modules of them, which take two thirds of the CPU. They
+lie in this folder, beside BUILT, which says what they were made of; without a C compiler there are none.
+"""
+
+import os
+import sys
+import zlib
+from collections.abc import Iterable, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
+from types import ModuleType
+
+SWITCH = "MINDSPORE_SERVING_COMPILED"  # 0 in the environment: run the sources
+BUILT = "built.txt"  # a digest, then the names of the modules
+LIBRARY = "mindspore_serving__mypyc"  # what they share
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+_ROOT = os.path.dirname(os.path.dirname(_FOLDER))  # of the import root
+
+
+def digest(root: str, names: Iterable[str]) -> str:
+    """What these modules' sources are, as far as a mistake would tell."""
+    found = 0
+    for name in names:
+        with open(os.path.join(root, *name.split(".")) + ".py", "rb") as file:
+            found = zlib.crc32(file.read(), found)
+    return f"{found:08x}"
+
+
+def file_stem(name: str) -> str:
+    """What a compiled module's file is called, before its suffix."""
+    return name.replace(".", "-")
+
+
+class _Finder:
+    """Finds the compiled modules; the others are found as usual."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._files = {
+            name: os.path.join(_FOLDER, file_stem(name) + EXTENSION_SUFFIXES[0]) for name in (LIBRARY, *names)
+        }
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        file = self._files.get(fullname)
+        if file is None:
+            return None
+        spec = ModuleSpec(fullname, ExtensionFileLoader(fullname, file), origin=file)
+        spec.has_location = True
+        return spec
+
+    def is_complete(self) -> bool:
+        """Whether every file is there: those of another Python's are called otherwise."""
+        return all(map(os.path.exists, self._files.values()))
+
+
+def enable() -> str | None:
+    """Whatever of the hot path is imported from now on is compiled, if it may be. Returns why not."""
+    if os.environ.get(SWITCH) == "0":
+        return f"{SWITCH}=0 is set"
+    try:
+        with open(os.path.join(_FOLDER, BUILT), encoding="ascii") as file:
+            made_of, *names = file.read().split()
+    except FileNotFoundError:
+        return "it was not compiled when this was installed: a C compiler and Python's headers make it faster"
+    finder = _Finder(names)
+    if not finder.is_complete():
+        return "it was compiled for another Python"
+    if digest(_ROOT, names) != made_of:
+        return "its sources have changed since it was compiled: `make compiled` does it again"
+    sys.meta_path.insert(0, finder)
+    return None
