@@ -18,13 +18,16 @@ from mindspore_serving.compiled import BUILT, LIBRARY, digest, file_stem  # noqa
 # What a request passes on its way. Not here: what mypyc cannot take (classes that inherit from asyncio's or from
 # exceptions, data classes with slots that are generic).
 HOT = {
-    "cluster": """batcher board codec costs direct dispatch_events dispatcher lane leases losses members messages moments
-        open_requests orphans quarantine refusals registry results scheduler session session_events siblings statistics
-        tensors wire_values""",
-    "master": """direct_line front_desk grpc_head grpc_messages lean_call lean_connection message_fields ms_service promise reply_forms
-        request_forms service_table services tensor_rules wire_spans wire_tensors worker_socket""",
-    "master.http2": """bodies connection control events frames header_blocks headers limits outbox phases responses runs
-        streams template""",
+    "cluster": """
+        batcher board codec costs direct dispatch_events dispatcher lane leases losses members messages moments
+        open_requests orphans quarantine refusals registry results scheduler session session_events siblings
+        statistics tensors wire_values""",
+    "master": """
+        direct_line front_desk grpc_head grpc_messages lean_call lean_connection message_fields ms_service promise
+        reply_forms request_forms service_table services tensor_rules wire_spans wire_tensors worker_socket""",
+    "master.http2": """
+        bodies connection control events frames header_blocks headers limits outbox phases responses runs streams
+        template""",
 }
 NAMES = [f"mindspore_serving.{package}.{module}" for package, modules in HOT.items() for module in modules.split()]
 

@@ -18,25 +18,55 @@ from mindspore_serving.cluster.tensors import Column, Stacked, row_bytes
 MAX_BATCH_BYTES = 64 * 1024 * 1024  # a batch stops growing here, so that no frame becomes unreasonable
 
 
-@dataclass(eq=False, slots=True)
 class Request:
     """An admitted request: its instances, and the results so far. Owned by the dispatcher."""
 
-    id: int
-    asked_version: int
-    route: Route
-    method: MethodSpec
-    count: int  # instances
-    columns: tuple[Column, ...]  # one for each input
-    deadline: float
-    nbytes: int
-    results: Collected
-    arrived_at: float
-    losses: dict[int, dict[str, float]] | None = None  # index -> the workers lost while it ran, and what each counts
-    sent_at: float | None = None  # when the first of it went to a worker
-    settled: bool = False
-    queue: "MethodQueue | None" = None
-    queued: int = 0  # instances that wait in the queue
+    __slots__ = (
+        "arrived_at",
+        "asked_version",
+        "columns",
+        "count",
+        "deadline",
+        "id",
+        "losses",
+        "method",
+        "nbytes",
+        "queue",
+        "queued",
+        "results",
+        "route",
+        "sent_at",
+        "settled",
+    )
+
+    def __init__(
+        self,
+        request_id: int,
+        asked_version: int,
+        route: Route,
+        method: MethodSpec,
+        count: int,
+        columns: tuple[Column, ...],
+        deadline: float,
+        nbytes: int,
+        arrived_at: float,
+    ) -> None:
+        self.id = request_id
+        self.asked_version = asked_version
+        self.route = route
+        self.method = method
+        self.count = count  # instances
+        self.columns = columns  # one for each input
+        self.deadline = deadline
+        self.nbytes = nbytes
+        self.arrived_at = arrived_at
+        self.results = Collected(count)
+        # index -> the workers that were lost while it ran, and what each counts
+        self.losses: dict[int, dict[str, float]] | None = None
+        self.sent_at: float | None = None  # when the first of it went to a worker
+        self.settled = False
+        self.queue: MethodQueue | None = None
+        self.queued = 0  # instances that wait in the queue
 
     def settle(self) -> None:
         """Nothing of this request will run any more. Its memory goes at once, wherever its spans still stand."""

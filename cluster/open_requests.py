@@ -7,7 +7,7 @@ from mindspore_serving.cluster.batcher import Request
 from mindspore_serving.cluster.board import Board
 from mindspore_serving.cluster.dispatch_events import Answer, Arrival
 from mindspore_serving.cluster.errors import Failure
-from mindspore_serving.cluster.results import Collected, Results
+from mindspore_serving.cluster.results import Results
 from mindspore_serving.cluster.statistics import Statistics
 from mindspore_serving.cluster.tensors import Column
 
@@ -38,7 +38,6 @@ class OpenRequests:
             arrival.columns,
             deadline,
             arrival.nbytes,
-            Collected(arrival.size),
             self._board.now,
         )
         self._requests[request.id] = request

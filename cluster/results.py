@@ -1,7 +1,7 @@
 """What comes of a request: values of the instances that succeeded, in columns, and a failure for each other one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeAlias
 
 from mindspore_serving.cluster.errors import Code, Failure
@@ -10,13 +10,18 @@ from mindspore_serving.cluster.tensors import Column, Instance, from_column, joi
 Result: TypeAlias = Instance | Failure
 
 
-@dataclass(slots=True)
+_NONE: Mapping[int, Failure] = MappingProxyType({})
+
+
 class Results:
     """Of `count` instances. `columns`: one for each output, over those that succeeded, in order; none if nobody did."""
 
-    count: int
-    columns: tuple[Column, ...]
-    failures: Mapping[int, Failure] = field(default_factory=dict)  # index -> why
+    __slots__ = ("columns", "count", "failures")
+
+    def __init__(self, count: int, columns: tuple[Column, ...], failures: Mapping[int, Failure] = _NONE) -> None:
+        self.count = count
+        self.columns = columns
+        self.failures = failures  # index -> why
 
     def each(self) -> list[Result]:
         """A result for each instance, in order. Tensors share the columns' memory."""

@@ -19,15 +19,20 @@ class Begun(NamedTuple):
     left: int
 
 
-class Run(NamedTuple):
+class Run:
     """The content of frames, of which so many begin behind the first."""
 
-    pieces: list[Piece]
-    size: int
-    heads: int
-    ended: bool
-    after: int  # where the next frame begins
-    begun: Begun | None  # the last one, if it is not complete
+    __slots__ = ("after", "begun", "ended", "heads", "pieces", "size")
+
+    def __init__(
+        self, pieces: list[Piece], size: int, heads: int, ended: bool, after: int, begun: Begun | None
+    ) -> None:
+        self.pieces = pieces
+        self.size = size
+        self.heads = heads
+        self.ended = ended
+        self.after = after  # where the next frame begins
+        self.begun = begun  # the last one, if it is not complete
 
 
 def read_run(buffer: Piece, at: int, frame: Begun, largest: int) -> Run:

@@ -1,7 +1,7 @@
-"""Runs the hot path's modules as setup.py has compiled them, if they are here and were made of the sources that are here.
+"""Runs the hot path as setup.py has compiled it, if that is here and was made of the sources that are here.
 
-The sources are Python, and run as they are. mypyc makes extension modules of them, which take two thirds of the CPU. They
-lie in this folder, beside BUILT, which says what they were made of; without a C compiler there are none.
+The sources are Python, and run as they are. mypyc makes extension modules of them, which take two thirds of the CPU.
+They lie in this folder, beside BUILT, which says what they were made of; without a C compiler there are none.
 """
 
 import os

@@ -88,8 +88,11 @@ class SimMaster:
                             if isinstance(message, RunBatch):
                                 self._check_run(worker_id, message)
                             connection.to_worker(message)
-                    case Answer(request_id, _, results):
-                        self.world.answer(request_id, results if isinstance(results, Failure) else results.each())
+                    case Answer():
+                        results = action.results
+                        self.world.answer(
+                            action.request_id, results if isinstance(results, Failure) else results.each()
+                        )
                     case master_side.Report(_, text):
                         self.world.note(f"master {self.index}: {text}")
         wakeup = self.dispatcher.next_wakeup()

@@ -49,7 +49,7 @@ def test_columns_are_cut_and_joined_without_loss(values: list[Value], data: st.D
 def a_request(number: int, count: int, size: int = 1) -> Request:
     columns = (Stacked("|u1", (count, size), bytes(count * size)),)
     method = MethodSpec("m", ("x",), ("y",), 4)
-    return Request(number, 0, ROUTE, method, count, columns, 1e9, 0, Collected(count), 0.0)
+    return Request(number, 0, ROUTE, method, count, columns, 1e9, 0, 0.0)
 
 
 @many
