@@ -28,6 +28,9 @@ HOT = {
     "master.http2": """
         bodies connection control events frames header_blocks headers limits outbox phases responses runs streams
         template""",
+    "worker": """
+        batch_plan batch_sizes call_costs direct_door function_stage handshakes line link model_stage
+        pipeline stages watches""",
 }
 NAMES = [f"mindspore_serving.{package}.{module}" for package, modules in HOT.items() for module in modules.split()]
 
@@ -40,7 +43,8 @@ class BuildCompiled(build_ext):
         if self.inplace:
             made.append(ROOT / "mindspore_serving" / "compiled")
         for folder in made:
-            (folder / BUILT).unlink(missing_ok=True)
+            for file in (folder / BUILT, *folder.glob("*.so")):  # what cannot be made again must not stay
+                file.unlink(missing_ok=True)
         super().run()
         for folder in made:
             if all(list(folder.glob(f"{file_stem(name)}.*.so")) for name in (LIBRARY, *NAMES)):
