@@ -9,14 +9,14 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed-from-this-setup
 
-.PHONY: help setup demo test bench judges simulate mutants chaos soak lint types fuzz proto clean
+.PHONY: help setup compiled demo test bench judges simulate mutants chaos soak lint types fuzz proto clean
 
 help: ## lists these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
 setup: $(STAMP) ## makes .venv with everything installed; quick when nothing changed
 
-$(STAMP): setup.cfg pyproject.toml Makefile
+$(STAMP): setup.cfg setup.py pyproject.toml Makefile
 	@test -n "$(PYTHON)" || { echo "make: Python 3.10, 3.11 or 3.12 is needed; name one with PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	rm -rf $(VENV)
@@ -24,13 +24,17 @@ $(STAMP): setup.cfg pyproject.toml Makefile
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	touch $@
 
+compiled: setup ## compiles the hot path again, if its sources have changed; `make setup` has done it once
+	@$(VENV)/bin/python -c 'import sys, mindspore_serving; sys.exit(mindspore_serving.WHY_NOT_COMPILED is not None)' \
+		|| $(VENV)/bin/python setup.py -q build_ext --inplace
+
 demo: setup ## exports the add model, starts a master and two workers, calls them, stops everything
 	$(VENV)/bin/python examples/add/demo.py
 
 test: lint types ## lint, types and all tests
 	$(VENV)/bin/python -m pytest
 
-bench: setup ## servers side by side: QUICK=1 for a minute's run, ORIGINAL=DIR with the original, ARGS='--callers 1,8 ...'
+bench: compiled ## servers side by side: QUICK=1 for a minute's run, ORIGINAL=DIR with the original, ARGS='--callers 1,8 ...'
 	$(VENV)/bin/python -m benchmarks.serving $(if $(QUICK),--quick) $(if $(ORIGINAL),--original $(ORIGINAL)) $(ARGS)
 
 lint: setup ## format and lint checks
@@ -88,3 +92,4 @@ judges: setup ## unmodified clients of other projects against a master and a wor
 
 clean: ## removes what the other targets made
 	rm -rf $(VENV) $(PROTO_VENV) $(FUZZ_VENV) $(JUDGES_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -f mindspore_serving/compiled/*.so mindspore_serving/compiled/built.txt

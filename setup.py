@@ -1,19 +1,20 @@
 """Compiles the hot path with mypyc. All else about the package is in setup.cfg.
 
-Where there is no C compiler, or no header files of Python, the package is installed all the same, and runs its sources.
+Where there is no C compiler, or no header files of Python, the package is installed all the same, and runs its sources;
+so it does when MINDSPORE_SERVING_COMPILED=0 is in the environment.
 """
 
+import os
 import sys
 from pathlib import Path
 
-from mypyc.build import mypycify
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
-from mindspore_serving.compiled import BUILT, LIBRARY, digest, file_stem  # noqa: E402
+from mindspore_serving.compiled import BUILT, LIBRARY, SWITCH, digest, file_stem  # noqa: E402
 
 # What a request passes on its way. Not here: what mypyc cannot take (classes that inherit from asyncio's or from
 # exceptions, data classes with slots that are generic).
@@ -32,6 +33,7 @@ HOT = {
         batch_plan batch_sizes call_costs direct_door function_stage handshakes line link model_stage
         pipeline stages watches""",
 }
+COMMANDS = {"egg_info", "dist_info", "sdist", "--help", "clean"}  # that compile nothing
 NAMES = [f"mindspore_serving.{package}.{module}" for package, modules in HOT.items() for module in modules.split()]
 
 
@@ -53,6 +55,10 @@ class BuildCompiled(build_ext):
 
 def extensions() -> list[Extension]:
     """One for each module, and one that they share; called by what mindspore_serving.compiled looks for."""
+    if os.environ.get(SWITCH) == "0" or not COMMANDS.isdisjoint(sys.argv):
+        return []
+    from mypyc.build import mypycify
+
     files = [f"{name.replace('.', '/')}.py" for name in NAMES]
     # -O1 makes them as fast as -O2, in half the time.
     found = mypycify(

@@ -19,7 +19,7 @@ _ROOT = os.path.dirname(os.path.dirname(_FOLDER))  # of the import root
 
 
 def digest(root: str, names: Iterable[str]) -> str:
-    """What these modules' sources are, as far as a mistake would tell."""
+    """What these modules' sources are, as far as a mistake would tell. Raises OSError."""
     found = 0
     for name in names:
         with open(os.path.join(root, *name.split(".")) + ".py", "rb") as file:
@@ -67,7 +67,11 @@ def enable() -> str | None:
     finder = _Finder(names)
     if not finder.is_complete():
         return "it was compiled for another Python"
-    if digest(_ROOT, names) != made_of:
+    try:
+        is_up_to_date = digest(_ROOT, names) == made_of
+    except OSError:  # a copy of a part of the tree
+        is_up_to_date = False
+    if not is_up_to_date:
         return "its sources have changed since it was compiled: `make compiled` does it again"
     sys.meta_path.insert(0, finder)
     return None

@@ -1,0 +1,91 @@
+"""The compiled hot path is used when it was made of the sources that are here, and otherwise never."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+
+import mindspore_serving
+from mindspore_serving import compiled
+from mindspore_serving.compiled import BUILT, LIBRARY, SWITCH, digest, file_stem
+from tests.processes import ROOT
+
+NAMES = ["top.one", "top.two"]
+# A program beside a package `top`, where `mindspore_serving.compiled` lies as in our tree.
+PROGRAM = """
+import sys
+from top.compiled import enable
+print(enable())
+print(sys.meta_path[0].find_spec("top.one", None) if type(sys.meta_path[0]).__name__ == "_Finder" else None)
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A package whose compiled modules are empty files: good to be found, not to be run."""
+    folder = tmp_path / "top" / "compiled"
+    folder.mkdir(parents=True)
+    shutil.copy(compiled.__file__, folder)
+    (tmp_path / "top" / "__init__.py").touch()
+    for name in NAMES:
+        (tmp_path / "top" / f"{name[4:]}.py").write_text(f"# {name}\n")
+    for name in (LIBRARY, *NAMES):
+        (folder / (file_stem(name) + EXTENSION_SUFFIXES[0])).touch()
+    (folder / BUILT).write_text("\n".join([digest(str(tmp_path), NAMES), *NAMES, ""]))
+    return tmp_path
+
+
+def enabled(tree: Path, **variables: str) -> list[str]:
+    """Why it is not enabled, and how a module would be found then."""
+    environment = {key: value for key, value in os.environ.items() if key not in (SWITCH, "PYTHONPATH")}
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(
+        command, cwd=tree, env={**environment, **variables}, capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.splitlines()
+
+
+def test_modules_that_fit_their_sources_are_found(tree: Path) -> None:
+    why_not, found = enabled(tree)
+    assert why_not == "None" and "top-one" in found
+
+
+def test_changed_sources_run_themselves(tree: Path) -> None:
+    (tree / "top" / "two.py").write_text("# changed\n")
+    assert enabled(tree) == [
+        "its sources have changed since it was compiled: `make compiled` does it again",
+        "None",
+    ]
+    (tree / "top" / "two.py").unlink()  # a copy of a part of the tree
+    assert "have changed" in enabled(tree)[0]
+
+
+def test_modules_of_another_python_are_left_alone(tree: Path) -> None:
+    file = tree / "top" / "compiled" / (file_stem("top.two") + EXTENSION_SUFFIXES[0])
+    file.rename(file.with_name("top-two.cpython-30-of-another.so"))
+    assert enabled(tree) == ["it was compiled for another Python", "None"]
+
+
+def test_without_a_compiler_the_sources_run(tree: Path) -> None:
+    (tree / "top" / "compiled" / BUILT).unlink()
+    assert "a C compiler and Python's headers" in enabled(tree)[0]
+
+
+def test_the_environment_can_choose_the_sources(tree: Path) -> None:
+    assert enabled(tree, **{SWITCH: "0"}) == [f"{SWITCH}=0 is set", "None"]
+
+
+@pytest.mark.skipif(mindspore_serving.WHY_NOT_COMPILED is not None, reason=str(mindspore_serving.WHY_NOT_COMPILED))
+def test_what_was_compiled_is_what_runs_here() -> None:
+    made_of, *built = (ROOT / "mindspore_serving" / "compiled" / BUILT).read_text().split()
+    assert made_of == digest(str(ROOT), built)
+    program = "import importlib, sys\nfor name in sys.argv[1:]: print(importlib.import_module(name).__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *built], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
+    files = done.stdout.split()
+    assert len(files) == len(built) and all(file.endswith(EXTENSION_SUFFIXES[0]) for file in files)
