@@ -8,11 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from mindspore_serving import WHY_NOT_COMPILED
 from mindspore_serving.cluster.errors import ServingError, SetupError
 from mindspore_serving.cluster.settings import Setting
 from mindspore_serving.systemd import ServiceManager
 
 Config = TypeVar("Config")
+logger = logging.getLogger("mindspore_serving")
 
 
 class _Logged(Protocol):
@@ -34,6 +36,8 @@ def run(
     """
     settings = parse(config, prog, description, arguments)
     set_up_logging(settings.log_level)
+    if WHY_NOT_COMPILED is not None:
+        logger.info("the hot path runs from its Python sources: %s", WHY_NOT_COMPILED)
     notify = ServiceManager()
     try:
         return int(import_process(process, prog, extra).run(settings, notify))

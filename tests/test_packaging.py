@@ -20,7 +20,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this tree, built from a copy so that nothing is written into the tree."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    leave_out = shutil.ignore_patterns(".git", ".venv*", "*.egg-info", "build", "__pycache__", ".mypy_cache", "1", "*.so", BUILT)
+    leave_out = shutil.ignore_patterns(
+        ".git", ".venv*", "*.egg-info", "build", "__pycache__", ".mypy_cache", "1", "*.so", BUILT
+    )
     shutil.copytree(ROOT, source, symlinks=True, ignore=leave_out)
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder)]
     # What is compiled is made for one Python, and takes a minute.
