@@ -36,11 +36,12 @@ def run(
     """
     settings = parse(config, prog, description, arguments)
     set_up_logging(settings.log_level)
-    if WHY_NOT_COMPILED is not None:
-        logger.info("the hot path runs from its Python sources: %s", WHY_NOT_COMPILED)
     notify = ServiceManager()
     try:
-        return int(import_process(process, prog, extra).run(settings, notify))
+        module = import_process(process, prog, extra)
+        if WHY_NOT_COMPILED is not None:
+            logger.info("the hot path runs from its Python sources: %s", WHY_NOT_COMPILED)
+        return int(module.run(settings, notify))
     except ServingError as error:
         notify(f"STATUS={error}")  # before the last line: whoever started this may wait for either
         print(error, file=sys.stderr, flush=True)
