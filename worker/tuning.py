@@ -37,7 +37,8 @@ from mindspore_serving.worker.tuning_trial import model_files
 logger = logging.getLogger("mindspore_serving.worker")
 
 _SECONDS = 20.0  # for all trials of a version together
-_ROUNDS = 3
+_LEAST_ROUNDS, _MOST_ROUNDS = 3, 25  # a round takes milliseconds, and a machine can be slow for several;
+_PLAY_SECONDS = 1.0  # but a large model has no more than the least after this
 _FASTER = 0.95  # what a change must reach of the time before it
 _DRAW = 1.03  # and one to fewer threads
 _ONE_CORE_DRAW = 1.10  # and one to a single core: it takes half the CPU, and leaves the others to Python and the master
@@ -196,7 +197,10 @@ def compare(
 
 def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float]]:
     """The shortest time of each call with either, measured in turn: a slow moment of the machine hits both."""
-    rounds = [(one.measure(), other.measure()) for _ in range(_ROUNDS)]
+    rounds = [(one.measure(), other.measure())]  # the other may still be loading
+    end = time.monotonic() + _PLAY_SECONDS
+    while len(rounds) < _LEAST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.monotonic() < end):
+        rounds.append((one.measure(), other.measure()))
     ours, theirs = zip(*rounds, strict=True)
     return _shortest(ours), _shortest(theirs)
 
