@@ -57,13 +57,20 @@ def extensions() -> list[Extension]:
     """One for each module, and one that they share; called by what mindspore_serving.compiled looks for."""
     if os.environ.get(SWITCH) == "0" or not COMMANDS.isdisjoint(sys.argv):
         return []
-    from mypyc.build import mypycify
-
+    try:
+        from mypyc.build import mypycify
+    except ImportError:  # built without isolation
+        print("mypyc is not here: the hot path is not compiled", file=sys.stderr)
+        return []
     files = [f"{name.replace('.', '/')}.py" for name in NAMES]
     # -O1 makes them as fast as -O2, in half the time.
-    found = mypycify(
-        ["--ignore-missing-imports", *files], opt_level="1", debug_level="0", group_name="mindspore_serving"
-    )
+    try:
+        found = mypycify(
+            ["--ignore-missing-imports", *files], opt_level="1", debug_level="0", group_name="mindspore_serving"
+        )
+    except SystemExit as refused:  # by its type checker: other releases of the packages that it looks into
+        print(f"the hot path is not compiled: {refused}", file=sys.stderr)
+        return []
     for extension in found:
         extension.name = f"mindspore_serving.compiled.{file_stem(extension.name)}"
         extension.optional = True
