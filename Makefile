@@ -20,6 +20,7 @@ $(STAMP): setup.cfg setup.py pyproject.toml Makefile
 	@test -n "$(PYTHON)" || { echo "make: Python 3.10, 3.11 or 3.12 is needed; name one with PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	rm -rf $(VENV)
+	@echo "installing into $(VENV), some minutes: with a C compiler and Python's headers, the hot path is compiled on the way"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	touch $@

@@ -12,7 +12,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.processes import CONFIG, Cluster, Round
+from benchmarks.processes import CONFIG, Cluster, Round, numbers
 from mindspore_serving import WHY_NOT_COMPILED
 from mindspore_serving.compiled import SWITCH
 
@@ -27,7 +27,7 @@ def start(stack: ExitStack, folder: Path) -> Cluster:
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compiled", description="Compiled against sources.")
-    parser.add_argument("--callers", default="1,64", help="default: 1,64")
+    parser.add_argument("--callers", type=numbers, default=[1, 64], help="default: 1,64")
     parser.add_argument("--rounds", type=int, default=5, help="of each, in turns, after one to warm up (default: 5)")
     parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement (default: 1.5)")
     arguments = parser.parse_args()
@@ -40,7 +40,7 @@ def main() -> None:
         print(
             "callers  calls/s: compiled  sources  ratio   us CPU of the master: compiled  sources  ratio  worker: ratio"
         )
-        for callers in map(int, arguments.callers.split(",")):
+        for callers in arguments.callers:
             rounds = [
                 (compiled.round(callers, arguments.seconds), sources.round(callers, arguments.seconds))
                 for _ in range(arguments.rounds + 1)

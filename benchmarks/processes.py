@@ -82,14 +82,15 @@ class Cluster:
         return Round(found.calls_per_second, found.milliseconds()["p99"], spent[0] * each, spent[1] * each)
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """As they stand in an argument, with commas between them. Raises ValueError."""
     return [int(part) for part in text.split(",")]
 
 
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.processes", description="Processes of one master.")
-    parser.add_argument("--processes", type=_numbers, default=[1, 2, 3], help="default: 1,2,3")
+    parser.add_argument("--processes", type=numbers, default=[1, 2, 3], help="default: 1,2,3")
     parser.add_argument("--callers", type=int, default=64, help="default: 64")
     parser.add_argument("--workers", type=int, default=1, help="default: 1")
     parser.add_argument("--rounds", type=int, default=3, help="of each, in turns, after one to warm up (default: 3)")

@@ -5,7 +5,7 @@ One is made for every call, so it is less than a future: it can be awaited, but 
 
 import asyncio
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Promise(Generic[T]):
         """Of one that is done. Raises what broke it."""
         if self.error is not None:
             raise self.error
-        return self._result  # type: ignore[return-value]  # of type T, which may include None
+        return cast(T, self._result)  # T may include None
 
     def cancel(self) -> None:
         """Nobody waits for it any more; what is kept after that nobody hears."""

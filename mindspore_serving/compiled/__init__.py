@@ -8,6 +8,7 @@ import os
 import sys
 import zlib
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
 from types import ModuleType
 
@@ -62,7 +63,7 @@ def enable() -> str | None:
     try:
         with open(os.path.join(_FOLDER, BUILT), encoding="ascii") as file:
             made_of, *names = file.read().split()
-    except FileNotFoundError:
+    except (OSError, ValueError):  # there is none, or it is damaged
         return "it was not compiled when this was installed: a C compiler and Python's headers make it faster"
     finder = _Finder(names)
     if not finder.is_complete():
@@ -74,4 +75,9 @@ def enable() -> str | None:
     if not is_up_to_date:
         return "its sources have changed since it was compiled: `make compiled` does it again"
     sys.meta_path.insert(0, finder)
+    try:
+        import_module(LIBRARY)
+    except ImportError as error:  # made on another machine, or damaged
+        sys.meta_path.remove(finder)
+        return f"it was compiled, and cannot be loaded here: {error}"
     return None
