@@ -48,11 +48,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`start(servable, folder)` starts it; its logs go into the folder. `is_echo`: a ceiling, it computes nothing."""
+    """`start(servable, folder)` starts it; its logs go into the folder. `is_echo`: a ceiling, it computes nothing.
+
+    `is_extra`: measured only when it is asked for by name.
+    """
 
     name: str
     start: Callable[[str, Path], Running]
     is_echo: bool = False
+    is_extra: bool = False
 
 
 def available(servables: Path, original: Path | None, workloads: Sequence[str]) -> list[Peer]:
@@ -62,7 +66,8 @@ def available(servables: Path, original: Path | None, workloads: Sequence[str]) 
         raise PeerError(f"the original is not installed in {original}: run benchmarks/original/setup.sh {original}")
     ours, theirs = servables / "ours", servables / "original"
     _export(Path(sys.executable), ours, 0, workloads)
-    peers = [Peer(f"ours {engine}".rstrip(), _ours(ours, engine)) for engine in _engines() or ("",)]
+    peers = [Peer("asleep lean", _ours(ours, "lean", "--busy-poll", "off"), is_extra=True)]
+    peers += [Peer(f"ours {engine}".rstrip(), _ours(ours, engine)) for engine in _engines() or ("",)]
     if original is not None and python is not None:
         _export(python, theirs, ORIGINAL_BATCH, workloads)
         peers.append(Peer("original", _original(original, theirs)))
@@ -84,14 +89,26 @@ def _export(python: Path, folder: Path, batch: int, workloads: Sequence[str]) ->
         raise PeerError(f"the models cannot be exported by {python}: {done.stderr.strip()[-300:]}")
 
 
-def _ours(servables: Path, engine: str) -> Callable[[str, Path], Running]:
+def _ours(servables: Path, engine: str, *options: str) -> Callable[[str, Path], Running]:
+    """`options`: of master and worker."""
+
     def start(servable: str, folder: Path) -> Running:
         running = Running(free_port())
         control = free_port()
         choice = ["--grpc-engine", engine] if engine else []
-        master = [sys.executable, "-m", "master", "--grpc", str(running.port), "--ctrl", str(control), *choice]
+        master = [
+            sys.executable,
+            "-m",
+            "master",
+            "--grpc",
+            str(running.port),
+            "--ctrl",
+            str(control),
+            *choice,
+            *options,
+        ]
         place = ["--servable", servable, "--directory", str(servables), "--device", "0"]
-        worker = [sys.executable, "-m", "worker", *place, "--master", f"127.0.0.1:{control}"]
+        worker = [sys.executable, "-m", "worker", *place, "--master", f"127.0.0.1:{control}", *options]
         running.master.append(_launch(running, master, folder / "master.log", "Serving gRPC start success", ROOT))
         running.workers.append(_launch(running, worker, folder / "worker.log", "registered at", ROOT))
         return running

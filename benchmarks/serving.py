@@ -69,7 +69,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--instances", type=_list(int), help="instances a request (default: 1,16; image: 1)")
     parser.add_argument("--rounds", type=int, help="default: 5")
     parser.add_argument("--seconds", type=float, help="of each measurement, at least (default: 1)")
-    parser.add_argument("--peers", help="only servers whose names contain one of these words")
+    parser.add_argument(
+        "--peers", help="only servers whose names contain one of these words (asleep: see docs/performance.md)"
+    )
     parser.add_argument("--original", type=Path, help="where benchmarks/original/setup.sh has installed the original")
     parser.add_argument("--engine", choices=("auto", "h2load", "grpcio"), default="auto", help="what sends the load")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="for serving.json and serving.svg")
@@ -84,9 +86,9 @@ def read_arguments() -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace, folder: Path) -> Findings:
     """Measures everything that was asked for. Raises PeerError when a server cannot be started."""
-    words = arguments.peers.split(",") if arguments.peers else [""]
+    words = arguments.peers.split(",") if arguments.peers else []
     everyone = available(folder, arguments.original and arguments.original.resolve(), arguments.workloads)
-    peers = [peer for peer in everyone if any(word in peer.name for word in words)]
+    peers = [peer for peer in everyone if (any(word in peer.name for word in words) if words else not peer.is_extra)]
     if not peers:
         raise PeerError(f"no server is called so, only {', '.join(peer.name for peer in everyone)}")
     findings = Findings([peer.name for peer in peers], frozenset(peer.name for peer in peers if peer.is_echo))

@@ -28,4 +28,5 @@ In reading order:
     session      the worker's side of the same talk; session_events: what goes in and comes out
     purse        how a worker shares itself between several masters
     gate         in which order it starts their batches
+    patience     how long a thread with nothing to do looks before it sleeps
 """

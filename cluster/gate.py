@@ -61,6 +61,11 @@ class Gate(Generic[M]):
         self._asked: Ticket[M] | None = None
         self._suspect_runs = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs, and nothing waits."""
+        return not self._running and not self._waiting
+
     def arrived(self, ticket: Ticket[M]) -> list[Ask[M] | Start[M]]:
         """A master has sent a batch."""
         self._waiting.append(ticket)

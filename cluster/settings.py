@@ -87,5 +87,19 @@ def choice(what: str, *options: str) -> Callable[[str], str]:
     return read
 
 
+def busy_poll() -> Any:
+    """A dataclass field that says whether a process may use a core to wait: see mindspore_serving/spare_cores.py."""
+    return setting(
+        "MODE",
+        "auto: while calls come quickly one after the other, look for the next one instead of sleeping, for 2 ms at "
+        "most, where there are two cores or more and no quota of CPU time; off: always sleep (default: "
+        f"${BUSY_POLL_VARIABLE}, else {BUSY_POLL_MODES[0]})",
+        choice("--busy-poll", *BUSY_POLL_MODES),
+        None,
+    )
+
+
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 LOG_LEVELS = ("debug", "info", "warning", "error")
+BUSY_POLL_MODES = ("auto", "off")
+BUSY_POLL_VARIABLE = "MINDSPORE_SERVING_BUSY_POLL"

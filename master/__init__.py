@@ -32,6 +32,7 @@ In reading order:
     front_desk     drives the dispatcher; callers wait here, each with a promise
     worker_socket  the ROUTER socket
     direct_line    a connection past it, to a worker of this machine
+    patient_selector  what the event loop waits by: it may look for a while before it sleeps
     curve          the keys of the control port
     zap            who of the workers may connect
 

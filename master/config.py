@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath, is_loopback, parse_address, parse_endpoint
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting, switch
+from mindspore_serving.cluster.settings import LOG_LEVELS, busy_poll, choice, integer, seconds, setting, switch
 from mindspore_serving.cluster.siblings import MOST_PROCESSES, control_endpoints
 
 GRPC_ENGINES = ("lean", "grpcio")
@@ -171,6 +171,7 @@ class MasterConfig:
     token_file: Path | None = setting(
         "FILE", "clients must send one of these tokens, one a line, as `authorization: Bearer TOKEN`", Path, None
     )
+    busy_poll: str | None = busy_poll()
     log_level: str = setting("LEVEL", "debug, info, warning or error", choice("--log-level", *LOG_LEVELS), "info")
 
     def __post_init__(self) -> None:

@@ -12,6 +12,8 @@ In reading order:
     serving_error  how the start calls word what went wrong
     supervisor     keeps worker processes; with worker_process and restarts
     master_command one master process or several; master_processes keeps these: upkeep decides, master_child is one
+    worker_command a worker process
+    spare_cores    whether a process may use a core to wait; event_loop: an asyncio.run() that does
     siblings       what each of several knows of the others; joining: how it takes its place
     master_process the life of a master process; master_thread: of a master inside a script
     log            what users' scripts log with

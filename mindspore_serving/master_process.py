@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
 
+from mindspore_serving import event_loop
 from mindspore_serving.allocator import keep_free_memory
 from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.joining import follow, until_workers_are_here
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     from mindspore_serving.in_process import InProcessWorkers
 
 
-def run(config: MasterConfig, notify: ServiceManager | Voice, place: Place | None = None) -> int:
+def run(config: MasterConfig, notify: ServiceManager | Voice, place: Place | None = None, *, polls: bool) -> int:
     """Serves until a signal comes. Returns the exit code. Raises ServingError.
 
     `notify` tells a service manager how far we are (sd_notify's words). place: of one of several processes.
+    `polls`: a core may be used to wait.
     """
     keep_free_memory()
-    return asyncio.run(_serve(config, notify, place))
+    return event_loop.run(_serve(config, notify, place), polls=polls)
 
 
 async def _serve(config: MasterConfig, notify: ServiceManager | Voice, place: Place | None) -> int:

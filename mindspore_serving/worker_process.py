@@ -26,6 +26,7 @@ class WorkerSpec:
     version: int
     target: Target
     extra: int | None = None  # its number among the workers beyond those of the devices
+    busy_poll: str | None = None
     log_level: str = WorkerConfig.log_level
 
     def __str__(self) -> str:
@@ -48,6 +49,7 @@ class WorkerSpec:
             *("--device-type", self.target.device_type),
             *("--dec-mode", self.target.dec_mode),
             *("--master", str(master)),
+            *(("--busy-poll", self.busy_poll) if self.busy_poll else ()),
             *("--log-level", self.log_level),
             "--stop-when-stdin-closes",
         ]

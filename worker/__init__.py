@@ -30,6 +30,7 @@ In reading order:
     batch_plan        which of them so many instances are best cut into
     arrays            columns <-> numpy
     work_thread       the thread that runs MindSpore, and the one for Python stages
+    busy_poll         what the first one does while it has nothing to do
     engine_settings   which CPU instructions and threads MindSpore may use, before it is imported
     core_tie          MindSpore's threads on one core; core_choice: on which
     tuning            finds the fastest of them by measuring

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "python -m worker",
         "Serves one servable on one device for a MindSpore Serving master.",
         arguments,
-        process="mindspore_serving.worker.process",
+        process="mindspore_serving.worker_command",
         extra="worker",
     )
 

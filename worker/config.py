@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mindspore_serving.cluster.addresses import Endpoint, parse_endpoint
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.cluster.settings import LOG_LEVELS, choice, integer, seconds, setting, switch
+from mindspore_serving.cluster.settings import LOG_LEVELS, busy_poll, choice, integer, seconds, setting, switch
 from mindspore_serving.worker.engine_settings import ONE_CORE
 from mindspore_serving.worker.target import DEC_MODES, Target
 
@@ -114,6 +114,7 @@ class WorkerConfig:
         choice("--transport", *TRANSPORTS),
         TRANSPORTS[0],
     )
+    busy_poll: str | None = busy_poll()
     log_level: str = setting("LEVEL", "debug, info, warning or error", choice("--log-level", *LOG_LEVELS), "info")
 
     def target(self) -> Target:

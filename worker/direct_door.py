@@ -10,7 +10,7 @@ from typing import Protocol
 from mindspore_serving.cluster.direct import TOKEN_BYTES, DirectOffer, FrameReader, Outbox
 from mindspore_serving.cluster.errors import FrameError
 from mindspore_serving.cluster.tensors import Buffer
-from mindspore_serving.worker.watches import READABLE, WRITABLE
+from mindspore_serving.worker.watches import NOTHING, READABLE, WRITABLE
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -94,6 +94,22 @@ class DirectDoor:
             self._dismiss(stranger)
         self._unwatch(self._listener)
         self._listener.close()
+
+    def pause(self) -> bool:
+        """look() takes the place of the watch, until resume(). False where there is nothing to look at."""
+        if self._master is None or self._is_watched_for_room:
+            return False
+        self._watch(self._master, self._read, NOTHING)
+        return True
+
+    def look(self) -> None:
+        """Reads what is there."""
+        self._read()
+
+    def resume(self) -> None:
+        """The watch again."""
+        if self._master is not None and not self._is_watched_for_room:
+            self._watch(self._master, self._read)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

@@ -121,6 +121,22 @@ class Line:
         if self._door is not None:
             self._door.await_room()
 
+    def pause(self) -> bool:
+        """look() takes the place of the watches, until resume(). False where there is nothing to look at."""
+        return self._door is not None and self._door.pause()
+
+    def look(self) -> list[Event]:
+        """What the direct connection has brought meanwhile."""
+        if self._door is not None:
+            self._door.look()
+        found, self._events = self._events, []
+        return found
+
+    def resume(self) -> None:
+        """The watches again."""
+        if self._door is not None:
+            self._door.resume()
+
     def _fates(self) -> list[Event]:
         seen = recv_monitor_message(self._monitor)
         refusal = self._handshakes.refusal(seen["event"], seen["value"])

@@ -32,6 +32,7 @@ from mindspore_serving.cluster.session_events import (
     Kept,
     KnownToSiblings,
     Meet,
+    MessageArrived,
     Report,
     Run,
     Send,
@@ -119,8 +120,10 @@ class Link(threading.Thread):
                 with self._turn:
                     self._take_turn(ready)
         finally:
-            for line in self._lines.values():
-                line.close()
+            with self._turn:
+                for line in self._lines.values():
+                    line.close()
+                self._lines.clear()
             self._watches.unwatch(self._alarm)
             self._watches.close()
             self._alarm.close()
@@ -241,15 +244,53 @@ class Link(threading.Thread):
             self._post(master, event)
             return
         try:
-            (only, *others) = self._lines.values()
-            if others or not only.is_direct:
+            line = self._only_line()
+            if line is None:
                 self._post(master, event)
                 return
             self._finish(master, event)
-            if only.is_blocked:
+            if line.is_blocked:
                 self._wake()
         finally:
             self._turn.release()
+
+    def take_over(self) -> bool:
+        """From now on the caller's thread reads what the only master says, by look(), until it gives that back.
+
+        False, and nothing changes, where there is more to wait for, or work in hand.
+        """
+        with self._turn:
+            line = self._only_line()
+            return line is not None and self._gate.is_idle and line.pause()
+
+    def look(self) -> bool:
+        """Takes in what has come, if anything. False when there is nothing to look for any more."""
+        with self._turn:
+            line = self._only_line()
+            if line is None:
+                return False
+            (master,) = self._lines
+            for event in line.look():
+                if isinstance(event, MessageArrived) and isinstance(event.message, RunBatch) and self._inbox.empty():
+                    self._handle(master, event)
+                else:  # after it, all others, in their order
+                    self._post(master, event)
+            if line.is_blocked:
+                self._wake()
+            return self._gate.is_idle
+
+    def give_back(self) -> None:
+        """The link's own thread reads again."""
+        with self._turn:
+            for line in self._lines.values():
+                line.resume()
+
+    def _only_line(self) -> Line | None:
+        """If it is the only one, and direct: other threads than this one may read it, and answer by it."""
+        if len(self._lines) != 1:
+            return None
+        (line,) = self._lines.values()
+        return line if line.is_direct else None
 
     def _share(self, changes: list[tuple[str, int]]) -> None:
         for master, batches in changes:

@@ -35,10 +35,10 @@ class ServiceManager(Protocol):
         """Within which it wants to hear WATCHDOG=1, again and again; None: it does not."""
 
 
-def run(config: WorkerConfig, notify: ServiceManager) -> int:
+def run(config: WorkerConfig, notify: ServiceManager, *, polls: bool = False) -> int:
     """Serves until a signal comes or the master refuses. Returns the exit code. Raises ServingError.
 
-    `notify` tells a service manager how far we are (sd_notify's words).
+    `notify` tells a service manager how far we are (sd_notify's words). `polls`: a core may be used to wait.
     """
     if config.cpu_affinity:
         _keep_to(config.cpu_affinity)
@@ -50,7 +50,7 @@ def run(config: WorkerConfig, notify: ServiceManager) -> int:
         worker = _load(config, models, pipe)
         gc.collect()
         gc.freeze()  # MindSpore's 160 thousand objects stay: no collection walks them, for tenths of a second
-        return _serve(config, worker, keys, pipe, notify)
+        return _serve(config, worker, keys, pipe, notify, polls)
     finally:
         models.close()
         pipe.close()
@@ -79,7 +79,12 @@ def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
 
 
 def _serve(
-    config: WorkerConfig, worker: Worker, keys: WorkerKeys | None, pipe: SignalPipe, notify: ServiceManager
+    config: WorkerConfig,
+    worker: Worker,
+    keys: WorkerKeys | None,
+    pipe: SignalPipe,
+    notify: ServiceManager,
+    polls: bool,
 ) -> int:
     def answered() -> None:
         notify("X_ANSWERED=1")  # a word of ours: the process that started this one may care
@@ -91,7 +96,8 @@ def _serve(
         notify("READY=1")
 
     with zmq.Context[zmq.Socket[bytes]]() as context:
-        worker.connect(context, masters, registered, pipe.post, answered, keys, config.transport != ZEROMQ)
+        direct = config.transport != ZEROMQ
+        worker.connect(context, masters, registered, pipe.post, answered, keys, direct, polls)
         if config.stop_when_stdin_closes:
             threading.Thread(target=_watch_stdin, name="stdin", daemon=True).start()
         _wait(pipe, notify, lambda: worker.drain(config.drain_seconds))

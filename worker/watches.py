@@ -17,7 +17,7 @@ from mindspore_serving.cluster.session_events import Event
 Source: TypeAlias = "zmq.Socket[bytes] | socket.socket"
 Take: TypeAlias = Callable[[], list[Event]]  # what is there
 
-READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
+READABLE, WRITABLE, NOTHING = select.EPOLLIN, select.EPOLLOUT, 0  # an end or an error is told in each case
 
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 
@@ -65,7 +65,8 @@ class Watches:
                 ready.append(number)
         if self._to_ask:
             ready = list(dict.fromkeys([*ready, *self._asked()]))
-        return [self._takes[number] for number in ready]
+        found = [self._takes.get(number) for number in ready]  # another thread may have closed it since
+        return [take for take in found if take is not None]
 
     def close(self) -> None:
         """All sources are unwatched."""

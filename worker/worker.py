@@ -11,7 +11,9 @@ from pathlib import Path
 import zmq
 
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
+from mindspore_serving.cluster.patience import Patience
 from mindspore_serving.cluster.session import Offer
+from mindspore_serving.worker.busy_poll import BusyPoll
 from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.link import End, Link, Submit
@@ -40,6 +42,7 @@ class Worker:
     ) -> None:
         self.servable = load_servable(directory, name, version, target, models, tune)
         self.device = str(target)
+        self._models = models
         self.end: End | None = None
         self._link: Link | None = None
         print(
@@ -60,11 +63,13 @@ class Worker:
         on_first_answer: Callable[[], None] = lambda: None,
         keys: WorkerKeys | None = None,
         direct: bool = True,
+        polls: bool = False,
     ) -> None:
         """Registers at the masters at these ZeroMQ endpoints, trying until they are there.
 
         The callbacks come from other threads; on_registered gets the master's endpoint. After on_closed, `end` says how
         it ended. `keys`: if it has some. `direct`: talk past ZeroMQ to masters on this machine.
+        `polls`: MindSpore's thread may use a core to wait; only where it works for nobody else.
         """
 
         def closed(end: End) -> None:
@@ -85,6 +90,8 @@ class Worker:
         # New for each start, so that no answer of an earlier life can be taken for one of this.
         worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
         self._link = Link(context, masters, keys, worker_id, offer, timed, on_registered, closed, direct)
+        if polls:
+            self._models.while_idle(BusyPoll(self._link, Patience()))
         self._link.start()
 
     @property
@@ -101,6 +108,7 @@ class Worker:
         """Waits for the link's thread, which has been drained or refused, and lets the servable go."""
         if self._link is not None:
             self._link.join()
+            self._models.while_idle(None)
         self.servable.close()
 
 

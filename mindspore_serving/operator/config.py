@@ -121,6 +121,7 @@ class UpConfig:
     tls_key: Path | None = same_as(MasterConfig, "tls_key")
     tls_client_ca: Path | None = same_as(MasterConfig, "tls_client_ca")
     token_file: Path | None = same_as(MasterConfig, "token_file")
+    busy_poll: str | None = same_as(MasterConfig, "busy_poll")
     logs: Path | None = setting("DIR", "write each worker's output to a file there (default: show it here)", Path, None)
     log_level: str = same_as(MasterConfig, "log_level")
 
@@ -152,5 +153,6 @@ class UpConfig:
             tls_key=self.tls_key,
             tls_client_ca=self.tls_client_ca,
             token_file=self.token_file,
+            busy_poll=self.busy_poll,
             log_level=self.log_level,
         )

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import zmq
 
+from mindspore_serving import event_loop
 from mindspore_serving.cluster.addresses import UnixPath
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.master.security import read_security
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.operator.config import UpConfig
+from mindspore_serving.spare_cores import may_poll
 from mindspore_serving.supervisor import Supervisor
 from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.target import Target
@@ -29,7 +31,7 @@ def run(config: UpConfig, notify: Callable[[str], None]) -> int:
     specs = worker_specs(config)
     folder = Path(tempfile.mkdtemp(prefix="mindspore-serving-"))  # for this user alone
     try:
-        return asyncio.run(_serve(config, specs, folder, notify))
+        return event_loop.run(_serve(config, specs, folder, notify), polls=may_poll(config.busy_poll))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -44,7 +46,14 @@ def worker_specs(config: UpConfig) -> list[WorkerSpec]:
         for device in devices:
             target = Target(device_type=config.device_type, device_id=device)
             specs.append(
-                WorkerSpec(slot=len(specs), directory=folder.parent, name=folder.name, version=0, target=target)
+                WorkerSpec(
+                    slot=len(specs),
+                    directory=folder.parent,
+                    name=folder.name,
+                    version=0,
+                    target=target,
+                    busy_poll=config.busy_poll,
+                )
             )
     return specs
 

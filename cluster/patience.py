@@ -1,0 +1,47 @@
+"""How long a thread with nothing to do keeps looking before it sleeps: busy polling, where that is likely to pay.
+
+To be woken up takes a thread some 5 us on a busy core and 45 to 90 us on a halted one of a virtual machine, and it
+begins with cold caches. A thread that looks again and again is there at once, and costs a core meanwhile. So it looks
+only where the next thing is likely to come soon, by what the last waits were like. It is the spin-then-block rule, in
+its adaptive form, of Karlin, Li, Manasse and Owicki, Empirical studies of competitive spinning for a shared-memory
+multiprocessor (1991).
+"""
+
+import math
+
+POLL_SECONDS = 0.002  # long enough for the pauses of one caller of a small model, see docs/performance.md
+_WEIGHT = 0.125  # of the last wait in the forecast
+_CROWDED_SECONDS = 0.0003
+
+
+class Patience:
+    """Of one thread, for its waits one after the other: begins(), goes_on() while it looks in vain, ends().
+
+    `now` is in seconds. Nothing was seen at first: it sleeps until half a dozen waits have been short.
+    """
+
+    def __init__(self, poll_seconds: float = POLL_SECONDS) -> None:
+        self._poll_seconds = poll_seconds
+        self._forecast_seconds = self._longest_seconds = 2 * poll_seconds
+        self._began_at = self._looked_at = -math.inf
+
+    def begins(self, now: float) -> bool:
+        """A wait begins. Whether to look, rather than to sleep at once."""
+        self._began_at = self._looked_at = now
+        return self._forecast_seconds < self._poll_seconds
+
+    def goes_on(self, now: float) -> bool:
+        """Whether to look once more. Not when the last look took long: then others want the core."""
+        took, self._looked_at = now - self._looked_at, now
+        if took >= _CROWDED_SECONDS:
+            self._learn(self._longest_seconds)  # a reason to sleep the next time, too
+            return False
+        return now - self._began_at < self._poll_seconds
+
+    def ends(self, now: float) -> None:
+        """What it waited for is there, whether it looked or slept."""
+        self._learn(now - self._began_at)
+
+    def _learn(self, seconds: float) -> None:
+        seen = min(seconds, self._longest_seconds)  # one long wait is not to outweigh all that came before it
+        self._forecast_seconds += _WEIGHT * (seen - self._forecast_seconds)

@@ -1,0 +1,35 @@
+"""Runs a process's life in an event loop: as asyncio.run(), with the loop's way to wait for us to choose."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from mindspore_serving.cluster.patience import Patience
+from mindspore_serving.master.patient_selector import PatientSelector
+
+T = TypeVar("T")
+
+
+def run(life: Coroutine[Any, Any, T], *, polls: bool) -> T:
+    """Returns what it returns, when it and all its tasks are over. `polls`: a core may be used to wait."""
+    if not polls:
+        return asyncio.run(life)
+    loop = asyncio.SelectorEventLoop(PatientSelector(Patience()))
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(life)
+    finally:
+        try:
+            loop.run_until_complete(_end_all())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+async def _end_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

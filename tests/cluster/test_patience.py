@@ -1,0 +1,63 @@
+"""How long a thread looks before it sleeps: as long as the last waits say that it pays."""
+
+from itertools import pairwise
+
+from mindspore_serving.cluster.patience import Patience
+
+POLL_SECONDS = 0.002
+
+
+def after(*waits: float) -> Patience:
+    """That of a thread which has waited so, one wait after the other."""
+    patience = Patience(POLL_SECONDS)
+    now = 100.0
+    for seconds in waits:
+        patience.begins(now)
+        now += seconds
+        patience.ends(now)
+    return patience
+
+
+def test_a_thread_that_has_seen_nothing_sleeps() -> None:
+    assert not after().begins(0.0)
+
+
+def test_short_waits_make_it_look_and_long_ones_make_it_sleep_again() -> None:
+    assert not after(*[0.0001] * 3).begins(0.0)
+    assert after(*[0.0001] * 8).begins(0.0)
+    assert not after(*[0.0001] * 8, *[0.1] * 8).begins(0.0)
+
+
+def test_one_long_pause_does_not_end_the_looking() -> None:
+    assert after(*[0.0001] * 20, 3600.0).begins(0.0)
+
+
+def test_waits_that_are_longer_than_a_look_are_slept() -> None:
+    assert not after(*[1.1 * POLL_SECONDS] * 100).begins(0.0)
+    assert after(*[0.9 * POLL_SECONDS] * 100).begins(0.0)
+
+
+def test_it_looks_for_so_long_and_not_longer() -> None:
+    patience = after(*[0.0001] * 8)
+    assert patience.begins(5.0)
+    goes_on = [patience.goes_on(5.0 + step * POLL_SECONDS / 10) for step in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10.1, 11)]
+    assert goes_on == [True] * 9 + [False] * 2
+
+
+def test_a_look_that_took_long_ends_it_and_is_a_reason_to_sleep() -> None:
+    patience = after(*[0.0001] * 8)
+    waits = 0
+    while patience.begins(10.0 * waits):
+        assert patience.goes_on(10.0 * waits + 0.0001)
+        assert not patience.goes_on(10.0 * waits + 0.0006)  # others had the core
+        waits += 1
+        assert waits < 100
+    assert waits > 1
+
+
+def test_who_finds_at_once_what_it_looks_for_goes_on_looking() -> None:
+    patience = after(*[0.0001] * 8)
+    moments = [20.0 + 0.0002 * number for number in range(100)]
+    for began, ended in pairwise(moments):
+        assert patience.begins(began) and patience.goes_on(ended)
+        patience.ends(ended)

@@ -1,0 +1,320 @@
+"""MindSpore's thread looks for batches itself while it has nothing to do; the link's own thread never misses one."""
+
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+import zmq
+
+from mindspore_serving.cluster.codec import decode, encode
+from mindspore_serving.cluster.direct import FrameReader, Outbox
+from mindspore_serving.cluster.errors import Code, Failure
+from mindspore_serving.cluster.messages import (
+    BatchDone,
+    FromMaster,
+    Go,
+    Heartbeat,
+    MayRun,
+    Message,
+    Refused,
+    Register,
+    Registered,
+    RunBatch,
+)
+from mindspore_serving.cluster.patience import Patience
+from mindspore_serving.cluster.session import Offer
+from mindspore_serving.cluster.tensors import Stacked
+from mindspore_serving.worker.busy_poll import BusyPoll
+from mindspore_serving.worker.link import End, Link
+from mindspore_serving.worker.work_thread import WorkThread
+from tests.processes import until
+
+WAIT_SECONDS = 60.0
+Done = Callable[[BatchDone], None]
+
+
+class Master:
+    """One that takes every worker, and talks to it past ZeroMQ, if it may."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]") -> None:
+        self._router = context.socket(zmq.ROUTER)
+        self._router.setsockopt(zmq.RCVTIMEO, int(WAIT_SECONDS * 1000))
+        port = self._router.bind_to_random_port("tcp://127.0.0.1")
+        self.endpoint = f"tcp://127.0.0.1:{port}"
+        self._registration = 0
+        self._reader = FrameReader()
+        self.direct: socket.socket | None = None
+        self.heard: list[Message] = []
+
+    def welcome(self, connects: bool = True) -> Register:
+        """Waits for a worker to register."""
+        while True:
+            self.worker, *frames = self._router.recv_multipart()
+            message = decode(frames)
+            if isinstance(message, Register) and message.registration > self._registration:
+                break  # and no repetition
+        self._registration = message.registration
+        assert message.direct is not None
+        if self.direct is not None:
+            self.direct.close()
+        if connects:
+            self.direct = socket.socket(socket.AF_UNIX)
+            self.direct.settimeout(WAIT_SECONDS)
+            self.direct.connect(message.direct.address)
+            self.direct.sendall(message.direct.proof)
+        self.say(Registered(WAIT_SECONDS, message.registration))
+        return message
+
+    def say(self, *messages: FromMaster) -> None:
+        """All at once."""
+        if self.direct is None:
+            for message in messages:
+                self._router.send_multipart([self.worker, *encode(message)])
+            return
+        outbox = Outbox()
+        for message in messages:
+            outbox.put(encode(message))
+        self.direct.sendall(b"".join(outbox.chunks()))
+
+    def hear(self) -> Message:
+        """The next word that is no heartbeat."""
+        assert self.direct is not None
+        while not self.heard:
+            count = self.direct.recv_into(self._reader.buffer())
+            assert count, "the worker hung up"
+            messages = [decode(frames) for frames in self._reader.received(count)]
+            self.heard += [message for message in messages if not isinstance(message, Heartbeat)]
+        return self.heard.pop(0)
+
+    def close(self) -> None:
+        if self.direct is not None:
+            self.direct.close()
+        self._router.close(0)
+
+
+@dataclass
+class Hand:
+    """A link, and what it was told to run, in which thread. Nothing runs until the test calls `done`."""
+
+    link: Link
+    submitted: "queue.Queue[tuple[RunBatch, Done, str]]" = field(default_factory=queue.Queue)
+    registered: "queue.Queue[str]" = field(default_factory=queue.Queue)
+    ends: list[End] = field(default_factory=list)
+
+
+def batch(number: int, alone: bool = False) -> RunBatch:
+    return RunBatch(number, "echo", 1, (Stacked("|u1", (1, 1), b"x"),), alone=alone)
+
+
+def answer(number: int) -> BatchDone:
+    return BatchDone(number, (), {0: Failure(Code.FAILED, "as it was told")})
+
+
+@pytest.fixture
+def context() -> Iterator["zmq.Context[zmq.Socket[bytes]]"]:
+    with zmq.Context[zmq.Socket[bytes]]() as found:
+        yield found
+
+
+@pytest.fixture
+def master(context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[Master]:
+    found = Master(context)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def connect(context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[Callable[..., Hand]]:
+    """Starts links; ends them with the test."""
+    hands: list[Hand] = []
+
+    def start(*masters: Master) -> Hand:
+        def submit(one: RunBatch, done: Done) -> None:
+            made.submitted.put((one, done, threading.current_thread().name))
+
+        link = Link(
+            context,
+            [one.endpoint for one in masters],
+            None,
+            "hand-1",
+            Offer("echo", 1, (), "CPU:0", "here", 1),
+            submit,
+            lambda name: made.registered.put(name),
+            lambda end: made.ends.append(end),
+        )
+        made = Hand(link)
+        hands.append(made)
+        link.start()
+        return made
+
+    yield start
+    for one in hands:
+        one.link.drain(0.0)
+        one.link.join(WAIT_SECONDS)
+        assert not one.link.is_alive()
+
+
+@pytest.fixture
+def hand(connect: Callable[..., Hand], master: Master) -> Hand:
+    """One that serves the master, past ZeroMQ."""
+    found = connect(master)
+    master.welcome()
+    found.registered.get(timeout=WAIT_SECONDS)
+    return found
+
+
+def look_until(hand: Hand, there: Callable[[], bool]) -> None:
+    """Looks, as MindSpore's thread does."""
+
+    def looked() -> bool:
+        hand.link.look()
+        return there()
+
+    until(looked, "what was sent")
+
+
+def ready(hand: Hand) -> None:
+    """The direct connection is there: the master's proof may still be on its way."""
+    until(hand.link.take_over, "the direct connection")
+    hand.link.give_back()
+
+
+ME = threading.current_thread().name
+
+
+def test_who_looks_takes_the_batch_and_answers_it(hand: Hand, master: Master) -> None:
+    ready(hand)
+    assert hand.link.take_over()
+    assert hand.link.look()  # in vain
+    master.say(batch(1))
+    look_until(hand, lambda: not hand.submitted.empty())
+    one, done, thread = hand.submitted.get()
+    assert (one.batch_id, thread) == (1, ME)
+    assert not hand.link.look()  # there is work in hand
+    hand.link.give_back()
+    done(answer(1))
+    assert master.hear() == answer(1)
+
+
+def test_with_work_in_hand_nobody_takes_over(hand: Hand, master: Master) -> None:
+    ready(hand)
+    master.say(batch(1))
+    _, done, thread = hand.submitted.get(timeout=WAIT_SECONDS)
+    assert thread != ME
+    assert not hand.link.take_over()
+    done(answer(1))
+    assert master.hear() == answer(1)
+    assert hand.link.take_over()
+    hand.link.give_back()
+
+
+def test_what_came_and_was_not_looked_for_is_read_when_it_is_given_back(hand: Hand, master: Master) -> None:
+    ready(hand)
+    assert hand.link.take_over()
+    master.say(batch(1))
+    hand.link.give_back()
+    one, done, thread = hand.submitted.get(timeout=WAIT_SECONDS)
+    assert one.batch_id == 1 and thread != ME
+    done(answer(1))
+
+
+def test_all_but_batches_and_what_comes_after_it_is_for_the_link(hand: Hand, master: Master) -> None:
+    ready(hand)
+    assert hand.link.take_over()
+    master.say(Go(7), batch(1))  # a Go that nobody has asked for changes nothing
+    look_until(hand, lambda: not hand.submitted.empty())
+    one, done, thread = hand.submitted.get()
+    assert one.batch_id == 1 and thread != ME
+    hand.link.give_back()
+    done(answer(1))
+
+
+def test_a_suspect_is_asked_for_by_who_looks(hand: Hand, master: Master) -> None:
+    ready(hand)
+    assert hand.link.take_over()
+    master.say(batch(1, alone=True))
+    look_until(hand, lambda: not hand.link.look())
+    hand.link.give_back()
+    assert master.hear() == MayRun(1)
+    master.say(Go(1))
+    one, done, _ = hand.submitted.get(timeout=WAIT_SECONDS)
+    assert one.alone
+    done(answer(1))
+
+
+def test_a_refusal_ends_the_worker_though_another_thread_read_it(hand: Hand, master: Master) -> None:
+    ready(hand)
+    assert hand.link.take_over()
+    master.say(Refused("not you"))
+    look_until(hand, lambda: bool(hand.ends))
+    hand.link.give_back()
+    assert [end.refusal for end in hand.ends] == ["not you"]
+    assert not hand.link.take_over()  # it has no connection any more
+    assert not hand.link.look()
+
+
+def test_when_the_master_hangs_up_the_worker_registers_again(hand: Hand, master: Master) -> None:
+    ready(hand)
+    assert hand.link.take_over()
+    assert master.direct is not None
+    master.direct.close()
+    until(lambda: not hand.link.look(), "the end of the connection")
+    hand.link.give_back()
+    assert master.welcome().registration == 2
+
+
+def test_nonsense_ends_the_connection_and_nothing_else(hand: Hand, master: Master) -> None:
+    ready(hand)
+    assert hand.link.take_over()
+    assert master.direct is not None
+    master.direct.sendall(b"\xff" * 64)
+    until(lambda: not hand.link.look(), "the end of the connection")
+    hand.link.give_back()
+    assert master.welcome().registration == 2
+
+
+def test_nobody_looks_where_there_are_several_masters_or_zeromq_only(
+    connect: Callable[..., Hand], context: "zmq.Context[zmq.Socket[bytes]]", master: Master
+) -> None:
+    other = Master(context)
+    both, alone = connect(master, other), None
+    try:
+        for one in (master, other):
+            one.welcome()
+            both.registered.get(timeout=WAIT_SECONDS)
+        assert not both.link.take_over() and not both.link.look()
+        third = Master(context)
+        try:
+            alone = connect(third)
+            third.welcome(connects=False)
+            alone.registered.get(timeout=WAIT_SECONDS)
+            assert not alone.link.take_over() and not alone.link.look()
+            third.say(batch(1))
+            _, done, _ = alone.submitted.get(timeout=WAIT_SECONDS)
+            done(answer(1))
+        finally:
+            third.close()
+    finally:
+        other.close()
+
+
+def test_the_thread_of_a_worker_looks_once_batches_come_quickly(hand: Hand, master: Master) -> None:
+    """And each batch is answered, whichever thread reads it."""
+    models = WorkThread("MindSpore")
+    threads: set[str] = set()
+    patience = Patience(poll_seconds=WAIT_SECONDS)  # to look, the waits need not be short
+    models.while_idle(BusyPoll(hand.link, patience))
+    number = 0
+    while "MindSpore" not in threads or number < 100:
+        number += 1
+        master.say(batch(number))
+        _, done, thread = hand.submitted.get(timeout=WAIT_SECONDS)
+        threads.add(thread)
+        models.post(0, partial(done, answer(number)))
+        assert master.hear() == answer(number)
+    models.while_idle(None)
+    models.close()

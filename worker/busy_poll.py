@@ -1,0 +1,35 @@
+"""What MindSpore's thread does while it has nothing to do: for a while, it looks for the next batch itself.
+
+Else two threads are woken up for each batch of a caller who is alone: the link's, and by that MindSpore's.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+from mindspore_serving.cluster.patience import Patience
+from mindspore_serving.worker.link import Link
+
+
+class BusyPoll:
+    """A work thread's pastime."""
+
+    def __init__(self, link: Link, patience: Patience) -> None:
+        self._link = link
+        self._patience = patience
+
+    def begins(self, has_work: Callable[[], bool]) -> None:
+        """Returns when there is work, or is likely to be none for longer than a look is worth."""
+        now = time.monotonic()
+        if not self._patience.begins(now) or not self._link.take_over():
+            return
+        try:
+            while self._link.look() and not has_work() and self._patience.goes_on(now):
+                os.sched_yield()  # whoever else is ready to run goes first
+                now = time.monotonic()
+        finally:
+            self._link.give_back()
+
+    def ends(self) -> None:
+        """There is work."""
+        self._patience.ends(time.monotonic())
