@@ -8,7 +8,6 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.registry import Route
@@ -89,12 +88,15 @@ class Request:
         return self.losses is not None and index in self.losses
 
 
-class Span(NamedTuple):
-    """Some instances of a request, one after the other: what waits, and what batches are made of."""
+class Span:
+    """Some instances of a request, one after the other: what waits, and what batches are made of. Never changed."""
 
-    request: Request
-    start: int
-    stop: int
+    __slots__ = ("request", "start", "stop")
+
+    def __init__(self, request: Request, start: int, stop: int) -> None:
+        self.request = request
+        self.start = start
+        self.stop = stop
 
     @property
     def size(self) -> int:
@@ -104,19 +106,19 @@ class Span(NamedTuple):
 
 def count_instances(spans: Sequence[Span]) -> int:
     """Of all of them."""
-    return sum([stop - start for _, start, stop in spans])
+    return sum([span.stop - span.start for span in spans])
 
 
 def split(spans: Sequence[Span], count: int) -> tuple[list[Span], list[Span]]:
     """The first `count` instances, and the others."""
     front: list[Span] = []
-    for place, (request, start, stop) in enumerate(spans):
-        if stop - start > count:
-            middle = start + count
-            front += [Span(request, start, middle)] if count else []
-            return front, [Span(request, middle, stop), *spans[place + 1 :]]
-        front.append(spans[place])
-        count -= stop - start
+    for place, span in enumerate(spans):
+        if span.size > count:
+            middle = span.start + count
+            front += [Span(span.request, span.start, middle)] if count else []
+            return front, [Span(span.request, middle, span.stop), *spans[place + 1 :]]
+        front.append(span)
+        count -= span.size
     return front, []
 
 
@@ -176,9 +178,9 @@ class MethodQueue:
     def take(self) -> list[Span]:
         """The next batch: a suspect alone, else up to the method's batch size and MAX_BATCH_BYTES."""
         taken = [self._suspects.popleft()] if self.next_runs_alone() else self._take_others()
-        for request, start, stop in taken:
-            request.queued -= stop - start
-            self.waiting -= stop - start
+        for span in taken:
+            span.request.queued -= span.size
+            self.waiting -= span.size
         return taken
 
     def _take_others(self) -> list[Span]:
@@ -186,18 +188,18 @@ class MethodQueue:
         others, room, bytes_left = self._others, self.method.batch_size, MAX_BATCH_BYTES
         while others and room:
             span = others[0]
-            request, start, stop = span
-            if request.settled:
+            if span.request.settled:
                 others.popleft()
                 continue
-            fit, weight = _fit(span, min(room, stop - start), bytes_left, not taken)
+            fit, weight = _fit(span, min(room, span.size), bytes_left, not taken)
             if not fit:
                 break
             room -= fit
             bytes_left -= weight
-            if start + fit < stop:
-                taken.append(Span(request, start, start + fit))
-                others[0] = Span(request, start + fit, stop)
+            if fit < span.size:
+                middle = span.start + fit
+                taken.append(Span(span.request, span.start, middle))
+                others[0] = Span(span.request, middle, span.stop)
                 break
             taken.append(span)
             others.popleft()
@@ -216,7 +218,7 @@ class MethodQueue:
         self._suspects.clear()
         self._others.clear()
         self.waiting = 0
-        requests = {request: None for request, _, _ in spans if not request.settled}
+        requests = {span.request: None for span in spans if not span.request.settled}
         for request in requests:
             request.queued = 0
         return list(requests)

@@ -258,18 +258,19 @@ class Dispatcher:
     def _deal_out(self, batch: Batch, columns: tuple[Column, ...]) -> None:
         """Every instance has a result."""
         at = 0
-        for request, start, stop in batch.spans:
-            count = stop - start
+        for span in batch.spans:
+            count = span.size
             own = columns if count == batch.count else tuple([cut_column(c, at, at + count) for c in columns])
-            self._requests.succeed(request, start, count, own)
+            self._requests.succeed(span.request, span.start, count, own)
             at += count
 
     def _deal_out_with_failures(self, batch: Batch, done: BatchDone) -> None:
         """The columns hold those that succeeded. What was given up too early runs again: a clock may have jumped."""
         at = place = 0
         again: list[Span] = []
-        for request, start, stop in batch.spans:
-            for index in range(start, stop):
+        for span in batch.spans:
+            request = span.request
+            for index in range(span.start, span.stop):
                 if (failure := done.failures.get(place)) is not None:
                     in_time = failure.code is Code.DEADLINE_PASSED and request.deadline > self._board.now
                     if in_time and request.method.idempotent:
@@ -316,7 +317,7 @@ class Dispatcher:
                 span.request.sent_at = now
         columns = tuple(
             [
-                join_columns([cut_column(request.columns[place], start, stop) for request, start, stop in spans])
+                join_columns([cut_column(span.request.columns[place], span.start, span.stop) for span in spans])
                 for place in range(len(move.method.inputs))
             ]
         )

@@ -177,10 +177,10 @@ def _why_no_larger(spans: Sequence[Span], queue: MethodQueue, replica: Replica) 
 def _longest_in_time(cost: Cost, start: float, spans: Sequence[Span]) -> int:
     """How many instances from the front can run together so that each of them is in time."""
     fit, earliest = 0, math.inf
-    for request, first, stop in spans:
-        earliest = min(earliest, request.deadline)
+    for span in spans:
+        earliest = min(earliest, span.request.deadline)
         most = cost.most_within(earliest - start)
-        if most < fit + stop - first:
+        if most < fit + span.size:
             return max(fit, most)
-        fit += stop - first
+        fit += span.size
     return fit

@@ -77,8 +77,9 @@ class Losses:
         for batch in batches:
             name = _name(replica, batch, loss)
             weight = _WEIGHT[loss] if _may_have_run(replica, batch, loss) else 0.0
-            for request, start, stop in batch.spans:
-                for index in range(start, stop):
+            for one in batch.spans:
+                request = one.request
+                for index in range(one.start, one.stop):
                     failure = self._failure(request, index, name, weight)
                     if failure is None:
                         span = Span(request, index, index + 1)

@@ -40,7 +40,7 @@ class Replies:
         stacked = _all_stacked(results)
         form = None
         if stacked is not None and results.count <= _MOST_INSTANCES:
-            kinds = tuple([(dtype, shape[1:]) for dtype, shape, _ in stacked])
+            kinds = tuple([(column.dtype, column.shape[1:]) for column in stacked])
             form = self._form(answer.outputs, results.count, kinds)
         if form is None or stacked is None:
             collapsed = results.collapsed() if collapses else results

@@ -44,8 +44,8 @@ class IllegalResult(TypeError):
 def from_column(column: Column) -> Values:
     """All instances' values. Arrays share the column's memory and are read-only."""
     if isinstance(column, Stacked):
-        dtype, shape, data = column  # the codec has checked that they fit each other
-        return np.ndarray(shape, _DTYPES[dtype], data)
+        # The codec has checked that they fit each other.
+        return np.ndarray(column.shape, _DTYPES[column.dtype], column.data)
     return [_from_wire_value(value) for value in column]
 
 

@@ -130,7 +130,7 @@ class SimMaster:
         assert not is_shared, "an instance whose worker died does not run alone"
         batch = replica.open[run.batch_id]
         assert run.count == batch.count == count_instances(batch.spans)
-        for request, _, _ in batch.spans:
+        for request in [span.request for span in batch.spans]:
             settled_before = request.settled and request.id not in self._answered_now
             assert not settled_before, "an instance was sent whose request is answered or cancelled"
             assert request.deadline > self.now, "an instance was sent after its deadline"

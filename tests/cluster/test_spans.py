@@ -67,7 +67,7 @@ def test_a_queue_gives_every_instance_once_and_in_order(
         if data.draw(st.booleans()):  # lost, or found to be late: some of it comes back
             batch, rest = split(batch, data.draw(st.integers(1, count_instances(batch))))
             queue.put_back(rest)
-        taken += [(request.id, index) for request, start, stop in batch for index in range(start, stop)]
+        taken += [(span.request.id, index) for span in batch for index in range(span.start, span.stop)]
         assert queue.waiting == sum(counts) - len(taken) == sum(request.queued for request in requests)
     assert taken == [(number, index) for number, count in enumerate(counts) for index in range(count)]
 

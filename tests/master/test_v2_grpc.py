@@ -115,7 +115,7 @@ def test_a_model_is_a_servable_a_method_or_chosen_by_parameter(master: RunningMa
     pair = [infer_input(name, "UINT8", [1]) for name in ("x2", "x1")]
     call = client.send("ModelInfer", infer_request("add", *pair, raw=[b"2", b"1"]))
     batch = worker.next_batch()
-    assert (batch.method, [column[2] for column in batch.columns if isinstance(column, Stacked)]) == (
+    assert (batch.method, [column.data for column in batch.columns if isinstance(column, Stacked)]) == (
         "add_common",
         [b"1", b"2"],
     )
