@@ -10,7 +10,7 @@ from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.config_module import CONFIG_FILE, examine_config
 from mindspore_serving.worker.declarations import Declarations, Model
-from mindspore_serving.worker.loaded_model import LoadedModel
+from mindspore_serving.worker.loaded_model import ReadyModel
 from mindspore_serving.worker.loading import find_folder, load_models, method_specs, set_up_engine
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning import Finding
@@ -29,7 +29,7 @@ class Inspection:
     versions: tuple[int, ...]
     version: int
     declarations: Declarations
-    models: dict[Model, tuple[LoadedModel, ...]]
+    models: dict[Model, tuple[ReadyModel, ...]]
     methods: tuple[MethodSpec, ...]
     mistakes: tuple[str, ...]
     finding: Finding | None = None
@@ -46,7 +46,7 @@ def inspect_servable(
         f"{folder / wrong}: is not taken for a version, only a number such as {right} is"
         for wrong, right in misnamed_versions(folder)
     ]
-    loaded: dict[Model, tuple[LoadedModel, ...]] = {}
+    loaded: dict[Model, tuple[ReadyModel, ...]] = {}
     known = [model for model in declarations.models if model.files]
     if declarations.models:
         try:
@@ -59,7 +59,8 @@ def inspect_servable(
             def take_down(place: str, error: ServableError) -> None:
                 mistakes.append(f"{place or folder / CONFIG_FILE}: {error}")
 
-            loaded = models.call(lambda: load_models(to_load, folder / str(version), target, take_down, settings))
+            place = folder / str(version)
+            loaded = models.call(lambda: load_models(to_load, place, target, take_down, settings, tune))
     first = {model: subgraphs[0] for model, subgraphs in loaded.items()}
     return Inspection(
         folder,

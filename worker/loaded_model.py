@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,26 @@ class OutputSpec:
 
     dtype: "np.dtype[Any]"
     shape: tuple[int, ...]
+
+
+class ReadyModel(Protocol):
+    """What the others need of a model that can be called: a LoadedModel, or a StackedModel.
+
+    `plan` cuts what comes into calls; `sizes` are the numbers of instances that have a graph of their own.
+    """
+
+    inputs: tuple[InputSpec, ...]
+    path: Path
+    batch_size: int  # of the file
+    sizes: tuple[int, ...]
+    plan: BatchPlan
+    seconds_per_call: float
+
+    @property
+    def outputs(self) -> tuple[OutputSpec, ...]: ...
+    @property
+    def outputs_count(self) -> int: ...
+    def run(self, arrays: Sequence[Array]) -> list[Array]: ...
 
 
 class LoadedModel:

@@ -14,11 +14,11 @@ from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
 from mindspore_serving.worker.core_tie import CoreTie
 from mindspore_serving.worker.declarations import Declarations, Method, Model, Stage
 from mindspore_serving.worker.engine_settings import EngineSettings, apply_environment, cpu_flags, default_settings
-from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH, LoadedModel
+from mindspore_serving.worker.loaded_model import ReadyModel
 from mindspore_serving.worker.method_types import input_types, output_types
-from mindspore_serving.worker.mindir_file import DYNAMIC
 from mindspore_serving.worker.model_call import ModelCall
 from mindspore_serving.worker.servable import Servable
+from mindspore_serving.worker.stacking import may_stack
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning import Finding, find_settings
 from mindspore_serving.worker.versions import choose_version, find_versions
@@ -50,7 +50,7 @@ def load_servable(
         place = f"servable directory: '{folder.parent}', servable name: '{name}', version number: {version}"
         raise ServableError(f"Load model failed, {place}, {error}") from error
 
-    loaded = models.call(lambda: load_models(declarations, folder / str(version), target, refuse, settings))
+    loaded = models.call(lambda: load_models(declarations, folder / str(version), target, refuse, settings, tune))
     for model, subgraphs in loaded.items():
         model.bind(ModelCall(model, subgraphs, models))
     first = {model: subgraphs[0] for model, subgraphs in loaded.items()}
@@ -95,12 +95,14 @@ def load_models(
     target: Target,
     on_fault: Callable[[str, ServableError], None],
     settings: EngineSettings,
-) -> dict[Model, tuple[LoadedModel, ...]]:
+    tune: str = OFF,
+) -> dict[Model, tuple[ReadyModel, ...]]:
     """The models of a version's folder. Each fault goes to `on_fault`, which raises it or takes it down.
 
-    settings: say how many threads an operator may use, unless a Context does, and whether they share a core.
+    settings: say how many threads an operator may use, unless a Context does, and whether they share a core. tune: as
+    load_servable has it.
     """
-    loaded: dict[Model, tuple[LoadedModel, ...]] = {}
+    loaded: dict[Model, tuple[ReadyModel, ...]] = {}
     if declarations.models:
         mindspore_model.set_device(target)
         threads = settings.kernel_threads
@@ -113,9 +115,13 @@ def load_models(
                 logger.warning("MindSpore's threads cannot be kept to one core: %s", error.strerror)
         if threads and not any(model.context and model.context.thread_num for model in declarations.models):
             mindspore_model.set_kernel_threads(threads)
+
+    def can_stack(file: Path) -> bool:
+        return may_stack(file, target, settings, tune)
+
     for model in declarations.models:
         try:
-            loaded[model] = mindspore_model.load(model, folder, target)
+            loaded[model] = mindspore_model.load(model, folder, target, can_stack)
         except ServableError as error:
             on_fault(model.place, error)
     for method in declarations.methods.values():
@@ -127,12 +133,12 @@ def load_models(
     return loaded
 
 
-def method_specs(declarations: Declarations, loaded: Mapping[Model, LoadedModel]) -> tuple[MethodSpec, ...]:
+def method_specs(declarations: Declarations, loaded: Mapping[Model, ReadyModel]) -> tuple[MethodSpec, ...]:
     """What the master is told of the methods."""
     return tuple(_spec(method, loaded) for method in declarations.methods.values())
 
 
-def _misfits(method: Method, stage: Stage, model: LoadedModel) -> Iterator[str]:
+def _misfits(method: Method, stage: Stage, model: ReadyModel) -> Iterator[str]:
     for what, given, defined in (
         ("inputs", len(stage.inputs), len(model.inputs)),
         ("outputs", len(stage.outputs), model.outputs_count),
@@ -144,7 +150,7 @@ def _misfits(method: Method, stage: Stage, model: LoadedModel) -> Iterator[str]:
             )
 
 
-def _spec(method: Method, loaded: Mapping[Model, LoadedModel]) -> MethodSpec:
+def _spec(method: Method, loaded: Mapping[Model, ReadyModel]) -> MethodSpec:
     """A method's batch size is the largest of its models' or functions'."""
     models = [loaded[stage.work] for stage in method.stages if isinstance(stage.work, Model)]
     sizes = [_most(model) for model in models]
@@ -162,5 +168,5 @@ def _spec(method: Method, loaded: Mapping[Model, LoadedModel]) -> MethodSpec:
     return MethodSpec(method.name, method.inputs, method.outputs, size, method.idempotent, *types)
 
 
-def _most(model: LoadedModel) -> int:
-    return MAX_DYNAMIC_BATCH if model.batch_size == DYNAMIC else model.batch_size
+def _most(model: ReadyModel) -> int:
+    return model.plan.most

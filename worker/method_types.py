@@ -8,23 +8,23 @@ import numpy as np
 from mindspore_serving.cluster.messages import ANY_SIZE, TensorType
 from mindspore_serving.cluster.tensors import ITEM_BYTES
 from mindspore_serving.worker.declarations import Method, Model
-from mindspore_serving.worker.loaded_model import LoadedModel
+from mindspore_serving.worker.loaded_model import ReadyModel
 from mindspore_serving.worker.mindir_file import DYNAMIC
 
 Types = tuple[TensorType | None, ...]
 
 
-def input_types(method: Method, loaded: Mapping[Model, LoadedModel]) -> Types:
+def input_types(method: Method, loaded: Mapping[Model, ReadyModel]) -> Types:
     """One for each input: what the first model that takes it wants of an instance; None when no model takes it."""
     return tuple(_wanted(method, value, loaded) for value in range(len(method.inputs)))
 
 
-def output_types(method: Method, loaded: Mapping[Model, LoadedModel]) -> Types:
+def output_types(method: Method, loaded: Mapping[Model, ReadyModel]) -> Types:
     """One for each output: what a model gives for an instance; None for what a function gives."""
     return tuple(_given(method, value, loaded) for value in method.returned)
 
 
-def _wanted(method: Method, value: int, loaded: Mapping[Model, LoadedModel]) -> TensorType | None:
+def _wanted(method: Method, value: int, loaded: Mapping[Model, ReadyModel]) -> TensorType | None:
     for stage in method.stages:
         if isinstance(stage.work, Model) and value in stage.inputs:
             spec = loaded[stage.work].inputs[stage.inputs.index(value)]
@@ -32,7 +32,7 @@ def _wanted(method: Method, value: int, loaded: Mapping[Model, LoadedModel]) -> 
     return None
 
 
-def _given(method: Method, value: int, loaded: Mapping[Model, LoadedModel]) -> TensorType | None:
+def _given(method: Method, value: int, loaded: Mapping[Model, ReadyModel]) -> TensorType | None:
     if value < len(method.inputs):
         return _wanted(method, value, loaded)
     stage = next(stage for stage in method.stages if value in stage.outputs)

@@ -6,7 +6,8 @@ Every function here runs on the process's MindSpore thread, and imports mindspor
 import contextlib
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from mindspore_serving.worker.call_costs import cpu_clock, wall_clock
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.device_context import Context
 from mindspore_serving.worker.graph_calls import GraphCalls, executor
-from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel, first_line
+from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel, ReadyModel, first_line
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
+from mindspore_serving.worker.stacked_model import can_be_stacked, stacked
 from mindspore_serving.worker.target import Target
 
 
@@ -48,11 +50,16 @@ def set_kernel_threads(count: int) -> None:
         mindspore.device_context.cpu.op_tuning.threads_num(count)
 
 
-def load(model: Model, folder: Path, target: Target) -> tuple[LoadedModel, ...]:
-    """Loads and warms a declared model of this version's folder, each of its files. Raises ServableError."""
+def load(
+    model: Model, folder: Path, target: Target, may_stack: Callable[[Path], bool] = lambda _: False
+) -> tuple[ReadyModel, ...]:
+    """Loads and warms a declared model of this version's folder, each of its files. Raises ServableError.
+
+    may_stack: whether to run several instances of a file without a batch axis in one call.
+    """
     if model.context is not None:
         _apply(model.context, target)
-    loaded = tuple(_load_file(model, folder / file, target) for file in model.files)
+    loaded = tuple(_load_file(model, folder / file, target, may_stack) for file in model.files)
     flush_output()
     sizes = sorted({graph.batch_size for graph in loaded})
     if len(sizes) > 1:
@@ -60,26 +67,52 @@ def load(model: Model, folder: Path, target: Target) -> tuple[LoadedModel, ...]:
     return loaded
 
 
-def _load_file(model: Model, path: Path, target: Target) -> LoadedModel:
+def _load_file(model: Model, path: Path, target: Target, may_stack: Callable[[Path], bool]) -> ReadyModel:
     if not path.is_file():
         raise ServableError(f"model file '{path}' not exist, it is declared in servable_config.py")
     inputs = _specs(path, model, read_inputs(path, target))
     clock = cpu_clock if target.device_type == "CPU" else wall_clock
-    return LoadedModel(inputs, *open_graph(path, inputs, target), path, clock)
+    loaded = LoadedModel(inputs, *open_graph(path, inputs, target), path, clock)
+    if can_be_stacked(loaded) and may_stack(path):
+        return stacked(loaded, partial(_open_stacked, path, target), clock)
+    return loaded
 
 
 def open_graph(path: Path, inputs: Sequence[FileInput | InputSpec], target: Target) -> tuple[GraphCalls, list[Any]]:
     """A file's graph, and where it has open dimensions the tensors for GraphCalls.open. Raises ServableError."""
-    import mindspore
-    from mindspore import nn
-
-    key = {} if target.dec_key is None else {"dec_key": target.dec_key, "dec_mode": target.dec_mode}
     try:
-        calls = GraphCalls(nn.GraphCell(mindspore.load(str(path), **key)), path, executor())
+        calls = GraphCalls(_cell(path, target), path, executor())
         is_open = any(DYNAMIC in spec.shape for spec in inputs)
         return calls, [_open_tensor(spec) for spec in inputs] if is_open else []
     except Exception as error:
         raise ServableError(f"model file '{path}' cannot be loaded: {first_line(error)}") from error
+
+
+def _cell(path: Path, target: Target) -> Any:
+    import mindspore
+    from mindspore import nn
+
+    key = {} if target.dec_key is None else {"dec_key": target.dec_key, "dec_mode": target.dec_mode}
+    return nn.GraphCell(mindspore.load(str(path), **key))
+
+
+def _open_stacked(path: Path, target: Target) -> GraphCalls:
+    """Calls of a graph that takes several instances. Of a file of its own: vmap changes the graph that it is given."""
+    import mindspore
+    from mindspore import nn
+
+    class Stacked(nn.Cell):
+        def __init__(self, one: Any) -> None:
+            super().__init__()
+            self.each = mindspore.vmap(one)
+
+        def construct(self, *columns: Any) -> Any:
+            return self.each(*columns)
+
+        def __call__(self, *columns: Any) -> Any:
+            return self.compile_and_run(*columns)  # as a graph, like a GraphCell, whichever mode the user has set
+
+    return GraphCalls(Stacked(_cell(path, target)), path, executor())
 
 
 def _apply(context: Context, target: Target) -> None:

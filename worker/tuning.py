@@ -79,7 +79,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str, seconds
         files = model_files(place)
         if not files:
             return None
-        key = tuning_cache.content_key(files, _facts(target))
+        key = tuning_cache.content_key(files, facts(target))
         known = kept_finding(cache, key) if mode == AUTO else None
         if known is not None:
             return known
@@ -107,7 +107,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str, seconds
         return None
 
 
-def _facts(target: Target) -> list[str]:
+def facts(target: Target) -> list[str]:
     """What a finding depends on besides the models."""
     return [
         _FORMAT,

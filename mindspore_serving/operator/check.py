@@ -10,7 +10,7 @@ from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.declarations import Model, Stage
 from mindspore_serving.worker.inspection import Inspection, inspect_servable
-from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel
+from mindspore_serving.worker.loaded_model import InputSpec, ReadyModel
 from mindspore_serving.worker.mindir_file import DYNAMIC, shape_text
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.work_thread import WorkThread
@@ -66,7 +66,7 @@ def _describe(found: Inspection) -> Iterator[str]:
     yield "  good" if not count else f"  {count} mistake{'s' if count > 1 else ''}"
 
 
-def _model(graph: LoadedModel) -> str:
+def _model(graph: ReadyModel) -> str:
     batched = any(spec.batched for spec in graph.inputs)
     if not batched:
         size = "runs each instance by itself"

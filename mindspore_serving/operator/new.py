@@ -14,7 +14,7 @@ from mindspore_serving.operator.check import check
 from mindspore_serving.operator.config import NewConfig
 from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.declarations import Model
-from mindspore_serving.worker.loaded_model import LoadedModel
+from mindspore_serving.worker.loaded_model import ReadyModel
 from mindspore_serving.worker.mindir_file import DYNAMIC, read_inputs, shape_text
 from mindspore_serving.worker.mindspore_model import load, set_device
 from mindspore_serving.worker.target import Target
@@ -47,7 +47,7 @@ def run(config: NewConfig, notify: Callable[[str], None]) -> int:
     return 1 if mistakes else 0
 
 
-def _load(path: Path, batch: bool) -> tuple[bool, LoadedModel]:
+def _load(path: Path, batch: bool) -> tuple[bool, ReadyModel]:
     target = Target()
     inputs = read_inputs(path, target)
     batched = batch or all(given.shape[:1] == (DYNAMIC,) for given in inputs)
@@ -56,7 +56,7 @@ def _load(path: Path, batch: bool) -> tuple[bool, LoadedModel]:
     return batched, graph
 
 
-def _config_text(config: NewConfig, batched: bool, graph: LoadedModel) -> str:
+def _config_text(config: NewConfig, batched: bool, graph: ReadyModel) -> str:
     names = _names([spec.name for spec in graph.inputs])
     outputs = ["y"] if graph.outputs_count == 1 else [f"y{number + 1}" for number in range(graph.outputs_count)]
     takes = [_value(name, spec.dtype, spec.instance_shape) for name, spec in zip(names, graph.inputs, strict=True)]

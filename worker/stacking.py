@@ -1,0 +1,83 @@
+"""Whether a model without a batch axis may run several instances in one call: tried in a process of its own, once.
+
+vmap on a loaded graph is new ground: what ends that process, or keeps it busy for too long, is not tried in a worker.
+What was found is kept beside what tuning found.
+"""
+
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mindspore_serving.worker import tuning_cache
+from mindspore_serving.worker.config import AUTO, OFF
+from mindspore_serving.worker.engine_settings import EngineSettings
+from mindspore_serving.worker.target import Target
+from mindspore_serving.worker.tuning import facts
+
+logger = logging.getLogger("mindspore_serving.worker")
+
+SECONDS = 20.0
+_KEY = "stacks"
+
+
+def may_stack(file: Path, target: Target, settings: EngineSettings, mode: str, seconds: float = SECONDS) -> bool:
+    """Whether stacked_model.py can do it for this file; from the cache, or tried now, in so many seconds.
+
+    False for mode "off", and on other devices than CPUs. settings: those that MindSpore runs with here.
+    """
+    if mode == OFF or target.device_type != "CPU":
+        return False
+    cache = tuning_cache.cache_folder(os.environ)
+    deadline = time.monotonic() + seconds
+    try:
+        key = tuning_cache.content_key([file], [*facts(target), _KEY, str(settings)])
+        known = _known(cache, key) if mode == AUTO else None
+        if known is not None:
+            return known
+        logger.info("trying whether '%s' can run several instances in one call: once (--tune off does without)", file)
+        with tuning_cache.alone(cache, key, deadline):
+            known = _known(cache, key) if mode == AUTO else None  # another worker may have tried meanwhile
+            if known is None and (known := _try(file, target, settings, deadline)) is not None:
+                tuning_cache.write(cache, key, {_KEY: known})
+            return bool(known)
+    except OSError as error:
+        logger.warning("'%s' was not tried with several instances in one call: %s", file, error)
+        return False
+
+
+def _known(cache: Path, key: str) -> bool | None:
+    found = (tuning_cache.read(cache, key) or {}).get(_KEY)
+    return found if isinstance(found, bool) else None
+
+
+def _try(file: Path, target: Target, settings: EngineSettings, deadline: float) -> bool | None:
+    """None when the time was over: the next start tries again."""
+    seconds = max(1.0, deadline - time.monotonic())
+    request = {
+        "file": str(file),
+        "seconds": math.ceil(seconds) + 1,
+        "kernel_threads": settings.kernel_threads,
+        "one_core": settings.one_core,
+        "dec_key": target.dec_key.hex() if target.dec_key else None,
+        "dec_mode": target.dec_mode,
+    }
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-m", "mindspore_serving.worker.stacking_trial"]
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            input=json.dumps(request).encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return done.returncode == 0 and done.stdout.split() == [b"yes"]
