@@ -25,7 +25,7 @@ logger = logging.getLogger("mindspore_serving.worker")
 Array = npt.NDArray[Any]
 
 _SIZES = (16, 64, 4)  # in the order in which they are tried: each is a graph, compiled before the worker is ready,
-_SECONDS = 0.8  # and no further one after this
+_SECONDS = 0.3  # and no further one after this
 _LONG_SECONDS = 0.005  # of a call that is hardly overhead any more
 _WORTH = 0.8  # what a call may cost at most of what its instances cost one by one
 _SEED = 22  # any: the same numbers for each load

@@ -76,7 +76,10 @@ def half(array: Array) -> Array:
 
 
 def made(
-    seconds: float = 0.001, compiling: float = 0.1, give: Callable[[Array], Array] = half, single: Halving | None = None
+    seconds: float = 0.001,
+    compiling: float = 0.01,
+    give: Callable[[Array], Array] = half,
+    single: Halving | None = None,
 ) -> ReadyModel:
     """What becomes of the halving model, with a vmap like this."""
     clock = Clock() if single is None else single.clock
@@ -110,8 +113,8 @@ def test_an_instance_alone_goes_the_way_that_it_went_before() -> None:
 
 
 def test_no_further_size_is_compiled_when_the_time_is_over() -> None:
-    assert made(compiling=0.5).sizes == (1, 16, 64)
-    assert made(compiling=2.0).sizes == (1, 16)
+    assert made(compiling=0.2).sizes == (1, 16, 64)
+    assert made(compiling=1.0).sizes == (1, 16)
 
 
 def test_a_size_that_costs_hardly_less_than_its_instances_is_not_used() -> None:

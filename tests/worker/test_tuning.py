@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 import threading
 import time
@@ -277,4 +278,4 @@ def test_a_worker_and_check_show_what_was_found(run: Processes, servables: Path,
     check = run.start("-m", "mindspore_serving", "check", str(servables / "add"), "--tune", "auto", environment=told)
     assert check.wait() == 0
     assert "fastest on this machine: " in check.output
-    assert "runs 1 or 4 or 16 or 64 instances together" in check.output  # though the file has no batch axis
+    assert re.search("runs 1 or .*16.* instances together", check.output)  # though the file has no batch axis
