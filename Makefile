@@ -33,7 +33,8 @@ demo: setup ## exports the add model, starts a master and two workers, calls the
 	$(VENV)/bin/python examples/add/demo.py
 
 test: lint types ## lint, types and all tests
-	$(VENV)/bin/python -m pytest
+	@# Two at once: most tests wait for processes. A file's tests stay together, as they share what was made for them.
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 bench: compiled ## servers side by side: QUICK=1 for a minute's run, ORIGINAL=DIR with the original, ARGS='--callers 1,8 ...'
 	$(VENV)/bin/python -m benchmarks.serving $(if $(QUICK),--quick) $(if $(ORIGINAL),--original $(ORIGINAL)) $(ARGS)

@@ -10,13 +10,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mindspore_serving.chaos.free_ports import free_ports
+from mindspore_serving.chaos import free_ports as chosen
 
 __all__ = ["READY_SECONDS", "ROOT", "Process", "Processes", "free_port", "free_ports", "processes", "until"]
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 120.0  # generous: a busy machine is not a failure
 STOP_SECONDS = 60.0
+
+
+def free_ports(count: int) -> list[int]:
+    """So many in a row that nobody uses now, nor the other process that runs tests (pytest-xdist) will choose."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return chosen.free_ports(count, number, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 def free_port() -> int:

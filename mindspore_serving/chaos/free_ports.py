@@ -12,15 +12,17 @@ _LEAST_CHOICE = 10000
 _OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, number: int = 0, choosers: int = 1) -> list[int]:
     """So many in a row that nobody uses now.
 
     None that the kernel gives to outgoing connections, where it leaves enough: such a one would keep a process that is
-    started again from its own port.
+    started again from its own port. number: of several choosers, each of which gets ports of its own.
     """
-    last = max(int(_OUTGOING.read_text().split()[0]), _FIRST_PORT + _LEAST_CHOICE)
+    end = max(int(_OUTGOING.read_text().split()[0]), _FIRST_PORT + _LEAST_CHOICE)
+    share = (end - _FIRST_PORT) // choosers
+    start = _FIRST_PORT + number * share
     while True:
-        first = random.randrange(_FIRST_PORT, last - count)
+        first = random.randrange(start, start + share - count)
         ports = list(range(first, first + count))
         with ExitStack() as probes:
             try:
