@@ -91,8 +91,8 @@ def busy_poll() -> Any:
     """A dataclass field that says whether a process may use a core to wait: see mindspore_serving/spare_cores.py."""
     return setting(
         "MODE",
-        "auto: while calls come quickly one after the other, look for the next one instead of sleeping, for 2 ms at "
-        "most, where there are two cores or more and no quota of CPU time; off: always sleep (default: "
+        "auto: while calls come quickly one after the other, look for the next one for a millisecond or two instead of "
+        "sleeping, where there are two cores or more and no quota of CPU time; off: always sleep (default: "
         f"${BUSY_POLL_VARIABLE}, else {BUSY_POLL_MODES[0]})",
         choice("--busy-poll", *BUSY_POLL_MODES),
         None,

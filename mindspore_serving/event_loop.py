@@ -9,12 +9,15 @@ from mindspore_serving.master.patient_selector import PatientSelector
 
 T = TypeVar("T")
 
+# Half of a worker's: it waits for batches as well, and a core that looks may be the other half of one that computes.
+_POLL_SECONDS = 0.001
+
 
 def run(life: Coroutine[Any, Any, T], *, polls: bool) -> T:
     """Returns what it returns, when it and all its tasks are over. `polls`: a core may be used to wait."""
     if not polls:
         return asyncio.run(life)
-    loop = asyncio.SelectorEventLoop(PatientSelector(Patience()))
+    loop = asyncio.SelectorEventLoop(PatientSelector(Patience(_POLL_SECONDS)))
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(life)
