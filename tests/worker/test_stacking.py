@@ -226,7 +226,7 @@ def kept(cache: Path) -> list[str]:
 
 def test_it_is_tried_once_and_again_when_asked(models: Path, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = models / "fixed" / "1" / "model.mindir"
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "mindspore_serving.worker")
     assert may_stack(file, Target(), PLAIN, AUTO, seconds=120.0)
     assert kept(cache) == ['{"stacks": true}']
     assert caplog.text.count("several instances in one call: once") == 1
