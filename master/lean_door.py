@@ -7,7 +7,9 @@ import asyncio
 import logging
 import resource
 import socket
+import sys
 from pathlib import Path
+from typing import Any
 
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.errors import SetupError
@@ -80,14 +82,18 @@ class LeanDoor:
 
     async def start(self) -> None:
         """Serves clients."""
+        tls_limits: dict[str, Any] = {}
+        if self._tls is not None:
+            tls_limits["ssl_handshake_timeout"] = self.limits.preface_seconds
+            if sys.version_info >= (3, 11):  # before, asyncio waits for no peer's goodbye
+                tls_limits["ssl_shutdown_timeout"] = LINGER_SECONDS
         for listener in self._listeners:
             server = await self.loop.create_server(
                 lambda: LeanConnection(self),
                 sock=listener,
                 backlog=BACKLOG,
                 ssl=None if self._tls is None else self._tls.http2_context,
-                ssl_handshake_timeout=None if self._tls is None else self.limits.preface_seconds,
-                ssl_shutdown_timeout=None if self._tls is None else LINGER_SECONDS,
+                **tls_limits,
             )
             self._servers.append(server)
         self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
