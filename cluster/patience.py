@@ -15,28 +15,34 @@ _CROWDED_SECONDS = 0.0003
 
 
 class Patience:
-    """Of one thread, for its waits one after the other: begins(), goes_on() while it looks in vain, ends().
+    """Of one thread, for its waits one after the other: begins(), goes_on() before each further look, ends().
 
-    `now` is in seconds. Nothing was seen at first: it sleeps until half a dozen waits have been short.
+    Between two looks it offers its core to others, and tells by offered() when it has got it back. `now` is in seconds.
+    Nothing was seen at first: it sleeps until half a dozen waits have been short.
     """
 
     def __init__(self, poll_seconds: float = POLL_SECONDS) -> None:
         self._poll_seconds = poll_seconds
         self._forecast_seconds = self._longest_seconds = 2 * poll_seconds
-        self._began_at = self._looked_at = -math.inf
+        self._began_at = self._offered_at = -math.inf
+        self._is_crowded = False
 
     def begins(self, now: float) -> bool:
         """A wait begins. Whether to look, rather than to sleep at once."""
-        self._began_at = self._looked_at = now
+        self._began_at = now
+        self._is_crowded = False
         return self._forecast_seconds < self._poll_seconds
 
     def goes_on(self, now: float) -> bool:
-        """Whether to look once more. Not when the last look took long: then others want the core."""
-        took, self._looked_at = now - self._looked_at, now
-        if took >= _CROWDED_SECONDS:
+        """Whether to look once more: then the core is offered first."""
+        self._offered_at = now
+        return not self._is_crowded and now - self._began_at < self._poll_seconds
+
+    def offered(self, now: float) -> None:
+        """The core is ours again. Where others had it for long, the next look is the last one."""
+        if now - self._offered_at >= _CROWDED_SECONDS:
+            self._is_crowded = True
             self._learn(self._longest_seconds)  # a reason to sleep the next time, too
-            return False
-        return now - self._began_at < self._poll_seconds
 
     def ends(self, now: float) -> None:
         """What it waited for is there, whether it looked or slept."""

@@ -113,6 +113,7 @@ class LeanConnection(asyncio.BufferedProtocol):
         self.flush()
 
     def connection_lost(self, _: Exception | None) -> None:
+        self._transport.close()  # that of TLS in Python 3.10 does not note that its peer has left
         self._abandon_calls()
         self._door.leave(self)
         if not self.closed.done():

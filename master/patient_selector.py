@@ -23,6 +23,7 @@ class PatientSelector(selectors.EpollSelector):
         if self._patience.begins(now):
             while not ready and self._patience.goes_on(now) and (timeout is None or now - began_at < timeout):
                 os.sched_yield()  # whoever else is ready to run goes first
+                self._patience.offered(time.monotonic())
                 ready = super().select(0)
                 now = time.monotonic()
         if not ready:

@@ -28,7 +28,8 @@ def test_it_gives_what_the_life_gives_and_raises_what_it_raises(polls: bool) -> 
 
 
 def test_tasks_that_are_left_are_ended(polls: bool) -> None:
-    ended = []
+    ended: list[str] = []
+    left: list[asyncio.Task[None]] = []
 
     async def other() -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -36,7 +37,7 @@ def test_tasks_that_are_left_are_ended(polls: bool) -> None:
         ended.append("cancelled")
 
     async def life() -> asyncio.AbstractEventLoop:
-        asyncio.create_task(other(), name="left")  # noqa: RUF006
+        left.append(asyncio.create_task(other()))
         await asyncio.sleep(0)
         return asyncio.get_running_loop()
 

@@ -20,13 +20,12 @@ class BusyPoll:
 
     def begins(self, has_work: Callable[[], bool]) -> None:
         """Returns when there is work, or is likely to be none for longer than a look is worth."""
-        now = time.monotonic()
-        if not self._patience.begins(now) or not self._link.take_over():
+        if not self._patience.begins(time.monotonic()) or not self._link.take_over():
             return
         try:
-            while self._link.look() and not has_work() and self._patience.goes_on(now):
+            while self._link.look() and not has_work() and self._patience.goes_on(time.monotonic()):
                 os.sched_yield()  # whoever else is ready to run goes first
-                now = time.monotonic()
+                self._patience.offered(time.monotonic())
         finally:
             self._link.give_back()
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ import numpy.typing as npt
 from mindspore_serving.worker.batch_plan import BatchPlan
 from mindspore_serving.worker.batch_sizes import equal, sample
 from mindspore_serving.worker.call_costs import Clock, rising, shortest
-from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.loaded_model import OutputSpec, ReadyModel, first_line
 
 logger = logging.getLogger("mindspore_serving.worker")
@@ -31,10 +30,17 @@ _WORTH = 0.8  # what a call may cost at most of what its instances cost one by o
 _SEED = 22  # any: the same numbers for each load
 
 
+class Calls(Protocol):
+    """What is needed of GraphCalls."""
+
+    def learn(self, arrays: Sequence[Array]) -> list[Array]: ...
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]: ...
+
+
 class StackedModel:
     """`calls`: for each size, the graph of so many instances. What comes is filled up to one of them, or runs alone."""
 
-    def __init__(self, single: ReadyModel, calls: dict[int, GraphCalls], costs: dict[int, float]) -> None:
+    def __init__(self, single: ReadyModel, calls: dict[int, Calls], costs: dict[int, float]) -> None:
         self._single = single
         self._calls = calls
         self.path = single.path
@@ -68,12 +74,12 @@ def can_be_stacked(model: ReadyModel) -> bool:
     return model.seconds_per_call <= _LONG_SECONDS
 
 
-def stacked(single: ReadyModel, open_graph: Callable[[], GraphCalls], clock: Clock) -> ReadyModel:
+def stacked(single: ReadyModel, open_graph: Callable[[], Calls], clock: Clock) -> ReadyModel:
     """The model, which can_be_stacked, with calls of several instances; itself where these fail, or gain nothing.
 
     open_graph: makes the calls of a graph for one more size.
     """
-    calls: dict[int, GraphCalls] = {}
+    calls: dict[int, Calls] = {}
     end = clock()[0] + _SECONDS
     for size in _SIZES:
         proven = _proven(single, open_graph, size)
@@ -92,7 +98,7 @@ def stacked(single: ReadyModel, open_graph: Callable[[], GraphCalls], clock: Clo
     return StackedModel(single, {size: one for size, one in calls.items() if size in costs}, costs)
 
 
-def _proven(single: ReadyModel, open_graph: Callable[[], GraphCalls], size: int) -> GraphCalls | None:
+def _proven(single: ReadyModel, open_graph: Callable[[], Calls], size: int) -> Calls | None:
     """The calls for so many instances, if they give what these give one by one."""
     arrays = _samples(single, np.random.default_rng(_SEED), (size,))
     instances = [[array[index, ...] for array in arrays] for index in range(size)]

@@ -4,9 +4,7 @@ vmap on a loaded graph is new ground: what ends that process, or keeps it busy f
 What was found is kept beside what tuning found.
 """
 
-import json
 import logging
-import math
 import os
 import subprocess
 import sys
@@ -18,6 +16,7 @@ from mindspore_serving.worker.config import AUTO, OFF
 from mindspore_serving.worker.engine_settings import EngineSettings
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning import facts
+from mindspore_serving.worker.tuning_process import trial_environment, trial_request
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -57,25 +56,14 @@ def _known(cache: Path, key: str) -> bool | None:
 
 def _try(file: Path, target: Target, settings: EngineSettings, deadline: float) -> bool | None:
     """None when the time was over: the next start tries again."""
-    seconds = max(1.0, deadline - time.monotonic())
-    request = {
-        "file": str(file),
-        "seconds": math.ceil(seconds) + 1,
-        "kernel_threads": settings.kernel_threads,
-        "one_core": settings.one_core,
-        "dec_key": target.dec_key.hex() if target.dec_key else None,
-        "dec_mode": target.dec_mode,
-    }
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", "mindspore_serving.worker.stacking_trial"]
     try:
         done = subprocess.run(
-            command,
-            env=environment,
-            input=json.dumps(request).encode(),
+            [sys.executable, "-m", "mindspore_serving.worker.stacking_trial"],
+            env=trial_environment(settings),
+            input=trial_request(file, settings, target, deadline).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=seconds,
+            timeout=max(1.0, deadline - time.monotonic()),
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -21,25 +21,15 @@ class Trial:
         self.settings = settings
         self._deadline = deadline
         self._buffer = b""
-        environment = {**os.environ, **settings.environment()}
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "mindspore_serving.worker.tuning_trial"],
-            env=environment,
+            env=trial_environment(settings),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
         self.pid = self._popen.pid
-        request = {
-            "folder": str(folder),
-            "seconds": math.ceil(max(1.0, deadline - time.monotonic())) + 1,
-            "kernel_threads": settings.kernel_threads,
-            "one_core": settings.one_core,
-            "dec_key": target.dec_key.hex() if target.dec_key else None,
-            "dec_mode": target.dec_mode,
-        }
-        self._say(json.dumps(request))
+        self._say(trial_request(folder, settings, target, deadline))
 
     def measure(self) -> list[float]:
         """Seconds of each call. Empty when it has failed, when there is nothing to measure, or the time is over."""
@@ -69,3 +59,26 @@ class Trial:
         with contextlib.suppress(BrokenPipeError):  # it has ended: reading tells
             self._popen.stdin.write(line.encode() + b"\n")
             self._popen.stdin.flush()
+
+
+def trial_environment(settings: EngineSettings) -> dict[str, str]:
+    """That of a process which is to run MindSpore with these settings."""
+    return {
+        **os.environ,
+        **settings.environment(),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+
+
+def trial_request(place: Path, settings: EngineSettings, target: Target, deadline: float) -> str:
+    """What such a process is told first: a line of JSON, which trial_task() of tuning_trial.py reads."""
+    return json.dumps(
+        {
+            "place": str(place),
+            "seconds": math.ceil(max(1.0, deadline - time.monotonic())) + 1,
+            "kernel_threads": settings.kernel_threads,
+            "one_core": settings.one_core,
+            "dec_key": target.dec_key.hex() if target.dec_key else None,
+            "dec_mode": target.dec_mode,
+        }
+    )

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -30,6 +30,16 @@ Call = Callable[[], float]
 
 def main() -> None:
     """Runs until standard input ends."""
+    folder, target, answers = trial_task()
+    files = sorted(model_files(folder), key=lambda file: -file.stat().st_size)[:_MOST_FILES]
+    calls = [call for file in files for call in _calls(file, target)]
+    for _ in sys.stdin:
+        answers.write(json.dumps([call() for call in calls]) + "\n")
+        answers.flush()
+
+
+def trial_task() -> tuple[Path, Target, TextIO]:
+    """Reads what trial_request() wrote, and makes MindSpore ready for it. Returns what to try, and where to answer."""
     answers = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # whatever MindSpore prints is nobody's
@@ -38,16 +48,12 @@ def main() -> None:
     signal.alarm(request["seconds"])  # by itself, even when it hangs and its parent is gone
     key = request["dec_key"]
     target = Target(dec_key=None if key is None else bytes.fromhex(key), dec_mode=request["dec_mode"])
-    if request["one_core"]:
+    if request["one_core"] and len(os.sched_getaffinity(0)) > 1:
         CoreTie().start()
     mindspore_model.set_device(target)
     if request["kernel_threads"]:
         mindspore_model.set_kernel_threads(request["kernel_threads"])
-    files = sorted(model_files(Path(request["folder"])), key=lambda file: -file.stat().st_size)[:_MOST_FILES]
-    calls = [call for file in files for call in _calls(file, target)]
-    for _ in sys.stdin:
-        answers.write(json.dumps([call() for call in calls]) + "\n")
-        answers.flush()
+    return Path(request["place"]), target, answers
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -91,14 +91,14 @@ def test_the_core_can_be_measured_at_any_scale() -> None:
 
 def test_servers_are_measured_side_by_side(tmp_path: Path) -> None:
     small = ("--workloads", "add", "--callers", "2", "--instances", "1", "--rounds", "1", "--seconds", "0.2")
-    options = (*small, "--engine", "grpcio", "--out", str(tmp_path))
+    options = (*small, "--engine", "grpcio", "--peers", "asleep,ours,echo", "--out", str(tmp_path))
     command = [sys.executable, "-m", "benchmarks.serving", *options]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     found = json.loads((tmp_path / "serving.json").read_text())
     servers = {cell["peer"]: cell["rounds"][0] for cell in found["cells"]}
-    assert set(servers) == {"ours lean", "ours grpcio", "echo lean", "echo grpcio"}
+    assert set(servers) == {"asleep lean", "ours lean", "ours grpcio", "echo lean", "echo grpcio"}
     assert all(one["requests_per_second"] > 0 and not one["errors"] for one in servers.values())
-    assert "| 2 | ours" in done.stdout
+    assert "| 2 | asleep" in done.stdout
     xml.etree.ElementTree.parse(tmp_path / "serving.svg")
 
 

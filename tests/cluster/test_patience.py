@@ -44,15 +44,26 @@ def test_it_looks_for_so_long_and_not_longer() -> None:
     assert goes_on == [True] * 9 + [False] * 2
 
 
-def test_a_look_that_took_long_ends_it_and_is_a_reason_to_sleep() -> None:
+def test_a_core_that_others_had_for_long_ends_it_and_is_a_reason_to_sleep() -> None:
     patience = after(*[0.0001] * 8)
     waits = 0
     while patience.begins(10.0 * waits):
         assert patience.goes_on(10.0 * waits + 0.0001)
-        assert not patience.goes_on(10.0 * waits + 0.0006)  # others had the core
+        patience.offered(10.0 * waits + 0.0002)
+        assert patience.goes_on(10.0 * waits + 0.0003)
+        patience.offered(10.0 * waits + 0.0008)
+        assert not patience.goes_on(10.0 * waits + 0.0009)
         waits += 1
         assert waits < 100
     assert waits > 1
+
+
+def test_a_look_that_brings_much_and_takes_long_is_no_crowd() -> None:
+    """The bytes of an image take a millisecond to read."""
+    patience = after(*[0.0001] * 8)
+    assert patience.begins(5.0) and patience.goes_on(5.0001)
+    patience.offered(5.0001)
+    assert patience.goes_on(5.0011)
 
 
 def test_who_finds_at_once_what_it_looks_for_goes_on_looking() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mindspore_serving.client import Client
+from mindspore_serving.spare_cores import may_poll
 from tests.end_to_end.test_commands import master, worker
 from tests.processes import Process, Processes, free_port, until
 
@@ -32,6 +33,30 @@ def sleeps(process: Process) -> bool:
     before = cpu_seconds(process), time.monotonic()
     until(lambda: time.monotonic() > before[1] + 0.1, "a moment")
     return cpu_seconds(process) - before[0] < 0.5 * (time.monotonic() - before[1])
+
+
+def sleeps_of(process: Process) -> int:
+    """How often its threads have gone to sleep, by proc(5)."""
+    states = [state.read_text() for state in Path(f"/proc/{process.pid}/task").glob("*/status")]
+    return sum(int(state.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for state in states)
+
+
+@pytest.mark.skipif(not may_poll(None), reason="this machine has no core to spare")
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_who_may_looks_for_the_next_call_instead_of_sleeping(run: Processes, servables: Path, mode: str) -> None:
+    front, grpc, ctrl = master(run, "--busy-poll", mode)
+    hand = worker(run, servables, ctrl, "--busy-poll", mode)
+    hand.wait_for("Worker registered at")
+
+    def as_expected() -> bool:
+        """Asleep, a call wakes the master when it comes and when its batch is done, and two threads of the worker."""
+        before = sleeps_of(front), sleeps_of(hand)
+        call(grpc)
+        masters, workers = sleeps_of(front) - before[0], sleeps_of(hand) - before[1]
+        is_awake = masters < CALLS and workers < 1.8 * CALLS
+        return is_awake if mode == "auto" else not is_awake
+
+    until(as_expected, "calls that find everybody awake, or asleep")
 
 
 @pytest.mark.parametrize("mode", ["auto", "off"])

@@ -23,7 +23,7 @@ _BODY = b'{"inputs": [{"name": "x", "datatype": "INT8", "shape": [2, 600], "data
 
 SEEDS = [
     b"POST /v2/models/s/infer\naccept-encoding: gzip;q=0.5, *\n\n" + _BODY,
-    b"POST /v2/models/s.m/versions/1/infer\ncontent-encoding: gzip\n\n" + gzip.compress(_BODY),
+    b"POST /v2/models/s.m/versions/1/infer\ncontent-encoding: gzip\n\n" + gzip.compress(_BODY, mtime=0),
     b"POST /v2/models/s/infer\ncontent-encoding: deflate\naccept-encoding: deflate\n\n" + zlib.compress(_BODY),
     b"POST /v2/models/s/infer\ninference-header-content-length: 0\n\n\xff\xd8 an image",
     b"POST /v2/models/s/infer\ninference-header-content-length: 107\n\n"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def made(
 ) -> ReadyModel:
     """What becomes of the halving model, with a vmap like this."""
     clock = Clock() if single is None else single.clock
-    return stacked(single or Halving(clock), lambda: Together(clock, seconds, compiling, give), clock)  # type: ignore[arg-type, return-value]
+    return stacked(single or Halving(clock), lambda: Together(clock, seconds, compiling, give), clock)
 
 
 def numbers(count: int) -> Array:
@@ -190,8 +191,8 @@ def test_mindspore_gives_the_same_for_each_instance_however_many_come(
         arrays = [
             rng.integers(-9, 9, (count, *spec.instance_shape)).astype(spec.dtype) for spec in one.inputs
         ]  # small: their sums are exact
-        expected = workshop.on_mindspore_thread(lambda arrays=arrays: run_stacked(one, arrays))  # type: ignore[misc]
-        found = workshop.on_mindspore_thread(lambda arrays=arrays: run_stacked(many, arrays))  # type: ignore[misc]
+        expected = workshop.on_mindspore_thread(partial(run_stacked, one, arrays))
+        found = workshop.on_mindspore_thread(partial(run_stacked, many, arrays))
         assert expected is not None and found is not None
         assert len(found) == len(expected)
         for ours, theirs in zip(found, expected, strict=True):
