@@ -36,16 +36,20 @@ def run(
     """
     settings = parse(config, prog, description, arguments)
     set_up_logging(settings.log_level)
-    notify = ServiceManager()
+    notify = ServiceManager(_tell_what_runs)
     try:
         module = import_process(process, prog, extra)
-        if WHY_NOT_COMPILED is not None:
-            logger.info("the hot path runs from its Python sources: %s", WHY_NOT_COMPILED)
         return int(module.run(settings, notify))
     except ServingError as error:
         notify(f"STATUS={error}")  # before the last line: whoever started this may wait for either
         print(error, file=sys.stderr, flush=True)
         return 1
+
+
+def _tell_what_runs() -> None:
+    """Not sooner than the process is ready: a mistake of the user's is told in one line."""
+    if WHY_NOT_COMPILED is not None:
+        logger.info("the hot path runs from its Python sources: %s", WHY_NOT_COMPILED)
 
 
 def import_process(module: str, prog: str, extra: str) -> Any:

@@ -6,16 +6,26 @@ a C compiler.
 
 import os
 import socket
+from collections.abc import Callable
 
 
 class ServiceManager:
-    """Whoever started this process and wants to know how far it is; perhaps nobody."""
+    """Whoever started this process and wants to know how far it is; perhaps nobody.
+
+    `on_ready` is called before it hears for the first time that the process is ready.
+    """
+
+    def __init__(self, on_ready: Callable[[], None] | None = None) -> None:
+        self._on_ready = on_ready
 
     def __call__(self, state: str) -> None:
         """Sends one state, such as "READY=1". Does nothing when nobody listens: a service must run without systemd too.
 
         Source: sd_notify(3).
         """
+        if state == "READY=1" and self._on_ready is not None:
+            self._on_ready()
+            self._on_ready = None
         path = os.environ.get("NOTIFY_SOCKET", "")
         if not path.startswith(("/", "@")):
             return

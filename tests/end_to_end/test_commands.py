@@ -231,3 +231,13 @@ def test_the_demo_passes(run: Processes) -> None:
     demo = run.start("examples/add/demo.py")
     assert demo.wait() == 0, demo.output
     assert "demo passed" in demo.output
+
+
+def test_that_nothing_is_compiled_is_told_when_it_serves_and_never_beside_a_mistake(run: Processes) -> None:
+    sources = {"MINDSPORE_SERVING_COMPILED": "0"}
+    refused = run.start("-m", "master", "--grpc", "1.2.3.4:5500", "--ctrl", str(free_port()), environment=sources)
+    assert refused.wait() == 1
+    assert refused.output.rstrip().count("\n") == 0, refused.output
+    front = run.start("-m", "master", "--grpc", str(free_port()), "--ctrl", str(free_port()), environment=sources)
+    front.wait_for("the hot path runs from its Python sources: ")
+    assert front.stop() == 0
