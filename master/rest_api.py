@@ -21,7 +21,7 @@ from mindspore_serving.master.openapi import documentation
 from mindspore_serving.master.predict import Call, predict
 from mindspore_serving.master.rest_body import OVERLOADED_TEXT, Overloaded, Place, Room, collect
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
-from mindspore_serving.master.rest_protocol import MOST_HEAD_BYTES, HttpLimits, protocol_with
+from mindspore_serving.master.rest_protocol import HttpLimits, protocol_with
 from mindspore_serving.master.rest_url import parse_target
 from mindspore_serving.master.service_table import STOPPING_TEXT
 from mindspore_serving.master.tls import Tls
@@ -72,7 +72,6 @@ class RestDoor:
         config = uvicorn.Config(
             guarded_app(app, tokens),
             http=protocol_with(limits or HttpLimits()),
-            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -1,21 +1,22 @@
-"""HTTP connections with bounds that uvicorn lacks: late heads, bodies after the answer, readers that stall, floods.
+"""HTTP connections with bounds that uvicorn lacks: large and late heads, floods, endless bodies, readers that stall.
 
-A head is the request line and the headers. Its size is bounded by h11: see MOST_HEAD_BYTES.
+A head is the request line and the headers. What is refused here is told in a line of text, behind the answers to the
+requests that were sent before.
 """
 
 import asyncio
 import resource
 from dataclasses import dataclass
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MOST_HEAD_BYTES = 16 * 1024  # of a head that is not complete
+MOST_HEAD_BYTES = 16 * 1024  # of a head behind the slice that it begins in
+_SLICE_BYTES = 16 * 1024  # parsed at once: as many requests as these may hold wait behind one that is answered
 _MOST_CONNECTIONS = 4096
-_LATE = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
 
 
 def _connections() -> int:
@@ -39,42 +40,60 @@ class HttpLimits:
         return self.connections or _connections()
 
 
+class _Place(Enum):
+    """How far the parser is in what the client sends."""
+
+    START = auto()  # nothing has come
+    HEAD = auto()
+    BODY = auto()
+    BETWEEN = auto()  # two requests
+
+
 class _Awaited(Enum):
     NOTHING = auto()
     HEAD = auto()
     REST_OF_BODY = auto()  # of a request that is answered already
 
 
-class BoundedProtocol(H11Protocol):
+class _RefusedHead(Exception):
+    """A head that is complete, but not served: the parser stops at it."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class BoundedProtocol(HttpToolsProtocol):
     """One connection. uvicorn makes it; `limits` are of the class."""
 
     limits = HttpLimits()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self._place = _Place.START
+        self._head_bytes = 0  # parsed of this head, behind the slice that it begins in
+        self._unread: bytes | memoryview = b""  # received, and not parsed yet
+        self._last_words = b""  # to say when all is answered that came before; nothing is read any more
         self._awaited: tuple[_Awaited, object] = (_Awaited.NOTHING, None)
         self._late: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
-        self._refused = False
+
+    # What the transport tells.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.limits.most_connections:
-            self._refused = True
-            self._end(_TOO_MANY)
-            return
+            self._refuse(_refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", "retry-after: 1\r\n"))
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if not self._refused:
-            super().data_received(data)
-            self._watch()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
+        self._unset_keepalive_if_required()
+        self._unread = b"".join((self._unread, data)) if self._unread else data
+        self._read()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._unread = b""
         super().connection_lost(exc)
         for timer in (self._late, self._stalled):
             if timer is not None:
@@ -90,6 +109,114 @@ class BoundedProtocol(H11Protocol):
             self._stalled.cancel()
             self._stalled = None
 
+    # What the parser tells.
+
+    def on_message_begin(self) -> None:
+        self._place = _Place.HEAD
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._place is _Place.HEAD:  # what comes behind a body is none of the request's
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._check_head()
+        if not self.parser.should_upgrade():  # see _without_upgrade
+            super().on_headers_complete()
+            self._place = _Place.BODY
+
+    def on_message_complete(self) -> None:
+        if self._place is _Place.BODY:
+            self._place = _Place.BETWEEN
+            super().on_message_complete()
+
+    # What the answer tells.
+
+    def on_response_complete(self) -> None:
+        is_last = not self.pipeline
+        super().on_response_complete()
+        if is_last and self._last_words:
+            self._end()
+        elif self._unread:
+            self.loop.call_soon(self._read)
+        self._watch()
+
+    # The rest.
+
+    def _read(self) -> None:
+        """Parses what has come, until a request has to wait for the answer to the one before."""
+        while self._unread and not self.pipeline and not self.transport.is_closing():
+            data, self._unread = self._unread, b""
+            if len(data) > _SLICE_BYTES:
+                whole = memoryview(data)
+                data, self._unread = whole[:_SLICE_BYTES], whole[_SLICE_BYTES:]
+            self._parse(data)
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        if self._place is _Place.HEAD:
+            self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            (end,) = upgrade.args
+            self._unread = b"".join((self._without_upgrade(), data[end:], self._unread))
+        except HttpParserError as error:
+            why = error.__context__  # of one that a method of ours, or of uvicorn's, has raised
+            if isinstance(why, _RefusedHead):
+                self._refuse(_refusal(why.status, str(why)))
+            else:
+                reason = error if why is None else "its URL cannot be read"
+                self._refuse(_refusal(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {reason}"))
+        if self._place is _Place.HEAD and self._head_bytes > MOST_HEAD_BYTES:
+            text = f"the request line and the headers have more than {MOST_HEAD_BYTES} bytes"
+            self._refuse(_refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text))
+
+    def _without_upgrade(self) -> bytes:
+        """The head that was parsed, without its wish for another protocol: we ignore that, as RFC 9110 §7.8 allows.
+
+        The parser stops behind such a head, and would take no body.
+        """
+        fields = [b": ".join(field) for field in self.headers if field[0] not in (b"upgrade", b"connection")]
+        version = self.parser.get_http_version().encode()
+        first = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)
+        self.parser = HttpRequestParser(self)
+        return b"\r\n".join((first, *fields, b"\r\n"))
+
+    def _check_head(self) -> None:
+        if self.parser.get_method() == b"CONNECT":
+            raise _RefusedHead(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is for proxies")
+        hosts = 0
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+                raise _RefusedHead(HTTPStatus.NOT_IMPLEMENTED, "Transfer-Encoding may be chunked, and nothing else")
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):  # RFC 9112 §3.2
+            raise _RefusedHead(HTTPStatus.BAD_REQUEST, f"a request has one header 'Host', given {hosts}")
+
+    def _refuse(self, last_words: bytes) -> None:
+        """Says so and closes, when all is answered that came before."""
+        if self._last_words:
+            return
+        self._last_words = last_words
+        self._unread = b""
+        if self._place is _Place.BODY:
+            waits = bool(self.pipeline)
+            if waits:
+                self.pipeline.popleft()  # the request that is refused, the newest
+            elif self.cycle.response_started:
+                self._last_words = b""
+        else:
+            waits = self.cycle is not None and not self.cycle.response_complete
+        if not waits:
+            self._end()
+
+    def _end(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(self._last_words)
+            self.transport.close()
+
     def _watch(self) -> None:
         """Sets the timer for what the client has to send next; one that runs for the same thing goes on."""
         awaited = (self._what_is_awaited(), self.cycle)
@@ -104,21 +231,17 @@ class BoundedProtocol(H11Protocol):
             self._late = self.loop.call_later(seconds, self._on_late)
 
     def _what_is_awaited(self) -> _Awaited:
-        if self.conn.their_state is h11.IDLE:
-            # Between two requests nothing is awaited: uvicorn's keep-alive timer runs.
-            is_first = self.cycle is None
-            return _Awaited.HEAD if is_first or self.conn.trailing_data[0] else _Awaited.NOTHING
-        answered = self.cycle is not None and self.cycle.response_complete
-        return _Awaited.REST_OF_BODY if answered and self.conn.their_state is h11.SEND_BODY else _Awaited.NOTHING
+        if self._place in (_Place.START, _Place.HEAD):
+            return _Awaited.HEAD
+        # Between two requests nothing is awaited: uvicorn's keep-alive timer runs.
+        is_answered = self._place is _Place.BODY and self.cycle.response_complete
+        return _Awaited.REST_OF_BODY if is_answered else _Awaited.NOTHING
 
     def _on_late(self) -> None:
-        has_begun = self._awaited[0] is _Awaited.HEAD and self.conn.trailing_data[0]
-        self._end(_LATE if has_begun else b"")
-
-    def _end(self, last_words: bytes) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(last_words)
-            self.transport.close()
+        if self._place is _Place.HEAD:
+            self._refuse(_refusal(HTTPStatus.REQUEST_TIMEOUT, "the headers of the request came too slowly"))
+        else:
+            self._end()
 
     def _watch_writing(self) -> None:
         waiting = self.transport.get_write_buffer_size()
@@ -129,6 +252,11 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
         else:
             self._watch_writing()
+
+
+def _refusal(status: HTTPStatus, text: str, header: str = "") -> bytes:
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{header}content-type: text/plain\r\nconnection: close\r\n"
+    return f"{head}content-length: {len(text) + 1}\r\n\r\n{text}\n".encode()
 
 
 def protocol_with(limits: HttpLimits) -> type[BoundedProtocol]:
