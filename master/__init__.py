@@ -23,7 +23,8 @@ In reading order:
     v2_rest        its URLs; v2_json: its bodies
     health_service, reflection_service: gRPC's own companions
     rest_api       the RESTful door
-    rest_protocol  bounds on its connections
+    rest_protocol  bounds on its connections; joined_writes: one packet for each answer
+    rest_body      bodies within a limit, packed and unpacked; waits: time-outs, and clients that have gone
     json_reader, json_child: large bodies are read by a process of their own
     rest_url       which servable, version and method a URL names
     rest_json      JSON bodies <-> the cluster's values

@@ -1,10 +1,11 @@
 """What the doors with real statuses answer to each kind of fault: one table for gRPC and HTTP together."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from mindspore_serving.cluster.errors import Code, Failure, NotServed, RequestRefused
-from mindspore_serving.master.service_table import Status
+from mindspore_serving.master.service_table import RpcFault, Status
 
 RETRY_AFTER_SECONDS = 1  # what an HTTP client is asked to wait where a later moment can help
 
@@ -42,11 +43,13 @@ _OF_CODE: Mapping[Code, Fate] = {
 }
 
 
-class CallFault(Exception):
+class CallFault(RpcFault):
     """A call ends with this fate. The text is one line that names the thing."""
 
     def __init__(self, fate: Fate, text: str, retry_seconds: float | None = None) -> None:
-        super().__init__(text)
+        # For a gRPC client's retry policy: gRFC A6.
+        pushback = () if retry_seconds is None else (("grpc-retry-pushback-ms", str(math.ceil(retry_seconds * 1000))),)
+        super().__init__(fate.grpc, text, pushback)
         self.fate = fate
         self.retry_seconds = retry_seconds  # how long to wait before trying again, where that is known
 

@@ -145,20 +145,6 @@ class FrontDesk:
         """Returns when health() or the phase may say something else than at the time of this call."""
         await asyncio.shield(self._health_change)
 
-    def ask(
-        self,
-        asked_version: int,
-        route: Route,
-        method: MethodSpec,
-        count: int,
-        columns: tuple[Column, ...],
-        nbytes: int,
-        seconds_left: float | None,
-    ) -> "asyncio.Future[Answer]":
-        """The answer to a request. Cancelling it takes the request's instances out of the queue."""
-        promise = self.submit(asked_version, route, method, count, columns, nbytes, seconds_left, lambda answer: answer)
-        return promise.future(self._loop)
-
     def submit(
         self,
         asked_version: int,
@@ -170,7 +156,7 @@ class FrontDesk:
         seconds_left: float | None,
         finish: Callable[[Answer], T],
     ) -> Promise[T]:
-        """What `finish` makes of the answer: so a door that needs nothing else needs no task for a call."""
+        """What `finish` makes of the answer to a request. Cancelled, the request's instances leave the queue."""
         self._last_request_id = request_id = self._last_request_id + 1
         self._last_call_at = now = self._loop.time()
         deadline = None if seconds_left is None else now + seconds_left

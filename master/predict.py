@@ -2,21 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any
 
+from mindspore_serving.cluster.dispatch_events import Answer
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.results import Result
 from mindspore_serving.cluster.tensors import Column, Value, to_columns
 from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.promise import Promise, kept
 from mindspore_serving.master.tensor_rules import MOST_INSTANCES, TensorFault
-
-T = TypeVar("T")  # what a door finds under an input's name
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """What a client asks. `read` makes a value of what stands under an input's name; it raises TensorFault.
+class Call:
+    """What a client asks. `read` makes a value of what a door finds under an input's name; it raises TensorFault.
 
     collapses: instances that all fail alike are answered with one error, as in 2.x; 1.2 had one for each.
     """
@@ -24,8 +24,8 @@ class Call(Generic[T]):
     servable: str
     version: int
     method: str
-    instances: Sequence[Mapping[str, T]]
-    read: Callable[[T], Value]
+    instances: Sequence[Mapping[str, Any]]
+    read: Callable[[Any], Value]
     nbytes: int
     collapses: bool = True
 
@@ -38,22 +38,25 @@ class Predictions:
     results: Sequence[Result]
 
 
-async def predict(desk: FrontDesk, call: Call[T], seconds_left: float | None) -> Predictions | Failure:
+def predict(desk: FrontDesk, call: Call, seconds_left: float | None) -> Promise[Predictions | Failure]:
     """The answer to a call; one failure when the whole call failed. `seconds_left` None: the caller waits for ever."""
     try:
         route, method = desk.resolve(call.servable, call.version, call.method)
         columns = read_columns(call, method)
     except RequestRefused as refused:
-        return refused.failure
+        return kept(refused.failure)
     count = len(call.instances)
-    answer = await desk.ask(call.version, route, method, count, columns, call.nbytes, seconds_left)
-    results = answer.results
-    if call.collapses and not isinstance(results, Failure):
-        results = results.collapsed()
-    return results if isinstance(results, Failure) else Predictions(answer.outputs, results.each())
+
+    def conclude(answer: Answer) -> Predictions | Failure:
+        results = answer.results
+        if call.collapses and not isinstance(results, Failure):
+            results = results.collapsed()
+        return results if isinstance(results, Failure) else Predictions(answer.outputs, results.each())
+
+    return desk.submit(call.version, route, method, count, columns, call.nbytes, seconds_left, conclude)
 
 
-def read_columns(call: Call[T], method: MethodSpec) -> tuple[Column, ...]:
+def read_columns(call: Call, method: MethodSpec) -> tuple[Column, ...]:
     """A column for each of the method's inputs; inputs that it does not have are ignored. Raises RequestRefused."""
     if not call.instances:
         text = f"Instances count of request cannot be 0, servable: {call.servable}, method: {method.name}"

@@ -12,7 +12,6 @@ from starlette.types import Receive, Scope, Send
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
-from mindspore_serving.master.client_gone import unless_gone
 from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.free_address import share
 from mindspore_serving.master.front_desk import FrontDesk
@@ -28,12 +27,14 @@ from mindspore_serving.master.tls import Tls
 from mindspore_serving.master.tokens import Tokens, guarded_app
 from mindspore_serving.master.v2_about import why_not_ready
 from mindspore_serving.master.v2_rest import V2Rest
+from mindspore_serving.master.waits import unless_gone, within
 
 logger = logging.getLogger("mindspore_serving.master")
 
 MEGABYTE = 1 << 20
 REQUEST_SECONDS = 100.0  # for a body to come, and again for its answer; the original's time-out
 LAST_WORDS_SECONDS = 1  # for replies that are being written when the door closes
+_CALLS = ("/model/", "/v2/models/")
 _NOT_SUPPORTED = "http message only support POST right now"
 
 
@@ -66,11 +67,12 @@ class RestDoor:
         self._main_loop: asyncio.Task[None] | None = None
         self._v2 = V2Rest(desk, self._room, self._reader, request_seconds)
         health = [Route("/healthz", self._healthz), Route("/readyz", self._readyz)]
-        # Any other URL is searched for keywords, which a route cannot.
         urls = [*health, *documentation(self._v2.routes())]
-        app = Router(urls, redirect_slashes=False, default=self._serve_call)
+        # Any other URL is searched for keywords, which a route cannot.
+        self._router = Router(urls, redirect_slashes=False, default=self._serve_call)
         config = uvicorn.Config(
-            guarded_app(app, tokens),
+            guarded_app(self._serve, tokens),
+            interface="asgi3",
             http=protocol_with(limits or HttpLimits()),
             ws="none",
             lifespan="off",
@@ -119,6 +121,10 @@ class RestDoor:
             self._listener.close()
         await self._reader.close()
 
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._serve_call if scope["path"].startswith(_CALLS) else self._router  # the usual ones are not searched
+        await app(scope, receive, send)
+
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -149,7 +155,7 @@ class RestDoor:
         target = parse_target(_url(request.scope))
         try:
             with self._room.place() as place:
-                body = await asyncio.wait_for(self._body(request, place), self._request_seconds)
+                body = await within(self._request_seconds, self._body(request, place))
                 if not body:
                     return _error("http message invalid")
                 if len(body) < LARGE_BYTES:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from mindspore_serving.master.error_status import TOO_LARGE, TOO_SLOW, UNAVAILABLE, UNKNOWN_ENCODING, CallFault
 from mindspore_serving.master.v2_types import quoted, refuse
+from mindspore_serving.master.waits import within
 
 BODIES_HELD = 4  # bodies of the largest size, or as many bytes of smaller ones, may wait to be read
 OVERLOADED_TEXT = "the master holds too many large requests: send it again later"
@@ -65,10 +66,10 @@ async def read_body(request: Request, place: Place, seconds: float) -> bytes:
 
 async def _read_unpacked(request: Request, place: Place, seconds: float) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", *_WINDOW_BITS):
+    if encoding != "identity" and encoding not in _WINDOW_BITS:
         raise CallFault(UNKNOWN_ENCODING, f"Content-Encoding {quoted(encoding)} is neither gzip nor deflate")
     try:
-        body = await asyncio.wait_for(collect(request, place), seconds)
+        body = await within(seconds, collect(request, place))
     except asyncio.TimeoutError as error:
         raise CallFault(TOO_SLOW, f"the request was not complete after {seconds:g} s") from error
     return body if encoding == "identity" else await unpack(body, encoding, place)

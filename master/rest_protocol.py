@@ -9,10 +9,12 @@ import resource
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mindspore_serving.master.joined_writes import JoinedWrites
 
 MOST_HEAD_BYTES = 16 * 1024  # of a head behind the slice that it begins in
 _SLICE_BYTES = 16 * 1024  # parsed at once: as many requests as these may hold wait behind one that is answered
@@ -74,6 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0  # parsed of this head, behind the slice that it begins in
         self._unread: bytes | memoryview = b""  # received, and not parsed yet
         self._last_words = b""  # to say when all is answered that came before; nothing is read any more
+        self._writes: asyncio.Transport  # of answers
         self._awaited: tuple[_Awaited, object] = (_Awaited.NOTHING, None)
         self._late: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -82,6 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._writes = cast(asyncio.Transport, JoinedWrites(transport, self.loop))
         if len(self.connections) > self.limits.most_connections:
             self._refuse(_refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", "retry-after: 1\r\n"))
         self._watch()
@@ -124,6 +128,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._check_head()
         if not self.parser.should_upgrade():  # see _without_upgrade
             super().on_headers_complete()
+            self.cycle.transport = self._writes
             self._place = _Place.BODY
 
     def on_message_complete(self) -> None:

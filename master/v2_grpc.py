@@ -1,6 +1,5 @@
 """inference.GRPCInferenceService: the messages of the Open Inference Protocol to and from what v2_infer speaks of."""
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from mindspore_serving.master.error_status import UNIMPLEMENTED, CallFault
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.message_fields import INFER, check_fields
+from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.service_table import CallInfo, RpcFault, ServiceTable, Status, Streaming, Unary
 from mindspore_serving.master.v2_about import (
     model_config,
@@ -45,15 +45,12 @@ R = TypeVar("R", bound=Message)
 def v2_service(desk: FrontDesk) -> ServiceTable:
     """The service of tritonclient, KServe's clients and others."""
 
-    async def model_infer(body: bytes, info: CallInfo) -> bytes:
+    def model_infer(body: bytes, info: CallInfo) -> Promise[bytes]:
         check_fields(body, INFER)
-        request = _parse(pb.ModelInferRequest, body)
-        try:
-            asked, is_typed = read_request(request, len(body))
-            answer = await infer(desk, asked, info.seconds_left)
-        except CallFault as fault:
-            raise _rpc_fault(fault) from fault
-        return write_response(answer, is_typed).SerializeToString()
+        asked, is_typed = read_request(_parse(pb.ModelInferRequest, body), len(body))
+        return infer(
+            desk, asked, info.seconds_left, lambda answer: write_response(answer, is_typed).SerializeToString()
+        )
 
     methods: dict[str, Unary | Streaming] = {
         "ServerLive": _question(pb.ServerLiveRequest, lambda _: pb.ServerLiveResponse(live=True)),
@@ -91,10 +88,7 @@ def _question(kind: type[T], answer: Callable[[T], Message]) -> Unary:
     """A method that answers at once, also while the master stops."""
 
     async def handle(body: bytes, _: CallInfo) -> bytes:
-        try:
-            return answer(_parse(kind, body)).SerializeToString()
-        except CallFault as fault:
-            raise _rpc_fault(fault) from fault
+        return answer(_parse(kind, body)).SerializeToString()
 
     return Unary(handle, serves_while_draining=True)
 
@@ -124,11 +118,3 @@ def _parse(kind: type[T], body: bytes) -> T:
 def _message(document: dict[str, Any], message: R) -> R:
     # What only JSON can say is left out.
     return ParseDict(document, message, ignore_unknown_fields=True)
-
-
-def _rpc_fault(fault: CallFault) -> RpcFault:
-    if fault.retry_seconds is None:
-        return RpcFault(fault.fate.grpc, str(fault))
-    # For a client's retry policy: gRFC A6.
-    pushback = ("grpc-retry-pushback-ms", str(math.ceil(fault.retry_seconds * 1000)))
-    return RpcFault(fault.fate.grpc, str(fault), (pushback,))

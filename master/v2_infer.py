@@ -6,8 +6,10 @@ with the input's parameter `content_type` "str".
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+from mindspore_serving.cluster.dispatch_events import Answer
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import ANY_SIZE
 from mindspore_serving.cluster.results import Results
@@ -15,6 +17,7 @@ from mindspore_serving.cluster.tensors import ITEM_BYTES, Column, Stacked, Tenso
 from mindspore_serving.master.error_status import INTERNAL, UNAVAILABLE, UNIMPLEMENTED, CallFault, failure_fate
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.predict import error_text
+from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.service_table import STOPPING_TEXT
 from mindspore_serving.master.tensor_rules import MOST_INSTANCES, TensorFault, is_shape, to_text
 from mindspore_serving.master.v2_target import Target, find_target
@@ -33,14 +36,21 @@ from mindspore_serving.master.v2_types import (
     refuse,
 )
 
+T = TypeVar("T")  # what a door makes of an answer
+
 _MICROSECOND = 1e-6
 _OURS = {"method", "batched"}
 _THE_PROTOCOLS = {"sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers"}
 _FOR_THE_DOOR = {"binary_data_output"}
 
 
-async def infer(desk: FrontDesk, request: InferRequest, seconds_left: float | None) -> InferResponse:
-    """The answer. `seconds_left` None: its caller waits for ever. Raises CallFault."""
+def infer(
+    desk: FrontDesk, request: InferRequest, seconds_left: float | None, finish: Callable[[InferResponse], T]
+) -> Promise[T]:
+    """What `finish` makes of the answer. `seconds_left` None: its caller waits for ever.
+
+    Raises CallFault, and so may waiting for it.
+    """
     if not desk.takes_calls:
         raise CallFault(UNAVAILABLE, STOPPING_TEXT)
     target = find_target(desk, request.model, request.version, request.parameters.get("method"))
@@ -48,16 +58,19 @@ async def infer(desk: FrontDesk, request: InferRequest, seconds_left: float | No
     count, inputs = _columns(target, request.inputs, batched)
     asked = _asked(target, request.outputs)
     seconds_left = _patience(request.parameters, seconds_left)
-    answer = await desk.ask(
-        target.asked_version, target.route, target.method, count, inputs, request.nbytes, seconds_left
+
+    def conclude(answer: Answer) -> T:
+        if isinstance(answer.results, Failure):
+            raise _whole_fault(answer.results, target)
+        _check_all_succeeded(answer.results)
+        columns = dict(zip(answer.outputs, answer.results.columns, strict=True))
+        outputs = tuple([_output(item.name, columns[item.name], batched) for item in asked])
+        passed_on = _returned(request.parameters)
+        return finish(InferResponse(request.model, str(answer.version), request.id, passed_on, outputs))
+
+    return desk.submit(
+        target.asked_version, target.route, target.method, count, inputs, request.nbytes, seconds_left, conclude
     )
-    if isinstance(answer.results, Failure):
-        raise _whole_fault(answer.results, target)
-    _check_all_succeeded(answer.results)
-    columns = dict(zip(answer.outputs, answer.results.columns, strict=True))
-    outputs = tuple(_output(item.name, columns[item.name], batched) for item in asked)
-    version = str(answer.version)
-    return InferResponse(request.model, version, request.id, _returned(request.parameters), outputs)
 
 
 def raw_input(desk: FrontDesk, model: str, version: str, nbytes: int) -> tuple[str, str, tuple[int, ...]]:

@@ -12,7 +12,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mindspore_serving.master.client_gone import unless_gone
 from mindspore_serving.master.error_status import (
     INTERNAL,
     NOT_FOUND,
@@ -48,6 +47,7 @@ from mindspore_serving.master.v2_types import (
     raw_tensor,
     refuse,
 )
+from mindspore_serving.master.waits import unless_gone
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -153,8 +153,10 @@ class V2Rest:
 
     async def _infer(self, request: Request, model: str, version: str) -> Response:
         asked = await self._asked(request, model, version)
-        answer = await unless_gone(infer(self._desk, asked, self._request_seconds), request.receive)
-        reply, reply_json_bytes = write_response(asked, answer)
+        reply, reply_json_bytes = await unless_gone(
+            infer(self._desk, asked, self._request_seconds, lambda answer: write_response(asked, answer)),
+            request.receive,
+        )
         headers = {}
         if reply_json_bytes is not None:
             headers[HEADER_LENGTH] = str(reply_json_bytes)

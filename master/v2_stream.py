@@ -12,7 +12,6 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.front_desk import FrontDesk, Phase
 from mindspore_serving.master.message_fields import INFER, check_fields
 from mindspore_serving.master.service_table import OWN_FAULT_TEXT, STOPPING_TEXT, RpcFault, Status
@@ -82,11 +81,11 @@ async def _respond(desk: FrontDesk, body: bytes, seconds_left: float | None) -> 
         check_fields(body, INFER)
         request.MergeFromString(body)
         asked, is_typed = read_request(request, len(body))
-        answer = await infer(desk, asked, seconds_left)
-        response.infer_response.CopyFrom(write_response(answer, is_typed))
+        answer = await infer(desk, asked, seconds_left, lambda answer: write_response(answer, is_typed))
+        response.infer_response.CopyFrom(answer)
     except DecodeError:
         response.error_message = "the request is not an inference.ModelInferRequest"
-    except (CallFault, RpcFault) as fault:
+    except RpcFault as fault:
         response.error_message = str(fault)
     except Exception:
         logger.exception("a fault of the master's own")

@@ -1,8 +1,8 @@
 """A real front desk whose one worker answers every batch with its first input, at once and without a socket."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from mindspore_serving.cluster.codec import decode, encode
 from mindspore_serving.cluster.dispatch_events import Limits
@@ -21,7 +21,7 @@ class EchoDesk:
         self.loop = asyncio.new_event_loop()
         self.desk = self.loop.run_until_complete(self._open())
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Awaitable[T]) -> T:
         """The answer; a request that gets none is a fault."""
         return self.loop.run_until_complete(asyncio.wait_for(work, WAIT_SECONDS))
 

@@ -69,7 +69,7 @@ def run(data: bytes) -> None:
 
 
 async def _answered(request: InferRequest) -> tuple[bytes, int | None]:
-    return write_response(request, await infer(_desk[0].desk, request, None))
+    return await infer(_desk[0].desk, request, None, lambda answer: write_response(request, answer))
 
 
 def _check_fault(fault: CallFault, packed: list[Any] | None = None) -> None:

@@ -30,7 +30,8 @@ class Desk:
         return [message for message in self.sent if isinstance(message, RunBatch)]
 
     def ask(self) -> "asyncio.Future[Answer]":
-        return self.desk.ask(0, self.route, self.method, 1, X, 1, None)
+        promise = self.desk.submit(0, self.route, self.method, 1, X, 1, None, lambda answer: answer)
+        return promise.future(asyncio.get_running_loop())
 
     def answer(self) -> None:
         batch = self.batches[-1]

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import pytest
@@ -144,8 +145,8 @@ def plain(answer: Any) -> Any:
         return [plain(item) for item in answer]
     if isinstance(answer, memoryview):
         return bytes(answer)
-    if hasattr(answer, "__slots__") and not isinstance(answer, int):
-        return [plain(getattr(answer, name)) for name in answer.__slots__]
+    if is_dataclass(answer):
+        return [plain(getattr(answer, field.name)) for field in fields(answer)]
     return answer
 
 
