@@ -11,7 +11,8 @@ In reading order:
     lean_door      the gRPC door, with lean_connection, lean_call, grpc_head and grpc_messages; on http2, our own HTTP/2
     grpc_api       the same door by grpcio, for --grpc-engine grpcio
     ms_service     MSService/Predict: a request's bytes in, a reply's bytes out
-    request_forms, reply_forms  requests and replies that are alike but for their tensors' bytes; on wire_spans
+    message_forms  messages that are alike but for their tensors' bytes; on wire_spans
+    request_forms, reply_forms  such requests and replies of MSService
     message_fields protobuf messages of too many fields are refused before they are parsed
     wire_tensors   protobuf tensors <-> the cluster's
     error_status   what becomes of each kind of fault in gRPC and in HTTP, where they have real statuses
@@ -20,6 +21,7 @@ In reading order:
     v2_infer       one of its inferences: a batch in, results stacked
     v2_about       its metadata, statistics, index
     v2_grpc        its gRPC service; v2_messages: its messages, v2_stream: ModelStreamInfer
+    v2_forms       its inferences that are alike but for their raw tensors
     v2_rest        its URLs; v2_json: its bodies
     health_service, reflection_service: gRPC's own companions
     rest_api       the RESTful door

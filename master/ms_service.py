@@ -8,10 +8,11 @@ from google.protobuf.message import DecodeError
 from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.message_fields import PREDICT, check_fields
+from mindspore_serving.master.message_forms import Forms
 from mindspore_serving.master.predict import Call, check_count, read_columns
 from mindspore_serving.master.promise import Promise, kept
 from mindspore_serving.master.reply_forms import Replies, write_failure
-from mindspore_serving.master.request_forms import RequestForms
+from mindspore_serving.master.request_forms import RequestForm, request_form
 from mindspore_serving.master.service_table import CallInfo, RpcFault, ServiceTable, Status, Unary
 from mindspore_serving.master.wire_tensors import from_wire
 from mindspore_serving.proto import ms_service_pb2 as pb
@@ -34,7 +35,8 @@ def ms_predict(desk: FrontDesk) -> Predict:
 
     It raises RpcFault for bytes that are no request.
     """
-    forms, replies = RequestForms(), Replies()
+    forms: Forms[RequestForm] = Forms()
+    replies = Replies()
 
     def predict(body: bytes, seconds_left: float | None) -> Promise[bytes]:
         found = forms.find(body)
@@ -63,7 +65,7 @@ def ms_predict(desk: FrontDesk) -> Predict:
         fields = (request.instances, request.instances_of_1_2)
         try:
             check_count(sum(map(len, fields)))
-            forms.learn(body, request)
+            forms.learn(body, lambda: request_form(body, request))
             instances = [instance.items for field in fields for instance in field]
             names = (asked.name, asked.version_number, asked.method_name)
             call = Call(*names, instances, from_wire, len(body), not request.instances_of_1_2)

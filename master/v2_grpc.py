@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from mindspore_serving.master.error_status import UNIMPLEMENTED, CallFault
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.message_fields import INFER, check_fields
+from mindspore_serving.master.message_forms import Forms
 from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.service_table import CallInfo, RpcFault, ServiceTable, Status, Streaming, Unary
 from mindspore_serving.master.v2_about import (
@@ -20,6 +21,7 @@ from mindspore_serving.master.v2_about import (
     why_model_not_ready,
     why_not_ready,
 )
+from mindspore_serving.master.v2_forms import InferForm, infer_form
 from mindspore_serving.master.v2_infer import infer
 from mindspore_serving.master.v2_messages import read_request, write_response
 from mindspore_serving.master.v2_stream import stream_infer
@@ -45,9 +47,19 @@ R = TypeVar("R", bound=Message)
 def v2_service(desk: FrontDesk) -> ServiceTable:
     """The service of tritonclient, KServe's clients and others."""
 
+    forms: Forms[InferForm] = Forms()
+
     def model_infer(body: bytes, info: CallInfo) -> Promise[bytes]:
+        found = forms.find(body)
+        if found is not None:
+            form, pieces = found
+            answer = form.infer(desk, pieces, len(body), info.seconds_left)
+            if answer is not None:
+                return answer
         check_fields(body, INFER)
         asked, is_typed = read_request(_parse(pb.ModelInferRequest, body), len(body))
+        if not is_typed:
+            forms.learn(body, lambda: infer_form(body, asked))
         return infer(
             desk, asked, info.seconds_left, lambda answer: write_response(answer, is_typed).SerializeToString()
         )

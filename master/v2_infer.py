@@ -7,6 +7,7 @@ with the input's parameter `content_type` "str".
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from mindspore_serving.cluster.dispatch_events import Answer
@@ -44,6 +45,17 @@ _THE_PROTOCOLS = {"sequence_id", "sequence_start", "sequence_end", "priority", "
 _FOR_THE_DOOR = {"binary_data_output"}
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a method carries a request out, and all that are alike."""
+
+    target: Target
+    count: int  # instances
+    columns: tuple[Column, ...]  # of each input of the method
+    asked: Sequence[AskedOutput]
+    batched: bool
+
+
 def infer(
     desk: FrontDesk, request: InferRequest, seconds_left: float | None, finish: Callable[[InferResponse], T]
 ) -> Promise[T]:
@@ -51,26 +63,57 @@ def infer(
 
     Raises CallFault, and so may waiting for it.
     """
-    if not desk.takes_calls:
-        raise CallFault(UNAVAILABLE, STOPPING_TEXT)
-    target = find_target(desk, request.model, request.version, request.parameters.get("method"))
-    batched = _batched(request.parameters)
-    count, inputs = _columns(target, request.inputs, batched)
-    asked = _asked(target, request.outputs)
-    seconds_left = _patience(request.parameters, seconds_left)
+    target = find(desk, request)
+    plan = make_plan(target, request)
+    seconds_left = patience(request.parameters, seconds_left)
 
-    def conclude(answer: Answer) -> T:
-        if isinstance(answer.results, Failure):
-            raise _whole_fault(answer.results, target)
-        _check_all_succeeded(answer.results)
-        columns = dict(zip(answer.outputs, answer.results.columns, strict=True))
-        outputs = tuple([_output(item.name, columns[item.name], batched) for item in asked])
-        passed_on = _returned(request.parameters)
-        return finish(InferResponse(request.model, str(answer.version), request.id, passed_on, outputs))
+    def hear(answer: Answer) -> T:
+        return finish(conclude(request, plan, answer))
 
     return desk.submit(
-        target.asked_version, target.route, target.method, count, inputs, request.nbytes, seconds_left, conclude
+        target.asked_version,
+        target.route,
+        target.method,
+        plan.count,
+        plan.columns,
+        request.nbytes,
+        seconds_left,
+        hear,
     )
+
+
+def find(desk: FrontDesk, request: InferRequest) -> Target:
+    """What runs the request now. Raises CallFault."""
+    if not desk.takes_calls:
+        raise CallFault(UNAVAILABLE, STOPPING_TEXT)
+    return find_target(desk, request.model, request.version, request.parameters.get("method"))
+
+
+def make_plan(target: Target, request: InferRequest) -> Plan:
+    """Raises CallFault when the request does not fit the method."""
+    batched = _batched(request.parameters)
+    count, columns = _columns(target, request.inputs, batched)
+    return Plan(target, count, columns, _asked(target, request.outputs), batched)
+
+
+def patience(parameters: Parameters, seconds_left: float | None) -> float | None:
+    """How long the caller waits, when the request itself may say it, too. Raises CallFault."""
+    timeout = parameters.get("timeout", 0)
+    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
+        refuse("parameter 'timeout' should be a number of microseconds; 0 is none")
+    if not timeout:
+        return seconds_left
+    return timeout * _MICROSECOND if seconds_left is None else min(seconds_left, timeout * _MICROSECOND)
+
+
+def conclude(request: InferRequest, plan: Plan, answer: Answer) -> InferResponse:
+    """What the request's client is answered. Raises CallFault."""
+    if isinstance(answer.results, Failure):
+        raise _whole_fault(answer.results, plan.target)
+    _check_all_succeeded(answer.results)
+    columns = dict(zip(answer.outputs, answer.results.columns, strict=True))
+    outputs = tuple([_output(item.name, columns[item.name], plan.batched) for item in plan.asked])
+    return InferResponse(request.model, str(answer.version), request.id, _returned(request.parameters), outputs)
 
 
 def raw_input(desk: FrontDesk, model: str, version: str, nbytes: int) -> tuple[str, str, tuple[int, ...]]:
@@ -99,15 +142,6 @@ def _batched(parameters: Parameters) -> bool:
     if not isinstance(batched, bool):
         refuse("parameter 'batched' should be true or false")
     return batched
-
-
-def _patience(parameters: Parameters, seconds_left: float | None) -> float | None:
-    timeout = parameters.get("timeout", 0)
-    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
-        refuse("parameter 'timeout' should be a number of microseconds; 0 is none")
-    if not timeout:
-        return seconds_left
-    return timeout * _MICROSECOND if seconds_left is None else min(seconds_left, timeout * _MICROSECOND)
 
 
 def _returned(parameters: Parameters) -> Parameters:

@@ -46,6 +46,31 @@ def data_spans(message: bytes, *instance_fields: int) -> list[DataSpan] | None:
         return None
 
 
+def top_spans(message: bytes, *numbers: int) -> list[tuple[int, int, int]] | None:
+    """Number, start and stop of each field with one of these numbers that is no part of another, in the order of the
+    bytes. None for a message that is written in some other way than usual, or has more of them than usual.
+    """
+    spans: list[tuple[int, int, int]] = []
+    try:
+        for field in _fields(message, 0, len(message)):
+            if field.number in numbers:
+                _expect(field.kind == _LENGTH_DELIMITED and len(spans) < _MOST_SPANS)
+                spans.append((field.number, field.start, field.stop))
+    except (_Unusual, IndexError):
+        return None
+    return spans
+
+
+def varint(number: int) -> bytes:
+    """A number from 0 on as protobuf writes it."""
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    digits.append(number)
+    return bytes(digits)
+
+
 def _spans(message: bytes, instance_fields: tuple[int, ...]) -> list[DataSpan]:
     spans: list[DataSpan] = []
     numbers = set()

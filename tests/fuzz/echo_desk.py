@@ -1,7 +1,7 @@
 """A real front desk whose one worker answers every batch with its first input, at once and without a socket."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from mindspore_serving.cluster.codec import decode, encode
@@ -15,9 +15,15 @@ T = TypeVar("T")
 
 
 class EchoDesk:
-    """Lives as long as the process; every call to run() is one request."""
+    """Lives as long as the process; every call to run() is one request. `respond`: what the worker makes of a batch."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        methods: tuple[MethodSpec, ...] = (MethodSpec("m", ("x",), ("y",), 4),),
+        respond: Callable[[RunBatch], BatchDone] = lambda batch: BatchDone(batch.batch_id, batch.columns),
+    ) -> None:
+        self._methods = methods
+        self._respond = respond
         self.loop = asyncio.new_event_loop()
         self.desk = self.loop.run_until_complete(self._open())
 
@@ -31,15 +37,14 @@ class EchoDesk:
 
     async def _open(self) -> FrontDesk:
         desk = FrontDesk(Limits(lease_seconds=1e6), self._send)
-        methods = (MethodSpec("m", ("x",), ("y",), 4),)
-        desk.receive(WORKER, Register(1, "s", 1, methods, "CPU:0", "here", 1))
+        desk.receive(WORKER, Register(1, "s", 1, self._methods, "CPU:0", "here", 1))
         return desk
 
     def _send(self, worker_id: str, message: FromMaster) -> bool:
         if isinstance(message, RunBatch):
             sent = decode(encode(message))
             assert isinstance(sent, RunBatch)
-            done = decode(encode(BatchDone(sent.batch_id, sent.columns)))
+            done = decode(encode(self._respond(sent)))
             assert isinstance(done, FromWorker)
             self.loop.call_soon(self.desk.receive, WORKER, done)
         return True

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Column, from_column, to_columns
-from mindspore_serving.master.request_forms import RequestForms
+from mindspore_serving.master.message_forms import Forms
+from mindspore_serving.master.request_forms import RequestForm, request_form
 from mindspore_serving.master.wire_spans import data_spans
 from mindspore_serving.master.wire_tensors import DTYPES, from_wire
 from mindspore_serving.proto import ms_service_pb2 as pb
@@ -48,12 +49,12 @@ def by_protobuf(request: pb.PredictRequest, method: MethodSpec) -> tuple[Column,
     return to_columns([tuple(from_wire(i.items[name]) for name in method.inputs) for i in instances])
 
 
-def learnt(message: bytes) -> RequestForms:
+def learnt(message: bytes) -> Forms[RequestForm]:
     """Forms that have met this message as often as it takes."""
-    forms = RequestForms()
+    forms: Forms[RequestForm] = Forms()
     for _ in range(2):
         assert forms.find(message) is None
-        forms.learn(message, pb.PredictRequest.FromString(message))
+        forms.learn(message, lambda: request_form(message, pb.PredictRequest.FromString(message)))
     return forms
 
 
@@ -139,7 +140,7 @@ def test_what_breaks_the_rules_or_is_no_number_never_becomes_a_form() -> None:
 
 
 def test_the_number_of_forms_is_bounded_and_those_in_use_stay() -> None:
-    forms = RequestForms()
+    forms: Forms[RequestForm] = Forms()
 
     def meet(size: int, name: str = "s") -> bool:
         request = pb.PredictRequest(servable_spec=pb.ServableSpec(name=name, method_name="m"))
@@ -147,7 +148,7 @@ def test_the_number_of_forms_is_bounded_and_those_in_use_stay() -> None:
         message = request.SerializeToString()
         if forms.find(message) is not None:
             return True
-        forms.learn(message, request)
+        forms.learn(message, lambda: request_form(message, request))
         return False
 
     meet(1)

@@ -1,0 +1,144 @@
+"""ModelInferRequests that are alike but for their raw tensors and their id: see message_forms. So are their answers.
+
+Fields of a message may come in any order (protobuf.dev/programming-guides/encoding), so an answer is what all of a kind
+begin with, then the id, then the raw tensors.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from mindspore_serving.cluster.dispatch_events import Answer
+from mindspore_serving.cluster.errors import Failure
+from mindspore_serving.cluster.messages import MethodSpec
+from mindspore_serving.cluster.tensors import Buffer, Stacked
+from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.message_forms import Form
+from mindspore_serving.master.promise import Promise
+from mindspore_serving.master.v2_infer import Plan, conclude, find, make_plan, patience
+from mindspore_serving.master.v2_messages import write_response
+from mindspore_serving.master.v2_types import BYTES, InferRequest, V2Tensor
+from mindspore_serving.master.wire_spans import top_spans, varint
+
+_ID, _RAW_INPUTS = 3, 7  # numbers of fields of the request
+_ID_TAG, _RAW_OUTPUTS_TAG = b"\x1a", b"\x32"  # fields 3 and 6 of the response, both of a length and so many bytes
+_MOST_HEADS = 16  # kinds of answers to requests of one form
+_Kind = tuple[int, tuple[str, ...], tuple[tuple[str, tuple[int, ...]], ...]]  # version, outputs, dtypes and shapes
+
+
+class _Head(NamedTuple):
+    """What answers of one kind have in common."""
+
+    begin: bytes
+    before: list[bytes]  # each output's bytes
+
+
+class InferForm(Form):
+    """What requests of one form have in common: `request`, but for its id and its tensors' data."""
+
+    def __init__(self, message: bytes, request: InferRequest, spans: Sequence[tuple[int, int, int]]) -> None:
+        super().__init__(message, [(start, stop) for _, start, stop in spans])
+        numbers = [number for number, _, _ in spans]
+        self._id_place = numbers.index(_ID) if _ID in numbers else -1
+        self._places = [place for place, number in enumerate(numbers) if number == _RAW_INPUTS]
+        self._request = request
+        self._plan: Plan | None = None
+        self._inputs: list[tuple[str, tuple[int, ...], int]] = []  # dtype, shape and piece of each of the method's
+        self._heads: dict[_Kind, _Head] = {}
+
+    def infer(
+        self, desk: FrontDesk, pieces: Sequence[Buffer], nbytes: int, seconds_left: float | None
+    ) -> Promise[bytes] | None:
+        """The serialized answer to a request with these pieces; None: protobuf has to read it, and refuses it.
+
+        Raises CallFault, and so may waiting for it.
+        """
+        given_id = b"" if self._id_place < 0 else bytes(pieces[self._id_place])
+        if not _is_text(given_id):
+            return None
+        request = self._request
+        target = find(desk, request)
+        plan = self._plan
+        if plan is None or plan.target.method is not target.method:
+            plan = self._plan = make_plan(target, request)
+            self._inputs = self._arrange(target.method, plan)
+            self._heads.clear()
+        columns = tuple([Stacked(dtype, shape, pieces[place]) for dtype, shape, place in self._inputs])
+        seconds_left = patience(request.parameters, seconds_left)
+        reply = partial(self._reply, plan, given_id)
+        return desk.submit(
+            target.asked_version, target.route, target.method, plan.count, columns, nbytes, seconds_left, reply
+        )
+
+    def _arrange(self, method: MethodSpec, plan: Plan) -> list[tuple[str, tuple[int, ...], int]]:
+        places = {tensor.name: place for tensor, place in zip(self._request.inputs, self._places, strict=True)}
+        arranged = []
+        for name, column in zip(method.inputs, plan.columns, strict=True):
+            assert isinstance(column, Stacked)
+            arranged.append((column.dtype, column.shape, places[name]))
+        return arranged
+
+    def _reply(self, plan: Plan, given_id: bytes, answer: Answer) -> bytes:
+        columns = _stacked(plan, answer)
+        if columns is None:
+            response = write_response(conclude(self._with_id(given_id), plan, answer), is_typed=False)
+            return response.SerializeToString()
+        kind = (answer.version, answer.outputs, tuple([(column.dtype, column.shape) for column in columns]))
+        head = self._heads.get(kind)
+        if head is None:
+            head = self._make_head(kind, plan, answer)
+        parts: list[Buffer] = [head.begin]
+        if given_id:
+            parts += (_ID_TAG, varint(len(given_id)), given_id)
+        for before, column in zip(head.before, columns, strict=True):
+            parts += (before, column.data)
+        return b"".join(parts)
+
+    def _make_head(self, kind: _Kind, plan: Plan, answer: Answer) -> _Head:
+        response = write_response(conclude(self._with_id(b""), plan, answer), is_typed=False)
+        before = [_RAW_OUTPUTS_TAG + varint(len(data)) for data in response.raw_output_contents]
+        response.ClearField("raw_output_contents")
+        if len(self._heads) >= _MOST_HEADS:
+            self._heads.clear()
+        head = self._heads[kind] = _Head(response.SerializeToString(), before)
+        return head
+
+    def _with_id(self, given_id: bytes) -> InferRequest:
+        asked = self._request
+        return InferRequest(
+            asked.model, asked.version, given_id.decode(), asked.parameters, asked.inputs, asked.outputs, asked.nbytes
+        )
+
+
+def infer_form(message: bytes, request: InferRequest) -> InferForm | None:
+    """The form of a message with raw tensors, and what was read in it; None when it has no form."""
+    spans = top_spans(message, _ID, _RAW_INPUTS)
+    if spans is None:
+        return None
+    numbers = [number for number, _, _ in spans]
+    if numbers.count(_ID) > 1 or not request.inputs or numbers.count(_RAW_INPUTS) != len(request.inputs):
+        return None
+    if any(tensor.datatype in ("BOOL", BYTES) for tensor in request.inputs):  # their values are looked at
+        return None
+    inputs = [V2Tensor(given.name, given.datatype, given.shape, b"", given.parameters) for given in request.inputs]
+    asked = InferRequest(request.model, request.version, "", request.parameters, inputs, request.outputs, 0)
+    return InferForm(message, asked, spans)
+
+
+def _is_text(given: bytes) -> bool:
+    try:
+        given.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _stacked(plan: Plan, answer: Answer) -> list[Stacked] | None:
+    """The columns that are asked for, if every instance has succeeded with tensors of one kind for each of them."""
+    results = answer.results
+    if isinstance(results, Failure) or results.failures:
+        return None
+    places = {name: place for place, name in enumerate(answer.outputs)}
+    columns = [results.columns[places[item.name]] for item in plan.asked]
+    stacked = [column for column in columns if isinstance(column, Stacked)]
+    return stacked if len(stacked) == len(columns) else None

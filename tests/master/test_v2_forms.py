@@ -1,0 +1,174 @@
+"""Inferences that are read and answered by their form: the same comes out as by protobuf, whatever is sent."""
+
+import math
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mindspore_serving.cluster.errors import Code, Failure
+from mindspore_serving.cluster.messages import BatchDone, MethodSpec, RunBatch
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Stacked
+from mindspore_serving.master.message_forms import Forms
+from mindspore_serving.master.service_table import CallInfo, RpcFault, Status, Unary
+from mindspore_serving.master.v2_forms import InferForm, infer_form
+from mindspore_serving.master.v2_grpc import SERVICE, v2_service
+from mindspore_serving.master.v2_messages import read_request
+from mindspore_serving.master.v2_types import DTYPES
+from mindspore_serving.proto import open_inference_pb2 as pb
+from tests.fuzz.echo_desk import EchoDesk
+
+METHODS = (MethodSpec("m", ("a", "b"), ("y", "z"), 4), MethodSpec("other", ("b",), ("y",), 4))
+FAILING = 7  # the first byte of an instance that fails
+many = settings(max_examples=150, deadline=None)
+
+
+def respond(batch: RunBatch) -> BatchDone:
+    """The inputs, but for failing instances."""
+    first = batch.columns[0]
+    failures = {}
+    if isinstance(first, Stacked) and len(first.data):
+        step = len(first.data) // batch.count
+        failing = [index for index in range(batch.count) if first.data[index * step] == FAILING]
+        failures = {index: Failure(Code.FAILED, "seven") for index in failing}
+    good = [column_without(column, failures) for column in batch.columns if isinstance(column, Stacked)]
+    return BatchDone(batch.batch_id, tuple(good), failures)
+
+
+def column_without(column: Stacked, failures: dict[int, Failure]) -> Stacked:
+    count = column.shape[0]
+    step = len(column.data) // count
+    rows = [bytes(column.data[index * step : (index + 1) * step]) for index in range(count) if index not in failures]
+    return Stacked(column.dtype, (len(rows), *column.shape[1:]), b"".join(rows))
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[EchoDesk]:
+    """Its worker answers with the inputs."""
+    opened = EchoDesk(METHODS, respond)
+    yield opened
+    opened.close()
+
+
+class Service:
+    """ModelInfer with forms of its own."""
+
+    def __init__(self, desk: EchoDesk) -> None:
+        method = v2_service(desk.desk)[SERVICE]["ModelInfer"]
+        assert isinstance(method, Unary)
+        self._handler = method.handler
+        self._desk = desk
+
+    def ask(self, message: bytes) -> object:
+        """The response, or why there is none."""
+        try:
+            return pb.ModelInferResponse.FromString(self._desk.run(self._handler(message, CallInfo())))
+        except RpcFault as fault:
+            return fault.status, str(fault)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> pb.ModelInferRequest:
+    """Of raw tensors, some of them wrong."""
+    name = draw(st.sampled_from(["s", "s.m", "s.other", "s", "none"]))
+    request = pb.ModelInferRequest(model_name=name, model_version=draw(st.sampled_from(["", "1", "", "2"])))
+    request.id = draw(st.sampled_from(["", "ab", "ü"]))
+    if draw(st.booleans()):
+        request.parameters["mine"].int64_param = draw(st.integers(0, 3))
+    if draw(st.integers(0, 4)) == 0:
+        request.parameters["batched"].bool_param = draw(st.booleans())
+    if draw(st.integers(0, 4)) == 0:
+        request.parameters["timeout"].int64_param = draw(st.sampled_from([-1, 0, 10**9]))
+    count = draw(st.integers(1, 3))
+    for tensor in draw(st.permutations(["a", "b"]))[: draw(st.sampled_from([2, 2, 2, 1]))]:
+        datatype = draw(st.sampled_from([*DTYPES, "FP32", "INT8"]))
+        shape = [count, *draw(st.lists(st.integers(0, 2), max_size=2))]
+        size = math.prod(shape) * ITEM_BYTES[DTYPES[datatype]]
+        request.inputs.add(name=tensor, datatype=datatype, shape=shape)
+        request.raw_input_contents.append(draw(st.binary(min_size=size, max_size=size)))
+    for output in draw(st.sampled_from([[], [], ["z"], ["z", "y"], ["w"]])):
+        request.outputs.add(name=output)
+    return request
+
+
+def refilled(request: pb.ModelInferRequest, byte: int) -> bytes:
+    """A message of the same form."""
+    other = pb.ModelInferRequest()
+    other.CopyFrom(request)
+    other.id = request.id[::-1]
+    other.ClearField("raw_input_contents")
+    other.raw_input_contents.extend(bytes([byte]) * len(data) for data in request.raw_input_contents)
+    return other.SerializeToString()
+
+
+@many
+@given(requests(), st.data())
+def test_whoever_asks_again_gets_the_answer_of_the_first_time(
+    desk: EchoDesk, request: pb.ModelInferRequest, data: st.DataObject
+) -> None:
+    service = Service(desk)
+    message = request.SerializeToString()
+    first = service.ask(message)
+    assert service.ask(message) == first  # its form is learnt here
+    assert service.ask(message) == first
+    for byte in (0, 1, FAILING):
+        again = refilled(request, byte)
+        assert service.ask(again) == Service(desk).ask(again)
+    other = bytearray(message)
+    for _ in range(data.draw(st.integers(1, 3))):
+        other[data.draw(st.integers(0, len(other) - 1))] = data.draw(st.integers(0, 255))
+    assert service.ask(bytes(other)) == Service(desk).ask(bytes(other))
+
+
+def raw_request(size: int = 4, datatype: str = "UINT8") -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name="s.other", id="one")
+    request.inputs.add(name="b", datatype=datatype, shape=[1, size])
+    request.raw_input_contents.append(bytes(size))
+    return request
+
+
+def learnt(request: pb.ModelInferRequest) -> Forms[InferForm]:
+    """Forms that have met this request as often as it takes."""
+    forms: Forms[InferForm] = Forms()
+    message = request.SerializeToString()
+    for _ in range(2):
+        assert forms.find(message) is None
+        forms.learn(message, lambda: infer_form(message, read_request(request, len(message))[0]))
+    return forms
+
+
+def test_the_third_of_a_form_is_not_read_by_protobuf(desk: EchoDesk) -> None:
+    message = raw_request().SerializeToString()
+    found = learnt(raw_request()).find(message.replace(b"one", b"two"))
+    assert found is not None
+    form, pieces = found
+    assert pieces == (b"two", bytes(4))
+    answer = form.infer(desk.desk, pieces, len(message), None)
+    assert answer is not None
+    assert pb.ModelInferResponse.FromString(desk.run(answer)).id == "two"
+
+
+def test_an_id_that_is_no_text_is_refused_in_a_form_too(desk: EchoDesk) -> None:
+    service = Service(desk)
+    message = raw_request().SerializeToString()
+    for _ in range(2):
+        service.ask(message)
+    broken = message.replace(b"one", b"\xff\xfe\xfd")
+    assert service.ask(broken) == (Status.INVALID_ARGUMENT, "the request is no inference.ModelInferRequest")
+
+
+def test_values_that_are_looked_at_have_no_form() -> None:
+    for datatype in ("BOOL", "BYTES"):
+        request = raw_request(1, datatype)
+        request.raw_input_contents[0] = bytes(1 if datatype == "BOOL" else 4)
+        assert learnt(request).find(request.SerializeToString()) is None
+
+
+def test_large_tensors_are_views_of_the_message() -> None:
+    request = raw_request(100_000)
+    message = request.SerializeToString()
+    found = learnt(request).find(message)
+    assert found is not None
+    view = found[1][1]
+    assert isinstance(view, memoryview) and view.obj is message
