@@ -7,7 +7,7 @@ from typing import Any
 from mindspore_serving.cluster.dispatch_events import Answer
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.messages import MethodSpec
-from mindspore_serving.cluster.results import Result
+from mindspore_serving.cluster.results import Results
 from mindspore_serving.cluster.tensors import Column, Value, to_columns
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.promise import Promise, kept
@@ -32,10 +32,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """A result or a failure for each instance; a result's values are in the order of `outputs`."""
+    """What came of each instance; values are in the order of `outputs`."""
 
     outputs: Sequence[str]
-    results: Sequence[Result]
+    results: Results
 
 
 def predict(desk: FrontDesk, call: Call, seconds_left: float | None) -> Promise[Predictions | Failure]:
@@ -51,7 +51,7 @@ def predict(desk: FrontDesk, call: Call, seconds_left: float | None) -> Promise[
         results = answer.results
         if call.collapses and not isinstance(results, Failure):
             results = results.collapsed()
-        return results if isinstance(results, Failure) else Predictions(answer.outputs, results.each())
+        return results if isinstance(results, Failure) else Predictions(answer.outputs, results)
 
     return desk.submit(call.version, route, method, count, columns, call.nbytes, seconds_left, conclude)
 

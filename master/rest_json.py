@@ -7,15 +7,19 @@ Nested lists are checked level by level, each in one pass of C code: no Python r
 import base64
 import json
 import math
+import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
-from mindspore_serving.cluster.tensors import ITEM_BYTES, Instance, Tensor, Value, nbytes
+from mindspore_serving.cluster.results import Results
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer, Column, Stacked, Tensor, Value, nbytes
 from mindspore_serving.master.predict import Predictions, error_text, input_refused
 from mindspore_serving.master.tensor_rules import (
     MOST_DIMS,
@@ -28,7 +32,9 @@ from mindspore_serving.master.tensor_rules import (
 
 _SCALARS = {bool, int, float, str}
 _INT32 = np.iinfo(np.int32)
-_EXACT_INTEGERS_END = 2.0**63  # orjson gives an integer that needs more than 64 bits as a float
+# A float32 ends with its sign and seven bits of its exponent (IEEE 754): those of everything nearer to 0 than 2 ** 63.
+_EXACT_ENDS = bytes(byte for byte in range(256) if byte & 0x7F < (63 + 127) >> 1)
+_FEW = 64  # numbers up to here take less time without numpy
 _DTYPES = {
     "bool": "|b1",
     "int8": "|i1",
@@ -161,10 +167,24 @@ def _only_text(text: str | bytes, count: int, shape: Sequence[int]) -> Value:
 def _numbers(numbers: list[Any], shape: tuple[int, ...]) -> Tensor:
     """Numbers of one type, or truth values."""
     if isinstance(numbers[0], bool):
-        return Tensor("|b1", shape, np.array(numbers, np.bool_).tobytes())
+        return Tensor("|b1", shape, bytes(numbers))
     if isinstance(numbers[0], float):
-        with np.errstate(over="ignore"):  # a number beyond float32 is infinite, as it was in the original
-            return Tensor("<f4", shape, np.array(numbers, np.float64).astype("<f4").tobytes())
+        return Tensor("<f4", shape, _floats(numbers))
+    return Tensor("<i4", shape, _integers(numbers))
+
+
+def _floats(numbers: list[float]) -> bytes:
+    if len(numbers) <= _FEW:
+        with suppress(OverflowError):
+            return struct.pack(f"<{len(numbers)}f", *numbers)
+    with np.errstate(over="ignore"):  # a number beyond float32 is infinite, as it was in the original
+        return np.array(numbers, np.float64).astype("<f4").tobytes()
+
+
+def _integers(numbers: list[int]) -> bytes:
+    if len(numbers) <= _FEW:
+        with suppress(struct.error):
+            return struct.pack(f"<{len(numbers)}i", *numbers)
     try:
         array = np.array(numbers, np.int64)
     except OverflowError:
@@ -174,13 +194,14 @@ def _numbers(numbers: list[Any], shape: tuple[int, ...]) -> Tensor:
             f"json integer {max(numbers, key=abs)} is out of the range of int32 [{_INT32.min},{_INT32.max}]: "
             "send it as an object with 'b64' and 'type'"
         )
-    return Tensor("<i4", shape, array.astype("<i4").tobytes())
+    return array.astype("<i4").tobytes()
 
 
 def _may_have_been_an_integer(value: Value) -> bool:
+    """Whether a float is 2 ** 63 or more, or as far below 0: orjson makes such a one of a larger integer."""
     if not isinstance(value, Tensor) or value.dtype != "<f4":
         return False
-    return bool((np.abs(np.frombuffer(value.data, "<f4")) >= _EXACT_INTEGERS_END).any())
+    return bool(bytes(value.data[3::4]).translate(None, _EXACT_ENDS))
 
 
 # --- encoded tensors
@@ -250,21 +271,23 @@ def write_reply(predicted: Predictions | Failure) -> bytes:
     """The body that answers a request. Keys are in alphabetical order; NaN and infinities are null."""
     if isinstance(predicted, Failure):
         return write_error(error_text(predicted))
-    if _empty_arrays(predicted) > MOST_EMPTY:
+    results = predicted.results
+    if sum(map(_empty_arrays, results.columns)) > MOST_EMPTY:
         # orjson would write each of them, or end the process when memory does not do.
         return write_error(f"Failed to construct the response: more than {MOST_EMPTY} empty arrays")
-    instances = [_reply_instance(predicted.outputs, result) for result in predicted.results]
     try:
-        return orjson.dumps({"instances": instances}, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS)
+        return orjson.dumps(
+            {"instances": _reply_instances(predicted.outputs, results)},
+            option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS,
+        )
     except TypeError as error:
         return write_error(f"Failed to construct the response: {error}")
 
 
-def _empty_arrays(predicted: Predictions) -> int:
+def _empty_arrays(column: Column) -> int:
     """How many `[]` the reply has to hold: no data of it says so."""
-    values = chain.from_iterable(result for result in predicted.results if not isinstance(result, Failure))
-    shapes = [value.shape for value in values if isinstance(value, Tensor) and 0 in value.shape]
-    return sum(math.prod(shape[: shape.index(0)]) for shape in shapes)
+    shapes = [column.shape] if isinstance(column, Stacked) else [v.shape for v in column if isinstance(v, Tensor)]
+    return sum(math.prod(shape[: shape.index(0)]) for shape in shapes if 0 in shape)
 
 
 def write_error(text: str) -> bytes:
@@ -272,10 +295,25 @@ def write_error(text: str) -> bytes:
     return orjson.dumps({"error_msg": text})
 
 
-def _reply_instance(outputs: Sequence[str], result: Instance | Failure) -> dict[str, Any]:
-    if isinstance(result, Failure):
-        return {"error_msg": error_text(result)}
-    return {name: _reply_value(value) for name, value in zip(outputs, result, strict=True)}
+def _reply_instances(outputs: Sequence[str], results: Results) -> list[dict[str, Any]]:
+    if results.columns:
+        good = [dict(zip(outputs, row, strict=True)) for row in zip(*map(_rows, results.columns), strict=True)]
+    else:
+        good = [{} for _ in range(results.count - len(results.failures))]
+    if not results.failures:
+        return good
+    next_good = iter(good)
+    return [
+        {"error_msg": error_text(results.failures[index])} if index in results.failures else next(next_good)
+        for index in range(results.count)
+    ]
+
+
+def _rows(column: Column) -> Sequence[Any]:
+    """Each instance's value, as orjson takes it."""
+    if isinstance(column, Stacked):
+        return list(_array_of(column.data, column.dtype, column.shape))
+    return [_reply_value(value) for value in column]
 
 
 def _reply_value(value: Value) -> Any:
@@ -283,8 +321,12 @@ def _reply_value(value: Value) -> Any:
         return value
     if not isinstance(value, Tensor):
         return {"b64": base64.b64encode(value).decode()}
-    array = np.require(np.frombuffer(value.data, value.dtype), requirements="A")  # orjson reads it as it lies
-    return array.reshape(value.shape) if value.shape else array[0]
+    array = _array_of(value.data, value.dtype, value.shape)
+    return array if value.shape else array[()]
+
+
+def _array_of(data: Buffer, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    return np.require(np.frombuffer(data, dtype), requirements="A").reshape(shape)  # orjson reads it as it lies
 
 
 # --- refusals

@@ -13,7 +13,8 @@ from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused, SetupError
 from mindspore_serving.cluster.messages import BatchDone
-from mindspore_serving.cluster.tensors import Stacked, Tensor
+from mindspore_serving.cluster.results import Results
+from mindspore_serving.cluster.tensors import Stacked, Tensor, to_columns
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.predict import Predictions
 from mindspore_serving.master.rest_api import RestDoor
@@ -57,10 +58,10 @@ def test_failed_instances_have_their_error_in_their_slot(master: RunningMaster, 
 def test_outputs_are_in_alphabetical_order_and_a_reply_that_cannot_be_built_is_an_error() -> None:
     unaligned = memoryview(b"\0" + np.arange(3, dtype="<f8").tobytes())[1:]
     values = ("a", b"b", Tensor("<f8", (3,), unaligned))
-    assert write_reply(Predictions(("z", "y", "x"), [values])) == (
+    assert write_reply(Predictions(("z", "y", "x"), Results(1, to_columns([values])))) == (
         b'{"instances":[{"x":[0.0,1.0,2.0],"y":{"b64":"Yg=="},"z":"a"}]}'
     )
-    broken = json.loads(write_reply(Predictions(("y",), [("\ud800",)])))
+    broken = json.loads(write_reply(Predictions(("y",), Results(1, (("\ud800",),)))))
     assert broken["error_msg"].startswith("Failed to construct the response: ")
     assert json.loads(write_reply(Failure(Code.FAILED, "\ud800"))) == {"error_msg": "?"}
 

@@ -15,6 +15,7 @@ from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.cluster.messages import BatchDone
+from mindspore_serving.cluster.results import Results
 from mindspore_serving.cluster.tensors import Stacked, Tensor
 from mindspore_serving.master.predict import Predictions
 from mindspore_serving.master.rest_api import MEGABYTE, RestDoor
@@ -193,10 +194,12 @@ def test_empty_arrays_that_a_reply_would_have_to_spell_out_are_refused() -> None
     """orjson ended the process over one of shape [2, 4294967296, 0]."""
     empty = Tensor("|i1", (2, 1 << 32, 0), b"")
     many = Tensor("|i1", (1 << 20, 0), b"")
+    stacked = Stacked("|i1", (5, 1 << 20, 0), b"")
     refused = {"error_msg": "Failed to construct the response: more than 4194304 empty arrays"}
-    assert json.loads(write_reply(Predictions(("y",), [(empty,)]))) == refused
-    assert json.loads(write_reply(Predictions(("y",), [(many,)] * 5))) == refused
-    assert json.loads(write_reply(Predictions(("y",), [(Tensor("|i1", (2, 0), b""),)]))) == {
+    assert json.loads(write_reply(Predictions(("y",), Results(1, ((empty,),))))) == refused
+    assert json.loads(write_reply(Predictions(("y",), Results(5, ((many,) * 5,))))) == refused
+    assert json.loads(write_reply(Predictions(("y",), Results(5, (stacked,))))) == refused
+    assert json.loads(write_reply(Predictions(("y",), Results(1, (Stacked("|i1", (1, 2, 0), b""),))))) == {
         "instances": [{"y": [[], []]}]
     }
     with pytest.raises(RequestRefused, match="invalid shape value"):
