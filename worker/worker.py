@@ -69,7 +69,7 @@ class Worker:
 
         The callbacks come from other threads; on_registered gets the master's endpoint. After on_closed, `end` says how
         it ended. `keys`: if it has some. `direct`: talk past ZeroMQ to masters on this machine.
-        `polls`: MindSpore's thread may use a core to wait; only where it works for nobody else.
+        `polls`: a thread may use a core to wait; only where MindSpore's works for nobody else.
         """
 
         def closed(end: End) -> None:
@@ -91,7 +91,7 @@ class Worker:
         worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
         self._link = Link(context, masters, keys, worker_id, offer, timed, on_registered, closed, direct)
         if polls:
-            self._models.while_idle(BusyPoll(self._link, Patience()))
+            self.servable.poller.while_idle(BusyPoll(self._link, Patience()))
         self._link.start()
 
     @property
@@ -108,7 +108,7 @@ class Worker:
         """Waits for the link's thread, which has been drained or refused, and lets the servable go."""
         if self._link is not None:
             self._link.join()
-            self._models.while_idle(None)
+            self.servable.poller.while_idle(None)
         self.servable.close()
 
 

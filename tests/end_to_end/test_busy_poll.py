@@ -41,11 +41,33 @@ def sleeps_of(process: Process) -> int:
     return sum(int(state.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for state in states)
 
 
+WITHOUT_MODEL = """
+from mindspore_serving.server import register
+
+def add(x1, x2):
+    return x1 + x2
+
+@register.register_method(output_names=["y"])
+def add_common(x1, x2):
+    return register.add_stage(add, x1, x2, outputs_count=1)
+"""
+
+
+@pytest.fixture(params=["a model", "a function"])
+def either(request: pytest.FixtureRequest, servables: Path, tmp_path: Path) -> Path:
+    """A directory with the servable `add`, which a model computes, or a function."""
+    if request.param == "a model":
+        return servables
+    (tmp_path / "add").mkdir()
+    (tmp_path / "add" / "servable_config.py").write_text(WITHOUT_MODEL)
+    return tmp_path
+
+
 @pytest.mark.skipif(not may_poll(None), reason="this machine has no core to spare")
 @pytest.mark.parametrize("mode", ["auto", "off"])
-def test_who_may_looks_for_the_next_call_instead_of_sleeping(run: Processes, servables: Path, mode: str) -> None:
+def test_who_may_looks_for_the_next_call_instead_of_sleeping(run: Processes, either: Path, mode: str) -> None:
     front, grpc, ctrl = master(run, "--busy-poll", mode)
-    hand = worker(run, servables, ctrl, "--busy-poll", mode)
+    hand = worker(run, either, ctrl, "--busy-poll", mode)
     hand.wait_for("Worker registered at")
 
     def as_expected() -> bool:
