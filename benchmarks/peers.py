@@ -30,7 +30,8 @@ class PeerError(RuntimeError):
 class Running:
     """A started peer. `master` is what clients talk to; `workers` run the model, if somebody does."""
 
-    port: int
+    port: int  # for gRPC
+    rest_port: int = 0  # 0: it has none
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     master: list[int] = field(default_factory=list)
     workers: list[int] = field(default_factory=list)
@@ -93,7 +94,7 @@ def _ours(servables: Path, engine: str, *options: str) -> Callable[[str, Path], 
     """`options`: of master and worker."""
 
     def start(servable: str, folder: Path) -> Running:
-        running = Running(free_port())
+        running = Running(free_port(), free_port())
         control = free_port()
         choice = ["--grpc-engine", engine] if engine else []
         master = [
@@ -102,6 +103,8 @@ def _ours(servables: Path, engine: str, *options: str) -> Callable[[str, Path], 
             "master",
             "--grpc",
             str(running.port),
+            "--rest",
+            str(running.rest_port),
             "--ctrl",
             str(control),
             *choice,
@@ -118,9 +121,10 @@ def _ours(servables: Path, engine: str, *options: str) -> Callable[[str, Path], 
 
 def _original(place: Path, servables: Path) -> Callable[[str, Path], Running]:
     def start(servable: str, folder: Path) -> Running:
-        running = Running(free_port())
+        running = Running(free_port(), free_port())
         script = str(ROOT / "benchmarks" / "original" / "serve.py")
-        command = [str(place / "venv" / "bin" / "python"), script, str(servables), servable, str(running.port)]
+        ports = (str(running.port), str(running.rest_port))
+        command = [str(place / "venv" / "bin" / "python"), script, str(servables), servable, *ports]
         libraries = {"LD_LIBRARY_PATH": (place / "lite" / "ld_library_path").read_text().strip(), "PYTHONPATH": ""}
         ready = "Serving gRPC server start success"
         running.master.append(_launch(running, command, folder / "original.log", ready, folder, libraries))

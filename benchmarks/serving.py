@@ -64,9 +64,9 @@ def main() -> int:
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description="Servers side by side.")
     parser.add_argument("--quick", action="store_true", help="a minute: add and mlp, 1 and 8 callers, short rounds")
-    parser.add_argument("--workloads", type=_list(_workload), help=f"of {','.join(WORKLOADS)} (default: all)")
-    parser.add_argument("--callers", type=_list(int), help="default: 1,8,64")
-    parser.add_argument("--instances", type=_list(int), help="instances a request (default: 1,16; image: 1)")
+    parser.add_argument("--workloads", type=list_of(workload_name), help=f"of {','.join(WORKLOADS)} (default: all)")
+    parser.add_argument("--callers", type=list_of(int), help="default: 1,8,64")
+    parser.add_argument("--instances", type=list_of(int), help="instances a request (default: 1,16; image: 1)")
     parser.add_argument("--rounds", type=int, help="default: 5")
     parser.add_argument("--seconds", type=float, help="of each measurement, at least (default: 1)")
     parser.add_argument(
@@ -197,13 +197,13 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {name}, load average {os.getloadavg()[1]:.1f}, {system}"
 
 
-def _workload(text: str) -> str:
+def workload_name(text: str) -> str:
     if text not in WORKLOADS:
         raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(WORKLOADS)}")
     return text
 
 
-def _list(read: Callable[[str], T]) -> Callable[[str], list[T]]:
+def list_of(read: Callable[[str], T]) -> Callable[[str], list[T]]:
     def read_all(text: str) -> list[T]:
         try:
             return [read(word) for word in text.split(",")]

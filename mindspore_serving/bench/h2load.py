@@ -9,20 +9,31 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mindspore_serving.bench.load import PREDICT
 from mindspore_serving.bench.tally import Tally
 from mindspore_serving.cluster.addresses import Endpoint, UnixPath
 from mindspore_serving.cluster.errors import SetupError
 
+GRPC_HEADERS = ("--header=content-type: application/grpc", "--header=te: trailers")
 _FRAME_HEAD = 5  # of a gRPC message: a zero and the length (gRPC over HTTP2, "Length-Prefixed-Message")
 _GRACE_SECONDS = 30.0
 _COUNTS = re.compile(r"(\d+) failed, (\d+) errored, (\d+) timeout")
 _DATA = re.compile(r"\((\d+)\) data")
 _EDGE_CALLS = 4  # calls a caller whose replies lie on the edges of the time measured
 _MOST_STRANGE = 0.002  # a part of the bytes that rounding and edges explain
+
+
+class Load(NamedTuple):
+    """How to load a server. A call without a reply for `timeout_seconds` is an error."""
+
+    callers: int
+    warm_up_seconds: float
+    seconds: float
+    timeout_seconds: float
 
 
 def find_h2load() -> str | None:
@@ -45,33 +56,42 @@ def run_h2load(
     seconds: float,
     timeout_seconds: float,
 ) -> Tally:
-    """Sends one request again and again. Raises SetupError when the program is missing or fails."""
+    """Sends one Predict again and again. Raises SetupError when the program is missing or fails."""
+    unix = isinstance(endpoint, UnixPath)
+    arguments = [
+        *GRPC_HEADERS,
+        *([f"--base-uri={endpoint}"] if unix else []),
+        f"http://{'localhost' if unix else endpoint}{PREDICT}",
+    ]
+    load = Load(callers, warm_up_seconds, seconds, timeout_seconds)
+    return send_again_and_again(arguments, framed(body), _FRAME_HEAD + reply_bytes, load)
+
+
+def send_again_and_again(arguments: Sequence[str], body: bytes, reply_bytes: int, load: Load) -> Tally:
+    """One request of any kind: h2load's own arguments say where to, and with which headers. Raises SetupError."""
     program = find_h2load()
     if program is None:
         raise SetupError("h2load is not installed: install nghttp2-client, or give --engine grpcio")
     with tempfile.TemporaryDirectory() as folder:
         body_file, log_file = Path(folder, "body"), Path(folder, "log")
-        body_file.write_bytes(framed(body))
-        unix = isinstance(endpoint, UnixPath)
+        body_file.write_bytes(body)
         command = [
             program,
-            f"--clients={callers}",
+            f"--clients={load.callers}",
             "--max-concurrent-streams=1",
-            f"--connection-inactivity-timeout={_milliseconds(timeout_seconds)}",
+            f"--connection-inactivity-timeout={_milliseconds(load.timeout_seconds)}",
             f"--data={body_file}",
-            "--header=content-type: application/grpc",
-            "--header=te: trailers",
-            *([f"--base-uri={endpoint}"] if unix else []),
-            f"http://{'localhost' if unix else endpoint}{PREDICT}",
+            *arguments,
         ]
-        grace = timeout_seconds + _GRACE_SECONDS
+        grace = load.timeout_seconds + _GRACE_SECONDS
         # In a run of its own: h2load's own warm-up counts its bytes into the sum that is checked here.
-        if warm_up_seconds:
-            _run([*command, f"--duration={_milliseconds(warm_up_seconds)}"], warm_up_seconds + grace)
+        if load.warm_up_seconds:
+            _run([*command, f"--duration={_milliseconds(load.warm_up_seconds)}"], load.warm_up_seconds + grace)
         before = _children_cpu_seconds()
-        output = _run([*command, f"--duration={_milliseconds(seconds)}", f"--log-file={log_file}"], seconds + grace)
-        tally = read_findings(output, log_file.read_text().splitlines(), _FRAME_HEAD + reply_bytes, callers)
-        tally.seconds = seconds
+        duration = f"--duration={_milliseconds(load.seconds)}"
+        output = _run([*command, duration, f"--log-file={log_file}"], load.seconds + grace)
+        tally = read_findings(output, log_file.read_text().splitlines(), reply_bytes, load.callers)
+        tally.seconds = load.seconds
         tally.cpu_seconds = _children_cpu_seconds() - before
         return tally
 
