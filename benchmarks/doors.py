@@ -176,7 +176,7 @@ def print_table(arguments: argparse.Namespace, cells: Sequence[tuple[Running, Do
                 rate = door.load(running, len(replies[row]), load)
                 spent = cpu_seconds(running.master) - before
                 if number or arguments.rounds == 1:  # the first round's CPU has its warm-up
-                    found[row].append((rate, 1e6 * spent / (rate * arguments.seconds)))
+                    found[row].append((rate, 1e6 * spent / max(1.0, rate * arguments.seconds)))
         for row, measured in enumerate(found):
             rates[row][column], costs[row][column] = (statistics.median(item) for item in zip(*measured, strict=True))
     check(cells, [door.ask(running) for running, door in cells])

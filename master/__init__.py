@@ -26,6 +26,7 @@ In reading order:
     health_service, reflection_service: gRPC's own companions
     rest_api       the RESTful door
     rest_protocol  bounds on its connections; joined_writes: one packet for each answer
+    whole_calls    calls that came in one read need no ASGI application
     rest_body      bodies within a limit, packed and unpacked; waits: time-outs, and clients that have gone
     json_reader, json_child: large bodies are read by a process of their own
     rest_url       which servable, version and method a URL names

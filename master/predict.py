@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from mindspore_serving.cluster.dispatch_events import Answer
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
@@ -12,6 +12,8 @@ from mindspore_serving.cluster.tensors import Column, Value, to_columns
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.promise import Promise, kept
 from mindspore_serving.master.tensor_rules import MOST_INSTANCES, TensorFault
+
+T = TypeVar("T")  # what a door makes of an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +40,25 @@ class Predictions:
     results: Results
 
 
-def predict(desk: FrontDesk, call: Call, seconds_left: float | None) -> Promise[Predictions | Failure]:
-    """The answer to a call; one failure when the whole call failed. `seconds_left` None: the caller waits for ever."""
+def predict(
+    desk: FrontDesk, call: Call, seconds_left: float | None, finish: Callable[[Predictions | Failure], T]
+) -> Promise[T]:
+    """What `finish` makes of the answer, which is one failure when the whole call failed.
+
+    `seconds_left` None: the caller waits for ever.
+    """
     try:
         route, method = desk.resolve(call.servable, call.version, call.method)
         columns = read_columns(call, method)
     except RequestRefused as refused:
-        return kept(refused.failure)
+        return kept(finish(refused.failure))
     count = len(call.instances)
 
-    def conclude(answer: Answer) -> Predictions | Failure:
+    def conclude(answer: Answer) -> T:
         results = answer.results
         if call.collapses and not isinstance(results, Failure):
             results = results.collapsed()
-        return results if isinstance(results, Failure) else Predictions(answer.outputs, results)
+        return finish(results if isinstance(results, Failure) else Predictions(answer.outputs, results))
 
     return desk.submit(call.version, route, method, count, columns, call.nbytes, seconds_left, conclude)
 

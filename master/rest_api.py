@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
@@ -12,15 +13,17 @@ from starlette.types import Receive, Scope, Send
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
+from mindspore_serving.cluster.tensors import Value
 from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.free_address import share
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
 from mindspore_serving.master.openapi import documentation
 from mindspore_serving.master.predict import Call, predict
+from mindspore_serving.master.promise import Promise, kept
 from mindspore_serving.master.rest_body import OVERLOADED_TEXT, Overloaded, Place, Room, collect
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
-from mindspore_serving.master.rest_protocol import HttpLimits, protocol_with
+from mindspore_serving.master.rest_protocol import BoundedProtocol, HttpLimits, protocol_with
 from mindspore_serving.master.rest_url import parse_target
 from mindspore_serving.master.service_table import STOPPING_TEXT
 from mindspore_serving.master.tls import Tls
@@ -73,7 +76,8 @@ class RestDoor:
         config = uvicorn.Config(
             guarded_app(self._serve, tokens),
             interface="asgi3",
-            http=protocol_with(limits or HttpLimits()),
+            # Whoever has to show a token shows it to the application.
+            http=protocol_with(limits or HttpLimits(), self._answer_whole if tokens is None else None),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -115,6 +119,9 @@ class RestDoor:
             self._server.should_exit = True
             await self._main_loop
             await self._server.shutdown()
+            for connection in list(self._server.server_state.connections):
+                if isinstance(connection, BoundedProtocol):
+                    connection.stop()
             if self._server.server_state.tasks:
                 await asyncio.wait(self._server.server_state.tasks, timeout=LAST_WORDS_SECONDS)
         if self._listener is not None:
@@ -152,7 +159,8 @@ class RestDoor:
     async def _respond(self, request: Request) -> Response:
         if request.method != "POST":
             return _error(_NOT_SUPPORTED, 200 if request.method in ("GET", "PUT", "DELETE", "HEAD") else 501)
-        target = parse_target(_url(request.scope))
+        url = _url(request.scope)
+        parse_target(url)  # one that leads nowhere is refused before its body
         try:
             with self._room.place() as place:
                 body = await within(self._request_seconds, self._body(request, place))
@@ -168,10 +176,23 @@ class RestDoor:
             return _error(OVERLOADED_TEXT, 503)
         if self._draining:
             return _error(STOPPING_TEXT, 503)
+        return _json(await unless_gone(self._predict(url, instances, len(body)), request.receive))
+
+    def _answer_whole(self, url: str, body: bytes) -> Promise[bytes] | None:
+        """The reply to a call; None: it is a special one."""
+        if self._draining or not body:
+            return None
+        try:
+            return self._predict(url, read_instances(body), len(body))
+        except RequestRefused as refused:
+            return kept(write_error(str(refused)))
+
+    def _predict(self, url: str, instances: Sequence[dict[str, Value]], nbytes: int) -> Promise[bytes]:
+        """The reply's body. Raises RequestRefused."""
+        target = parse_target(url)
         spec = (target.servable, target.version, target.method)
-        call = Call(*spec, instances, lambda value: value, len(body), self._collapses)
-        predicted = predict(self._desk, call, self._request_seconds)
-        return _json(write_reply(await unless_gone(predicted, request.receive)))
+        call = Call(*spec, instances, lambda value: value, nbytes, self._collapses)
+        return predict(self._desk, call, self._request_seconds, write_reply)
 
     async def _body(self, request: Request, place: Place) -> bytes:
         """A request's whole body. Raises RequestRefused, Overloaded, ClientDisconnect."""

@@ -5,6 +5,7 @@ requests that were sent before.
 """
 
 import asyncio
+import re
 import resource
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,13 +13,16 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mindspore_serving.master.joined_writes import JoinedWrites
+from mindspore_serving.master.promise import Promise
+from mindspore_serving.master.whole_calls import Answer, WholeCall
 
 MOST_HEAD_BYTES = 16 * 1024  # of a head behind the slice that it begins in
 _SLICE_BYTES = 16 * 1024  # parsed at once: as many requests as these may hold wait behind one that is answered
 _MOST_CONNECTIONS = 4096
+_CALL_URL = re.compile(rb"/model/[\w./:-]+", re.ASCII)  # the usual ones
 
 
 def _connections() -> int:
@@ -66,15 +70,17 @@ class _RefusedHead(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. uvicorn makes it; `limits` are of the class."""
+    """One connection. uvicorn makes it; of the class are `limits`, and `answer`, to ask for calls that came whole."""
 
     limits = HttpLimits()
+    answer: Answer | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._place = _Place.START
         self._head_bytes = 0  # parsed of this head, behind the slice that it begins in
         self._unread: bytes | memoryview = b""  # received, and not parsed yet
+        self._held: list[bytes] | None = None  # of a request that may come whole: what has come of its body
         self._last_words = b""  # to say when all is answered that came before; nothing is read any more
         self._writes: asyncio.Transport  # of answers
         self._awaited: tuple[_Awaited, object] = (_Awaited.NOTHING, None)
@@ -127,13 +133,25 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._check_head()
         if not self.parser.should_upgrade():  # see _without_upgrade
-            super().on_headers_complete()
-            self.cycle.transport = self._writes
+            if self._may_come_whole():
+                self._held = []
+            else:
+                self._begin()
             self._place = _Place.BODY
+
+    def on_body(self, body: bytes) -> None:
+        if self._held is None:
+            super().on_body(body)
+        else:
+            self._held.append(body)
 
     def on_message_complete(self) -> None:
         if self._place is _Place.BODY:
             self._place = _Place.BETWEEN
+            if self._held is not None and self._answer_whole(b"".join(self._held)):
+                self._held = None
+                return
+            self._let_go()
             super().on_message_complete()
 
     # What the answer tells.
@@ -146,6 +164,13 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._unread:
             self.loop.call_soon(self._read)
         self._watch()
+
+    # What the door tells.
+
+    def stop(self) -> None:
+        """Last words to a client who still waits."""
+        if isinstance(self.cycle, WholeCall):
+            self.cycle.stop()
 
     # The rest.
 
@@ -173,9 +198,48 @@ class BoundedProtocol(HttpToolsProtocol):
             else:
                 reason = error if why is None else "its URL cannot be read"
                 self._refuse(_refusal(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {reason}"))
+        self._let_go()
         if self._place is _Place.HEAD and self._head_bytes > MOST_HEAD_BYTES:
             text = f"the request line and the headers have more than {MOST_HEAD_BYTES} bytes"
             self._refuse(_refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text))
+
+    def _may_come_whole(self) -> bool:
+        """Whether this may be a call that is answered without the application."""
+        if self.answer is None or self.flow.write_paused or _CALL_URL.fullmatch(self.url) is None:
+            return False
+        if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
+            return False
+        if any(name == b"transfer-encoding" for name, _ in self.headers):
+            return False
+        return not self.expect_100_continue and (self.cycle is None or self.cycle.response_complete)
+
+    def _answer_whole(self, body: bytes) -> bool:
+        assert self.answer is not None
+        try:
+            work = self.answer(self.url.decode(), body)
+        except Exception as error:
+            work = Promise()
+            work.break_(error)
+        if work is None:
+            return False
+        keep_alive = self.parser.should_keep_alive()
+        fields, transport = self.server_state.default_headers, self.transport
+        call = WholeCall(work, keep_alive, fields, transport.write, transport.close, self.on_response_complete)
+        self.cycle = cast(RequestResponseCycle, call)
+        call.start()
+        return True
+
+    def _let_go(self) -> None:
+        """What did not come whole is for the application."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._begin()
+            for body in held:
+                super().on_body(body)
+
+    def _begin(self) -> None:
+        super().on_headers_complete()
+        self.cycle.transport = self._writes
 
     def _without_upgrade(self) -> bytes:
         """The head that was parsed, without its wish for another protocol: we ignore that, as RFC 9110 §7.8 allows.
@@ -264,11 +328,12 @@ def _refusal(status: HTTPStatus, text: str, header: str = "") -> bytes:
     return f"{head}content-length: {len(text) + 1}\r\n\r\n{text}\n".encode()
 
 
-def protocol_with(limits: HttpLimits) -> type[BoundedProtocol]:
-    """The protocol with these limits."""
+def protocol_with(limits: HttpLimits, answer: Answer | None = None) -> type[BoundedProtocol]:
+    """The protocol with these limits, and this answer to calls that come whole."""
 
     class Limited(BoundedProtocol):
         pass
 
     Limited.limits = limits
+    Limited.answer = None if answer is None else staticmethod(answer)
     return Limited

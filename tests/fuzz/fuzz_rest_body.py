@@ -38,7 +38,7 @@ def run(data: bytes) -> None:
     assert len(packed) == 1
     assert packed[0] == tuple(instances)
     call = Call("s", 0, "m", instances, lambda value: value, len(data))
-    reply = json.loads(write_reply(_desk[0].run(predict(_desk[0].desk, call, None))))
+    reply = json.loads(_desk[0].run(predict(_desk[0].desk, call, None, write_reply)))
     assert set(reply) in ({"instances"}, {"error_msg"})
 
 

@@ -178,7 +178,8 @@ def test_bodies_that_wait_are_bounded_together(master: RunningMaster) -> None:
             connection.sendall(HEAD + b"content-length: %d\r\n\r\n" % MEGABYTE + b" " * (MEGABYTE - 1))
         until(lambda: opened._room.held_bytes == BODIES_HELD * (MEGABYTE - 1), "the bodies")
         client = RestClient(address)
-        status, _, answer = client.exchange(b" " * 1000, "/model/add:echo")
+        assert client.exchange(b" ", "/model/add:echo")[0] == 200  # what comes whole waits nowhere
+        status, _, answer = client.exchange(b" " * 20_000, "/model/add:echo")
         assert (status, json.loads(answer)) == (
             503,
             {"error_msg": "the master holds too many large requests: send it again later"},
@@ -186,7 +187,7 @@ def test_bodies_that_wait_are_bounded_together(master: RunningMaster) -> None:
         for connection in waiting:
             connection.close()
         until(lambda: not opened._room.held_bytes, "the end of the bodies")
-        assert client.exchange(b" " * 1000, "/model/add:echo")[0] == 200
+        assert client.exchange(b" " * 20_000, "/model/add:echo")[0] == 200
         client.connection.close()
 
 
@@ -293,3 +294,40 @@ def test_fields_behind_a_body_are_none_of_the_request(master: RunningMaster) -> 
         status, text = replies(everything(connection))
         assert status == b"400"
         assert b"Inference-Header-Content-Length" not in text
+
+
+def test_a_call_that_comes_whole_leaves_the_queue_with_its_client(master: RunningMaster) -> None:
+    with door(master, HttpLimits()) as (_, address):
+        connection = connect(address)
+        connection.sendall(head(b"/model/add:echo", len(REQUEST)) + REQUEST)
+        batch = master.workers[0].next_batch()
+        connection.close()
+        until(lambda: not master.server._desk._callers, "the end of the call")
+        master.workers[0].say(BatchDone(batch.batch_id, batch.columns))
+
+
+def test_who_waits_when_the_door_closes_hears_of_it(master: RunningMaster) -> None:
+    with door(master, HttpLimits()) as (_, address):
+        whole, slow = connect(address), connect(address)
+        whole.sendall(head(b"/model/add:echo", len(REQUEST)) + REQUEST)
+        master.workers[0].next_batch()
+        slow.sendall(head(b"/model/add:echo", len(REQUEST)))
+        slow.sendall(REQUEST)
+        until(lambda: len(master.server._desk._callers) == 2, "both calls")
+    for connection in (whole, slow):
+        assert replies(everything(connection)) == [b"503", b'{"error_msg":"the master is stopping"}']
+
+
+def test_a_fault_of_ours_is_answered_and_logged(master: RunningMaster, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_url: str, _body: bytes) -> None:
+        raise ZeroDivisionError
+
+    with door(master, HttpLimits()) as (opened, address):
+        protocol = opened._server.config.http_protocol_class
+        assert issubclass(protocol, BoundedProtocol)
+        protocol.answer = staticmethod(fail)
+        connection = connect(address)
+        connection.sendall(head(b"/model/add:echo", len(REQUEST), CLOSING) + REQUEST)
+        answer = [b"500", b'{"error_msg":"internal error of the master: see its log"}']
+        assert replies(everything(connection)) == answer
+        assert "a fault of the master's own" in caplog.text
