@@ -162,7 +162,7 @@ def print_table(arguments: argparse.Namespace, cells: Sequence[tuple[Running, Do
     """Requests a second by number of callers, and the master's CPU for each."""
     replies = [door.ask(running) for running, door in cells]
     check(cells, replies)
-    heads = [f"{callers} callers" for callers in arguments.callers]
+    heads = [f"{callers} {'caller' if callers == 1 else 'callers'}" for callers in arguments.callers]
     print(f"| door | {' | '.join(heads)} | us CPU of the master |\n|---{'|---' * (len(heads) + 1)}|", flush=True)
     rates = [[0.0] * len(heads) for _ in cells]
     costs = [[0.0] * len(heads) for _ in cells]
