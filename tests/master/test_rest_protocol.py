@@ -1,0 +1,177 @@
+"""HTTP connections of the RESTful door: requests of every kind, cut anywhere, get their answers, each once, in order."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from mindspore_serving.master.promise import Promise, kept
+from mindspore_serving.master.rest_protocol import HttpLimits, protocol_with
+
+many = settings(max_examples=200, deadline=None)
+UPGRADE = b"connection: upgrade\r\nupgrade: h2c\r\n"
+
+
+class Pipe(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.is_closed
+        self.written += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class Asked(NamedTuple):
+    """A request as it is sent, and its answer: a status and, where an application made it, a body."""
+
+    sent: bytes
+    status: int
+    body: bytes | None
+
+
+def answer_of(path: str, body: bytes) -> bytes:
+    return json.dumps([path, body.decode("latin-1")]).encode()
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Tells what it was asked."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    answer = answer_of(scope["path"], body)
+    await asyncio.sleep(0)
+    head = [(b"content-length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": answer})
+
+
+def whole(loop: asyncio.AbstractEventLoop) -> Callable[[str, bytes], Promise[bytes] | None]:
+    """Answers whole calls at once, later, or not at all, as their bodies begin."""
+
+    def answer(path: str, body: bytes) -> Promise[bytes] | None:
+        if body.startswith(b"n"):
+            return None
+        if body.startswith(b"k"):
+            return kept(answer_of(path, body))
+        promise: Promise[bytes] = Promise()
+        loop.call_later(0.0, loop.call_soon, promise.keep, answer_of(path, body))
+        return promise
+
+    return answer
+
+
+def post(path: str, body: bytes, fields: bytes, chunks: Sequence[bytes] | None) -> Asked:
+    head = b"POST %s HTTP/1.1\r\nhost: x\r\n%s" % (path.encode(), fields)
+    if chunks is None:
+        return Asked(head + b"content-length: %d\r\n\r\n" % len(body) + body, 200, answer_of(path, body))
+    coded = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk)
+    sent = head + b"transfer-encoding: chunked\r\n\r\n" + coded + b"0\r\n\r\n"
+    return Asked(sent, 200, answer_of(path, b"".join(chunks)))
+
+
+paths = st.sampled_from(["/model/add:echo", "/model/add/version/1:echo", "/other"])
+bodies = st.sampled_from([b"", b"k", b"now", b"later", b"kept" * 30, b"later" * 4000])
+requests = st.builds(
+    post,
+    paths,
+    bodies,
+    st.sampled_from([b"", b"", UPGRADE, b"x-more: y\r\n"]),
+    st.none() | st.lists(bodies, max_size=3),
+)
+last_ones = st.sampled_from(
+    [
+        Asked(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 200, answer_of("/healthz", b"")),
+        Asked(b"POST /model/a:b HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 1\r\n\r\nk", 200, None),
+        Asked(b"GET /x HTTP/1.0\r\n\r\n", 200, None),
+        Asked(b"GET /x HTTP/1.1\r\n\r\n", 400, None),
+        Asked(b"\0", 400, None),
+        Asked(b"POST /model/a:b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nz\r\n", 400, None),
+        Asked(b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n", 501, None),
+        Asked(b"GET /x HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 40_000, 431, None),
+    ]
+)
+
+
+def replies(received: bytes) -> list[tuple[int, bytes]]:
+    found = []
+    while received:
+        head, _, received = received.partition(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        (length,) = [int(line.split()[1]) for line in lines if line.startswith(b"content-length:")]
+        found.append((int(lines[0].split()[1]), received[:length]))
+        received = received[length:]
+    return found
+
+
+async def converse(pieces: Sequence[bytes], turns: Sequence[int]) -> bytes:
+    """What a connection answers to these pieces, with so many turns of the loop behind each."""
+    loop = asyncio.get_running_loop()
+    config = uvicorn.Config(
+        application, interface="asgi3", lifespan="off", ws="none", log_config=None, access_log=False
+    )
+    config.load()
+    protocol = protocol_with(HttpLimits(), whole(loop))(config, ServerState(), {}, loop)
+    pipe = Pipe()
+    protocol.connection_made(pipe)
+    for number, piece in enumerate(pieces):
+        if pipe.is_closed:
+            break
+        protocol.data_received(piece)
+        for _ in range(turns[number % len(turns)]):
+            await asyncio.sleep(0)
+    for _ in range(10_000):
+        if pipe.is_closed:
+            break
+        await asyncio.sleep(0)
+    assert pipe.is_closed
+    protocol.connection_lost(None)
+    return pipe.written
+
+
+@many
+@given(
+    st.lists(requests, max_size=6),
+    last_ones,
+    st.lists(st.integers(1, 5000), min_size=1),
+    st.lists(st.integers(0, 3), min_size=1),
+)
+def test_each_request_gets_its_answer_in_order_however_it_is_cut(
+    asked: list[Asked], last: Asked, sizes: list[int], turns: list[int]
+) -> None:
+    everything = [*asked, last]
+    sent = b"".join(one.sent for one in everything)
+    pieces: list[bytes] = []
+    at = 0
+    while at < len(sent):
+        size = sizes[len(pieces) % len(sizes)]
+        pieces.append(sent[at : at + size])
+        at += size
+    answers = replies(asyncio.run(converse(pieces, turns)))
+    assert [status for status, _ in answers] == [one.status for one in everything]
+    for (_, body), one in zip(answers, everything, strict=True):
+        assert one.body is None or body == one.body
