@@ -1,4 +1,4 @@
-"""HTTP connections of the RESTful door: requests of every kind, cut anywhere, get their answers, each once, in order."""
+"""HTTP connections of the RESTful door: requests of every kind, cut anywhere, get their answers, once and in order."""
 
 import asyncio
 import json
