@@ -78,7 +78,7 @@ TRIES = {
     "without": {
         "lean": HANGS_UP,
         "closing": HANGS_UP,
-        "rest": SILENT,
+        "rest": HANGS_UP,
         "silent": SILENT,
         "talking": SILENT,
         "nobody": NOBODY,
