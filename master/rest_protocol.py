@@ -22,6 +22,7 @@ from mindspore_serving.master.whole_calls import Answer, WholeCall
 MOST_HEAD_BYTES = 16 * 1024  # of a head behind the slice that it begins in
 _SLICE_BYTES = 16 * 1024  # parsed at once: as many requests as these may hold wait behind one that is answered
 _MOST_CONNECTIONS = 4096
+_TOO_LARGE = f"the request line and the headers have more than {MOST_HEAD_BYTES} bytes"
 _CALL_URL = re.compile(rb"/model/[\w./:-]+", re.ASCII)  # the usual ones
 
 
@@ -97,6 +98,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        if self._last_words:
+            return
         self._unset_keepalive_if_required()
         self._unread = b"".join((self._unread, data)) if self._unread else data
         self._read()
@@ -200,8 +203,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(_refusal(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {reason}"))
         self._let_go()
         if self._place is _Place.HEAD and self._head_bytes > MOST_HEAD_BYTES:
-            text = f"the request line and the headers have more than {MOST_HEAD_BYTES} bytes"
-            self._refuse(_refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text))
+            self._refuse(_refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE))
 
     def _may_come_whole(self) -> bool:
         """Whether this may be a call that is answered without the application."""
@@ -253,6 +255,8 @@ class BoundedProtocol(HttpToolsProtocol):
         return b"\r\n".join((first, *fields, b"\r\n"))
 
     def _check_head(self) -> None:
+        if self._head_bytes > MOST_HEAD_BYTES:
+            raise _RefusedHead(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
         if self.parser.get_method() == b"CONNECT":
             raise _RefusedHead(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is for proxies")
         hosts = 0

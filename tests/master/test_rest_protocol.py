@@ -50,6 +50,9 @@ class Asked(NamedTuple):
     status: int
     body: bytes | None
 
+    def __repr__(self) -> str:
+        return f"Asked({self.sent[:80]!r}, {len(self.sent)} bytes, {self.status})"
+
 
 def answer_of(path: str, body: bytes) -> bytes:
     return json.dumps([path, body.decode("latin-1")]).encode()
@@ -112,7 +115,7 @@ last_ones = st.sampled_from(
         Asked(b"\0", 400, None),
         Asked(b"POST /model/a:b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nz\r\n", 400, None),
         Asked(b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n", 501, None),
-        Asked(b"GET /x HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 40_000, 431, None),
+        Asked(b"GET /x HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 40_000 + b"\r\n\r\n", 431, None),
     ]
 )
 
@@ -175,3 +178,11 @@ def test_each_request_gets_its_answer_in_order_however_it_is_cut(
     assert [status for status, _ in answers] == [one.status for one in everything]
     for (_, body), one in zip(answers, everything, strict=True):
         assert one.body is None or body == one.body
+
+
+def test_nothing_is_served_behind_a_refusal_that_waits() -> None:
+    first = post("/other", b"later", b"", None)
+    head = b"GET /x HTTP/1.1\r\nhost: x\r\nx: "
+    pieces = [first.sent, head, b"y" * 20_000, b"\r\n\r\nGET /x HTTP/1.1\r\nhost: x\r\n\r\n"]
+    answers = replies(asyncio.run(converse(pieces, [0])))
+    assert [status for status, _ in answers] == [200, 431]
