@@ -53,9 +53,10 @@ class Member:
 
     def send(self, number: signal.Signals) -> None:
         """To the process that runs now, if there is one."""
-        if self._process is not None:
+        # Not by its own method: that reaps a process which has just ended, and asyncio never learns its exit code.
+        if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                os.kill(self._process.pid, number)
 
     async def stop(self) -> None:
         """Asks it to drain and end; one that does not is killed."""
@@ -85,7 +86,7 @@ class Member:
                 self._process = process
                 self.starts += 1
                 if self._stopping.is_set():  # meanwhile
-                    process.terminate()
+                    self.send(signal.SIGTERM)
                 assert process.stdout is not None
                 async for line in process.stdout:
                     log.write(line)
