@@ -24,7 +24,7 @@ from mindspore_serving.master.promise import Promise, kept
 from mindspore_serving.master.rest_body import OVERLOADED_TEXT, Overloaded, Place, Room, collect
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
 from mindspore_serving.master.rest_protocol import BoundedProtocol, HttpLimits, protocol_with
-from mindspore_serving.master.rest_url import parse_target
+from mindspore_serving.master.rest_url import Target, parse_target
 from mindspore_serving.master.service_table import STOPPING_TEXT
 from mindspore_serving.master.tls import Tls
 from mindspore_serving.master.tokens import Tokens, guarded_app
@@ -159,8 +159,7 @@ class RestDoor:
     async def _respond(self, request: Request) -> Response:
         if request.method != "POST":
             return _error(_NOT_SUPPORTED, 200 if request.method in ("GET", "PUT", "DELETE", "HEAD") else 501)
-        url = _url(request.scope)
-        parse_target(url)  # one that leads nowhere is refused before its body
+        target = parse_target(_url(request.scope))
         try:
             with self._room.place() as place:
                 body = await within(self._request_seconds, self._body(request, place))
@@ -176,20 +175,19 @@ class RestDoor:
             return _error(OVERLOADED_TEXT, 503)
         if self._draining:
             return _error(STOPPING_TEXT, 503)
-        return _json(await unless_gone(self._predict(url, instances, len(body)), request.receive))
+        return _json(await unless_gone(self._predict(target, instances, len(body)), request.receive))
 
     def _answer_whole(self, url: str, body: bytes) -> Promise[bytes] | None:
         """The reply to a call; None: it is a special one."""
         if self._draining or not body:
             return None
         try:
-            return self._predict(url, read_instances(body), len(body))
+            return self._predict(parse_target(url), read_instances(body), len(body))
         except RequestRefused as refused:
             return kept(write_error(str(refused)))
 
-    def _predict(self, url: str, instances: Sequence[dict[str, Value]], nbytes: int) -> Promise[bytes]:
-        """The reply's body. Raises RequestRefused."""
-        target = parse_target(url)
+    def _predict(self, target: Target, instances: Sequence[dict[str, Value]], nbytes: int) -> Promise[bytes]:
+        """The reply's body."""
         spec = (target.servable, target.version, target.method)
         call = Call(*spec, instances, lambda value: value, nbytes, self._collapses)
         return predict(self._desk, call, self._request_seconds, write_reply)

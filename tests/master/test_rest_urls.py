@@ -57,3 +57,8 @@ def test_only_post_is_supported(rest: RestClient) -> None:
     for method in ("OPTIONS", "PATCH"):
         status, _, body = rest.exchange(b"", "*" if method == "OPTIONS" else "/", method)
         assert (status, json.loads(body)) == (501, text)
+
+
+def test_a_url_that_leads_nowhere_is_told_before_a_body_that_is_wrong(rest: RestClient) -> None:
+    for body in (b"no JSON", b"no JSON" + b" " * 20_000):  # in one read, and in several
+        assert rest.error(body, "/model/add:") == "please check url, the keyword:[service method] must contain."
