@@ -81,7 +81,7 @@ async def _respond(desk: FrontDesk, body: bytes, seconds_left: float | None) -> 
         check_fields(body, INFER)
         request.MergeFromString(body)
         asked, is_typed = read_request(request, len(body))
-        answer = await infer(desk, asked, seconds_left, lambda answer: write_response(answer, is_typed))
+        answer = await infer(desk, asked, seconds_left, lambda found: write_response(found, is_typed))
         response.infer_response.CopyFrom(answer)
     except DecodeError:
         response.error_message = "the request is not an inference.ModelInferRequest"

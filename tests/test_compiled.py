@@ -1,6 +1,8 @@
 """The compiled hot path is used when it was made of the sources that are here, and otherwise never."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -97,3 +99,29 @@ def test_what_was_compiled_is_what_runs_here() -> None:
     )
     files = done.stdout.split()
     assert len(files) == len(built) and all(file.endswith(EXTENSION_SUFFIXES[0]) for file in files)
+
+
+# A package, and what has its types where the name is another one.
+TYPES = {"google": "types-protobuf", "grpc": "types-grpcio", "msgpack": "msgpack-types", "zmq": "pyzmq"}
+
+
+def test_what_compiled_modules_import_is_there_where_they_are_compiled() -> None:
+    """Where pip builds the package, there is nothing but this; a type that is not known there stops all of mypyc."""
+    (requires,) = re.findall(r"requires = \[(.*?)\]\n", (ROOT / "pyproject.toml").read_text(), re.DOTALL)
+    known = set(re.findall(r'"([\w-]+)', requires))
+    (hot,) = [
+        ast.literal_eval(node.value)
+        for node in ast.parse((ROOT / "setup.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "HOT"
+    ]
+    files = [ROOT / package.replace(".", "/") / f"{name}.py" for package in hot for name in hot[package].split()]
+    imported = {name for file in files for name in imports(file)} - sys.stdlib_module_names - {"mindspore_serving"}
+    assert {"numpy", "zmq"} <= imported
+    assert {TYPES.get(name, name) for name in imported} <= known
+
+
+def imports(file: Path) -> set[str]:
+    """The top names of what a module imports."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {name.partition(".")[0] for name in plain | {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}}

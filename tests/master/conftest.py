@@ -20,6 +20,15 @@ def master(request: pytest.FixtureRequest) -> Iterator[RunningMaster]:
     running.close()
 
 
+@pytest.fixture
+def echoing_master() -> Iterator[RunningMaster]:
+    """Its one worker answers every batch with its first input."""
+    running = RunningMaster(Limits(lease_seconds=600.0))
+    with echoing(running):
+        yield running
+    running.close()
+
+
 @pytest.fixture(scope="module")
 def rest() -> Iterator[RestClient]:
     """A client of a master whose one worker answers every batch with its first input."""

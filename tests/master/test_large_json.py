@@ -4,19 +4,18 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import pytest
 
-from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
 from mindspore_serving.master.rest_json import read_instances
 from mindspore_serving.master.v2_json import read_request
-from tests.master.rest_client import RestClient, echoing
+from tests.master.rest_client import RestClient
 from tests.master.running_master import RunningMaster
 from tests.processes import until
 
@@ -150,25 +149,16 @@ def plain(answer: Any) -> Any:
     return answer
 
 
-@pytest.fixture
-def echo() -> Iterator[RunningMaster]:
-    """A master whose one worker answers by itself."""
-    running = RunningMaster(Limits(lease_seconds=600.0))
-    with echoing(running):
-        yield running
-    running.close()
-
-
 @pytest.mark.parametrize("url", ["/model/add:echo", "/v2/models/add.echo/infer"])
-def test_while_a_large_body_is_read_the_loop_serves_others(echo: RunningMaster, url: str) -> None:
+def test_while_a_large_body_is_read_the_loop_serves_others(echoing_master: RunningMaster, url: str) -> None:
     """The process that reads stands still here: whatever is answered meanwhile did not wait for it."""
-    address = echo.open_rest()
+    address = echoing_master.open_rest()
     values = [1.5] * 100_000
     document = {"instances": {"x": values}, "inputs": [tensor("FP32", [1, len(values)], values)]}
     body = json.dumps(document).encode()
     others, client = RestClient(address), RestClient(address)
     assert others.exchange(body, url)[0] == 200  # starts the process
-    door = echo.server._rest_door
+    door = echoing_master.server._rest_door
     assert door is not None and door._reader._process is not None
     reading = door._reader._process.pid
     os.kill(reading, signal.SIGSTOP)

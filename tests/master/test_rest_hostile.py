@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from mindspore_serving.cluster.addresses import Address
-from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.results import Results
@@ -22,7 +21,7 @@ from mindspore_serving.master.rest_api import MEGABYTE, RestDoor
 from mindspore_serving.master.rest_body import BODIES_HELD
 from mindspore_serving.master.rest_json import read_instances, write_reply
 from mindspore_serving.master.rest_protocol import BoundedProtocol, HttpLimits
-from tests.master.rest_client import RestClient, echoing
+from tests.master.rest_client import RestClient
 from tests.master.running_master import WAIT_SECONDS, RunningMaster
 from tests.processes import until
 
@@ -43,15 +42,6 @@ def door(master: RunningMaster, limits: HttpLimits) -> Iterator[tuple[RestDoor, 
     opened, address = master.run(open_door())
     yield opened, address
     master.run(opened.stop())
-
-
-@pytest.fixture
-def echoing_master() -> Iterator[RunningMaster]:
-    """Its one worker answers every batch with its first input."""
-    running = RunningMaster(Limits(lease_seconds=60.0))
-    with echoing(running):
-        yield running
-    running.close()
 
 
 def connect(address: Address) -> socket.socket:
@@ -296,10 +286,28 @@ def test_fields_behind_a_body_are_none_of_the_request(master: RunningMaster) -> 
         assert b"Inference-Header-Content-Length" not in text
 
 
-def test_a_call_that_comes_whole_leaves_the_queue_with_its_client(master: RunningMaster) -> None:
+def chunked(path: bytes, body: bytes) -> bytes:
+    """Never a call that came whole."""
+    url = b"POST %s HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" % path
+    return url + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+
+INFERENCE = b'{"inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "data": [1]}]}'
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        head(b"/model/add:echo", len(REQUEST)) + REQUEST,
+        chunked(b"/model/add:echo", REQUEST),
+        chunked(b"/v2/models/add.echo/infer", INFERENCE),
+    ],
+    ids=["whole", "in parts", "v2"],
+)
+def test_a_call_leaves_the_queue_with_its_client(master: RunningMaster, call: bytes) -> None:
     with door(master, HttpLimits()) as (_, address):
         connection = connect(address)
-        connection.sendall(head(b"/model/add:echo", len(REQUEST)) + REQUEST)
+        connection.sendall(call)
         batch = master.workers[0].next_batch()
         connection.close()
         until(lambda: not master.server._desk._callers, "the end of the call")

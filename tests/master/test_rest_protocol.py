@@ -23,12 +23,12 @@ class Pipe(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.written = b""
+        self.writes: list[bytes] = []
         self.is_closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.is_closed
-        self.written += data
+        self.writes.append(bytes(data))
 
     def close(self) -> None:
         self.is_closed = True
@@ -131,8 +131,8 @@ def replies(received: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-async def converse(pieces: Sequence[bytes], turns: Sequence[int]) -> bytes:
-    """What a connection answers to these pieces, with so many turns of the loop behind each."""
+async def converse(pieces: Sequence[bytes], turns: Sequence[int]) -> list[bytes]:
+    """What a connection writes in answer to these pieces, with so many turns of the loop behind each."""
     loop = asyncio.get_running_loop()
     config = uvicorn.Config(
         application, interface="asgi3", lifespan="off", ws="none", log_config=None, access_log=False
@@ -153,7 +153,7 @@ async def converse(pieces: Sequence[bytes], turns: Sequence[int]) -> bytes:
         await asyncio.sleep(0)
     assert pipe.is_closed
     protocol.connection_lost(None)
-    return pipe.written
+    return pipe.writes
 
 
 @many
@@ -174,7 +174,7 @@ def test_each_request_gets_its_answer_in_order_however_it_is_cut(
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(sent[at : at + size])
         at += size
-    answers = replies(asyncio.run(converse(pieces, turns)))
+    answers = replies(b"".join(asyncio.run(converse(pieces, turns))))
     assert [status for status, _ in answers] == [one.status for one in everything]
     for (_, body), one in zip(answers, everything, strict=True):
         assert one.body is None or body == one.body
@@ -184,5 +184,15 @@ def test_nothing_is_served_behind_a_refusal_that_waits() -> None:
     first = post("/other", b"later", b"", None)
     head = b"GET /x HTTP/1.1\r\nhost: x\r\nx: "
     pieces = [first.sent, head, b"y" * 20_000, b"\r\n\r\nGET /x HTTP/1.1\r\nhost: x\r\n\r\n"]
-    answers = replies(asyncio.run(converse(pieces, [0])))
+    answers = replies(b"".join(asyncio.run(converse(pieces, [0]))))
     assert [status for status, _ in answers] == [200, 431]
+
+
+def test_an_answer_is_one_write_unless_it_is_large() -> None:
+    last = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    for body, writes in ((b"now", 1), (b"n" * 100_000, 2)):
+        for path in ("/model/add:echo", "/other"):
+            sent = post(path, body, b"", None).sent
+            written = asyncio.run(converse([sent, last], [20]))
+            assert len(written) == writes + 1
+            assert [status for status, _ in replies(b"".join(written))] == [200, 200]
