@@ -1,6 +1,7 @@
 """The master's path cannot become half as slow again unnoticed: its CPU per request, against a yardstick in one run."""
 
 import asyncio
+import statistics
 import sys
 
 from benchmarks.hot_path import CALLERS, CALLS, REQUEST, measure
@@ -14,7 +15,7 @@ SOURCES = {(3, 10): 1.16, (3, 11): 1.15, (3, 12): 1.00}
 COMPILED = {(3, 10): 0.65, (3, 11): 0.64, (3, 12): 0.56}
 RECORDED = (SOURCES if WHY_NOT_COMPILED else COMPILED)[sys.version_info[:2]]
 NOISE = 1.25  # 20 runs on a busy machine of two cores are within 5 % of their median
-TRIES = 3
+TRIES = 5  # of which the median counts: a slow moment, of the path or of the yardstick, decides nothing
 
 
 async def half_more(predict: Predict) -> None:
@@ -29,14 +30,14 @@ async def half_more(predict: Predict) -> None:
 
 
 def test_a_request_costs_the_master_no_more_than_recorded() -> None:
-    ratio = min(asyncio.run(measure()).ratio for _ in range(TRIES))
+    ratio = statistics.median(asyncio.run(measure()).ratio for _ in range(TRIES))
     assert ratio < RECORDED * NOISE, (
         f"the master's path costs {ratio:.2f} yardsticks a request, {RECORDED} was recorded: see benchmarks/hot_path.py"
     )
 
 
 def test_a_path_that_costs_half_more_would_be_noticed() -> None:
-    ratio = min(asyncio.run(measure(work=half_more)).ratio for _ in range(TRIES))
+    ratio = statistics.median(asyncio.run(measure(work=half_more)).ratio for _ in range(TRIES))
     assert ratio > RECORDED * NOISE, (
         f"the path has become faster (1.5 times its cost is {ratio:.2f} yardsticks a request): lower RECORDED"
     )
