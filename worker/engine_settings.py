@@ -1,4 +1,4 @@
-"""What decides how fast MindSpore runs a model on a CPU: which instructions, how many threads, and who waits for whom.
+"""What decides how fast MindSpore runs a model on a CPU: instructions, threads, who waits for whom, and the graph.
 
 Three of them are read from the environment when MindSpore starts, so they must be set before it is imported. What the
 user has set holds.
@@ -24,7 +24,9 @@ from mindspore_serving.cluster.errors import ServableError
 INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
 OPENMP_THREADS = "OMP_NUM_THREADS"
 RUNTIME = "MS_DEV_RUNTIME_CONF"
-ONE_CORE = "MINDSPORE_SERVING_ONE_CORE"  # on or off; what is not set is measured
+# on or off; what is not set is measured
+ONE_CORE = "MINDSPORE_SERVING_ONE_CORE"
+REWRITES = "MINDSPORE_SERVING_REWRITES"
 _SAFE = "AVX2"
 NO_PIPELINE = "pipeline:False"
 _CORES_FOR_A_PIPELINE = 4
@@ -35,7 +37,8 @@ class EngineSettings:
     """instructions: the highest that oneDNN may use. openmp_threads: of convolutions and matrix products.
 
     kernel_threads: of MindSpore's other operators. runtime: what MindSpore's runtime does. Empty and 0 leave the choice
-    to MindSpore. one_core: MindSpore's threads share one, see core_tie.py.
+    to MindSpore. one_core: MindSpore's threads share one, see core_tie.py. rewritten: graphs are written in a way that
+    MindSpore runs faster, see rewrites/.
     """
 
     instructions: str = ""
@@ -43,6 +46,7 @@ class EngineSettings:
     kernel_threads: int = 0
     runtime: str = ""
     one_core: bool = False
+    rewritten: bool = False
 
     def __str__(self) -> str:
         parts = [f"{name}={value}" for name, value in self.environment().items()]
@@ -50,6 +54,8 @@ class EngineSettings:
             parts.append(f"{self.kernel_threads} kernel thread{'s' if self.kernel_threads > 1 else ''}")
         if self.one_core:
             parts.append("one core")
+        if self.rewritten:
+            parts.append("rewritten graphs")
         return ", ".join(parts) or "MindSpore's own settings"
 
     def environment(self) -> dict[str, str]:
@@ -61,11 +67,10 @@ class EngineSettings:
 
 def default_settings(environment: Mapping[str, str], flags: Container[str]) -> EngineSettings:
     """What is right for most models on a CPU with these flags, and with what the user has set. Raises ServableError."""
-    wish = environment.get(ONE_CORE, "")
-    if wish not in ("", "on", "off"):
-        raise ServableError(f"${ONE_CORE} '{wish}' is neither on nor off")
     instructions = _SAFE if INSTRUCTIONS not in environment and "avx512f" in flags else ""
-    return EngineSettings(instructions, one_core=wish == "on")
+    return EngineSettings(
+        instructions, one_core=_is_wished(environment, ONE_CORE), rewritten=_is_wished(environment, REWRITES)
+    )
 
 
 def first_try(environment: Mapping[str, str], flags: Container[str]) -> EngineSettings:
@@ -78,6 +83,8 @@ def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -
     found: list[dict[str, Any]] = []
     if INSTRUCTIONS not in environment and "avx512f" in flags:
         found.append({"instructions": "ALL"})
+    if REWRITES not in environment:
+        found.append({"rewritten": True})
     if ONE_CORE not in environment and cores > 1:
         found.append({"one_core": True})
     for threads in [1] if 1 < cores < 4 else [1, cores // 2] if cores > 1 else []:
@@ -97,6 +104,13 @@ def apply_environment(settings: EngineSettings, environment: MutableMapping[str,
         return f"MindSpore was imported before this servable, which may be slow: start the process with {told}"
     environment.update(wanted)
     return ""
+
+
+def _is_wished(environment: Mapping[str, str], name: str) -> bool:
+    wish = environment.get(name, "")
+    if wish not in ("", "on", "off"):
+        raise ServableError(f"${name} '{wish}' is neither on nor off")
+    return wish == "on"
 
 
 def cpu_flags() -> frozenset[str]:

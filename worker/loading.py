@@ -99,8 +99,8 @@ def load_models(
 ) -> dict[Model, tuple[ReadyModel, ...]]:
     """The models of a version's folder. Each fault goes to `on_fault`, which raises it or takes it down.
 
-    settings: say how many threads an operator may use, unless a Context does, and whether they share a core. tune: as
-    load_servable has it.
+    settings: say how many threads an operator may use, unless a Context does, whether they share a core, and whether
+    graphs are rewritten. tune: as load_servable has it.
     """
     loaded: dict[Model, tuple[ReadyModel, ...]] = {}
     if declarations.models:
@@ -121,7 +121,7 @@ def load_models(
 
     for model in declarations.models:
         try:
-            loaded[model] = mindspore_model.load(model, folder, target, can_stack)
+            loaded[model] = mindspore_model.load(model, folder, target, can_stack, rewritten=settings.rewritten)
         except ServableError as error:
             on_fault(model.place, error)
     for method in declarations.methods.values():

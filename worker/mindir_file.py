@@ -45,15 +45,26 @@ class FileInput:
     shape: tuple[int, ...]
 
 
+def parse(content: bytes) -> Any:
+    """The ModelProto of mind_ir.proto that a file holds. Raises ValueError for anything else."""
+    from google.protobuf.message import DecodeError
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    model = ModelProto()
+    try:
+        model.ParseFromString(content)
+    except (DecodeError, UnicodeDecodeError) as error:  # which of the two: protobuf has several engines
+        raise ValueError(str(error)) from error
+    return model
+
+
 def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
     """The inputs of a model file, in order. Raises ServableError, which names the file and the input."""
-    from google.protobuf.message import DecodeError
-    from mindspore.train.mind_ir_pb2 import ModelProto, TensorProto
+    from mindspore.train.mind_ir_pb2 import TensorProto
 
-    file = ModelProto()
     try:
-        file.ParseFromString(_plain_bytes(path, target))
-    except (DecodeError, UnicodeDecodeError) as error:  # which of the two: protobuf has several engines
+        file = parse(_plain_bytes(path, target))
+    except ValueError as error:
         hint = "" if target.dec_key else ", or is encrypted and needs dec_key"
         raise ServableError(f"model file '{path}' is not a MindIR file, or is damaged{hint}: {error}") from error
     if not file.graph.input:

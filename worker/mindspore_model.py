@@ -21,6 +21,7 @@ from mindspore_serving.worker.device_context import Context
 from mindspore_serving.worker.graph_calls import GraphCalls, executor
 from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel, ReadyModel, first_line
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
+from mindspore_serving.worker.rewritten_file import rewritten_file
 from mindspore_serving.worker.stacked_model import can_be_stacked, stacked
 from mindspore_serving.worker.target import Target
 
@@ -54,15 +55,21 @@ def set_kernel_threads(count: int) -> None:
 
 
 def load(
-    model: Model, folder: Path, target: Target, may_stack: Callable[[Path], bool] = lambda _: False
+    model: Model,
+    folder: Path,
+    target: Target,
+    may_stack: Callable[[Path], bool] = lambda _: False,
+    *,
+    rewritten: bool = False,
 ) -> tuple[ReadyModel, ...]:
     """Loads and warms a declared model of this version's folder, each of its files. Raises ServableError.
 
-    may_stack: whether to run several instances of a file without a batch axis in one call.
+    may_stack: whether to run several instances of a file without a batch axis in one call. rewritten: as EngineSettings
+    has it.
     """
     if model.context is not None:
         _apply(model.context, target)
-    loaded = tuple(_load_file(model, folder / file, target, may_stack) for file in model.files)
+    loaded = tuple(_load_file(model, folder / file, target, may_stack, rewritten) for file in model.files)
     flush_output()
     sizes = sorted({graph.batch_size for graph in loaded})
     if len(sizes) > 1:
@@ -70,36 +77,41 @@ def load(
     return loaded
 
 
-def _load_file(model: Model, path: Path, target: Target, may_stack: Callable[[Path], bool]) -> ReadyModel:
+def _load_file(
+    model: Model, path: Path, target: Target, may_stack: Callable[[Path], bool], rewritten: bool
+) -> ReadyModel:
     if not path.is_file():
         raise ServableError(f"model file '{path}' not exist, it is declared in servable_config.py")
     inputs = _specs(path, model, read_inputs(path, target))
     clock = cpu_clock if target.device_type == "CPU" else wall_clock
-    loaded = LoadedModel(inputs, *open_graph(path, inputs, target), path, clock)
+    loaded = LoadedModel(inputs, *open_graph(path, inputs, target, rewritten=rewritten), path, clock)
     if can_be_stacked(loaded) and may_stack(path):
-        return stacked(loaded, partial(_open_stacked, path, target), clock)
+        return stacked(loaded, partial(_open_stacked, path, target, rewritten), clock)
     return loaded
 
 
-def open_graph(path: Path, inputs: Sequence[FileInput | InputSpec], target: Target) -> tuple[GraphCalls, list[Any]]:
+def open_graph(
+    path: Path, inputs: Sequence[FileInput | InputSpec], target: Target, *, rewritten: bool = False
+) -> tuple[GraphCalls, list[Any]]:
     """A file's graph, and where it has open dimensions the tensors for GraphCalls.open. Raises ServableError."""
     try:
-        calls = GraphCalls(_cell(path, target), path, executor())
+        calls = GraphCalls(_cell(path, target, rewritten), path, executor())
         is_open = any(DYNAMIC in spec.shape for spec in inputs)
         return calls, [_open_tensor(spec) for spec in inputs] if is_open else []
     except Exception as error:
         raise ServableError(f"model file '{path}' cannot be loaded: {first_line(error)}") from error
 
 
-def _cell(path: Path, target: Target) -> Any:
+def _cell(path: Path, target: Target, rewritten: bool) -> Any:
     import mindspore
     from mindspore import nn
 
     key = {} if target.dec_key is None else {"dec_key": target.dec_key, "dec_mode": target.dec_mode}
-    return nn.GraphCell(mindspore.load(str(path), **key))
+    with rewritten_file(path) if rewritten else contextlib.nullcontext(path) as file:
+        return nn.GraphCell(mindspore.load(str(file), **key))
 
 
-def _open_stacked(path: Path, target: Target) -> GraphCalls:
+def _open_stacked(path: Path, target: Target, rewritten: bool) -> GraphCalls:
     """Calls of a graph that takes several instances. Of a file of its own: vmap changes the graph that it is given."""
     import mindspore
     from mindspore import nn
@@ -115,7 +127,7 @@ def _open_stacked(path: Path, target: Target) -> GraphCalls:
         def __call__(self, *columns: Any) -> Any:
             return self.compile_and_run(*columns)  # as a graph, like a GraphCell, whichever mode the user has set
 
-    return GraphCalls(Stacked(_cell(path, target)), path, executor())
+    return GraphCalls(Stacked(_cell(path, target, rewritten)), path, executor())
 
 
 def _apply(context: Context, target: Target) -> None:

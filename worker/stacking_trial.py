@@ -13,10 +13,10 @@ from mindspore_serving.worker.tuning_trial import trial_task
 
 def main() -> None:
     """Runs once."""
-    file, target, answers = trial_task()
-    model = Model(file.name, with_batch_dim=False)
-    (loaded,) = mindspore_model.load(model, file.parent, target, lambda _: True)
-    print("yes" if isinstance(loaded, StackedModel) else "no", file=answers, flush=True)
+    task = trial_task()
+    model = Model(task.place.name, with_batch_dim=False)
+    (loaded,) = mindspore_model.load(model, task.place.parent, task.target, lambda _: True, rewritten=task.rewritten)
+    print("yes" if isinstance(loaded, StackedModel) else "no", file=task.answers, flush=True)
     os._exit(0)  # MindSpore's own end has nothing to tell
 
 

@@ -1,8 +1,9 @@
 """Finds the fastest settings for a servable's models on this machine, by measuring them in processes of their own.
 
 The default plays against one change after the other: both run side by side, are measured in turn, and the faster one
-goes on. A change to fewer threads or to one core wins a draw, since other processes need the cores as well. A process
-that fails or hangs loses. What was found is kept (tuning_cache.py), and nothing here ever fails a load.
+goes on. A change to fewer threads or to one core wins a draw, since other processes need the cores as well; rewritten
+graphs win whatever they gain, since each rule was found to be faster by itself. A process that fails or hangs loses.
+What was found is kept (tuning_cache.py), and nothing here ever fails a load.
 """
 
 import importlib.metadata
@@ -22,6 +23,7 @@ from mindspore_serving.worker.engine_settings import (
     INSTRUCTIONS,
     ONE_CORE,
     OPENMP_THREADS,
+    REWRITES,
     RUNTIME,
     EngineSettings,
     changes,
@@ -41,9 +43,10 @@ _LEAST_ROUNDS, _MOST_ROUNDS = 3, 25  # a round takes milliseconds, and a machine
 _PLAY_SECONDS = 1.0  # but a large model has no more than the least after this
 _FASTER = 0.95  # what a change must reach of the time before it
 _DRAW = 1.03  # and one to fewer threads
+_REWRITTEN = 1.0  # and rewritten graphs
 _ONE_CORE_DRAW = 1.10  # and one to a single core: it takes half the CPU, and leaves the others to Python and the master
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
-_FORMAT = "3"
+_FORMAT = "4"
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def facts(target: Target) -> list[str]:
         os.environ.get(OPENMP_THREADS, ""),
         os.environ.get(RUNTIME, ""),
         os.environ.get(ONE_CORE, ""),
+        os.environ.get(REWRITES, ""),
         target.dec_mode if target.dec_key else "",
     ]
 
@@ -142,6 +146,7 @@ def kept_finding(cache: Path, key: str) -> Finding | None:
             int(found["settings"]["kernel_threads"]),
             str(found["settings"]["runtime"]),
             bool(found["settings"]["one_core"]),
+            bool(found["settings"]["rewritten"]),
         )
         seconds = {str(name): float(value) for name, value in found["seconds"].items()}
         return Finding(settings, seconds, bool(found["whole"]))
@@ -150,9 +155,10 @@ def kept_finding(cache: Path, key: str) -> Finding | None:
 
 
 class Contestant(Protocol):
-    """What is needed of a Trial."""
+    """What is needed of a Trial. places: where its graphs could be rewritten, known when it has measured."""
 
     settings: EngineSettings
+    places: int
 
     def measure(self) -> list[float]: ...
     def close(self) -> None: ...
@@ -179,6 +185,8 @@ def compare(
                 break
             if best.settings.one_core and "kernel_threads" in change:
                 continue  # on one core they only take turns
+            if "rewritten" in change and not best.places:
+                continue
             other = enter(replace(best.settings, **change))
             times, others = _play(best, other)
             seconds |= {str(trial.settings): _mean(found) for trial, found in ((best, times), (other, others)) if found}
@@ -215,7 +223,12 @@ def _wins(change: EngineSettings, times: list[float], before: EngineSettings, ti
     if not times_before:
         return True
     fewer = (change.kernel_threads, change.openmp_threads) != (before.kernel_threads, before.openmp_threads)
-    allowed = _ONE_CORE_DRAW if change.one_core and not before.one_core else _DRAW if fewer else _FASTER
+    if change.one_core and not before.one_core:
+        allowed = _ONE_CORE_DRAW
+    elif change.rewritten and not before.rewritten:
+        allowed = _REWRITTEN
+    else:
+        allowed = _DRAW if fewer else _FASTER
     return _mean(times) < _mean(times_before) * allowed
 
 

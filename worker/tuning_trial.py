@@ -1,7 +1,8 @@
 """A process that measures a version's models with one choice of settings: started by tuning.py, for nobody else.
 
 It reads a request in JSON from its standard input, loads the models, and answers each further line with the seconds of
-a call: one number for each model file and batch size. It ends with its input, or when its time is over.
+a call: one number for each model file and batch size. It ends with its input, or when its time is over. Where graphs
+are to be rewritten it measures nothing unless each of them gives the numbers that it gave before.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,30 +18,48 @@ from typing import Any, TextIO
 import numpy as np
 
 from mindspore_serving.worker import mindspore_model
-from mindspore_serving.worker.batch_sizes import sample
+from mindspore_serving.worker.batch_sizes import equal, sample
 from mindspore_serving.worker.call_costs import measure
 from mindspore_serving.worker.core_tie import CoreTie
+from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
+from mindspore_serving.worker.rewritten_file import places
 from mindspore_serving.worker.target import Target
 
 _MOST_FILES = 4  # of a version; the largest
 _OPEN_BATCH = 16
+_ROWS = (None, 1)  # the file's own batch, and one instance
+_SLACK = 10.0  # a rewritten graph has other products as well as other sums
 
 Call = Callable[[], float]
 
 
 def main() -> None:
     """Runs until standard input ends."""
-    folder, target, answers = trial_task()
-    files = sorted(model_files(folder), key=lambda file: -file.stat().st_size)[:_MOST_FILES]
-    calls = [call for file in files for call in _calls(file, target)]
+    task = trial_task()
+    files = sorted(model_files(task.place), key=lambda file: -file.stat().st_size)
+    found = {file: places(file) for file in files}
+    calls: list[Call] = []
+    if not task.rewritten or all(agrees(file, task.target) for file in files if found[file]):
+        calls = [call for file in files[:_MOST_FILES] for call in _calls(file, task)]
     for _ in sys.stdin:
-        answers.write(json.dumps([call() for call in calls]) + "\n")
-        answers.flush()
+        answer = {"seconds": [call() for call in calls], "places": sum(found.values())}
+        task.answers.write(json.dumps(answer) + "\n")
+        task.answers.flush()
 
 
-def trial_task() -> tuple[Path, Target, TextIO]:
-    """Reads what trial_request() wrote, and makes MindSpore ready for it. Returns what to try, and where to answer."""
+@dataclass(frozen=True)
+class Task:
+    """What to try, and where to answer. rewritten: as EngineSettings has it."""
+
+    place: Path
+    target: Target
+    rewritten: bool
+    answers: TextIO
+
+
+def trial_task() -> Task:
+    """Reads what trial_request() wrote, and makes MindSpore ready for it."""
     answers = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # whatever MindSpore prints is nobody's
@@ -53,7 +73,7 @@ def trial_task() -> tuple[Path, Target, TextIO]:
     mindspore_model.set_device(target)
     if request["kernel_threads"]:
         mindspore_model.set_kernel_threads(request["kernel_threads"])
-    return Path(request["place"]), target, answers
+    return Task(Path(request["place"]), target, request["rewritten"], answers)
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -61,16 +81,14 @@ def model_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.mindir"))
 
 
-def _calls(path: Path, target: Target) -> list[Call]:
+def _calls(path: Path, task: Task) -> list[Call]:
     """Measures the file at its full batch, and where it can at one instance; nothing where a shape is not known."""
-    inputs = read_inputs(path, target)
-    if any(DYNAMIC in given.shape[1:] for given in inputs):
+    inputs = read_inputs(path, task.target)
+    if not _known(inputs):
         return []
-    graph, open_tensors = mindspore_model.open_graph(path, inputs, target)
-    if open_tensors:
-        graph.open(open_tensors)
+    graph = _opened(path, inputs, task.target, task.rewritten)
     calls: list[Call] = []
-    for rows in (None, 1):
+    for rows in _ROWS:
         arrays = _arrays(inputs, rows)
         try:
             graph.learn(arrays)
@@ -78,6 +96,37 @@ def _calls(path: Path, target: Target) -> list[Call]:
             break  # for one instance: the batch is fixed. For all: the worker itself will say why
         calls.append(partial(measure, partial(graph, arrays)))
     return calls
+
+
+def agrees(path: Path, target: Target) -> bool:
+    """Whether the rewritten file gives the numbers of the file itself, at each size that this runs at."""
+    inputs = read_inputs(path, target)
+    if not _known(inputs):
+        return False
+    before, after = [_opened(path, inputs, target, rewritten) for rewritten in (False, True)]
+    compared = 0
+    for rows in _ROWS:
+        arrays = _arrays(inputs, rows)
+        try:
+            expected = before.learn(arrays)
+        except Exception:
+            break
+        found = after.learn(arrays)  # what it raises ends this trial
+        if len(found) != len(expected) or not all(map(partial(equal, slack=_SLACK), found, expected)):
+            return False
+        compared += 1
+    return compared > 0
+
+
+def _known(inputs: tuple[FileInput, ...]) -> bool:
+    return not any(DYNAMIC in given.shape[1:] for given in inputs)
+
+
+def _opened(path: Path, inputs: tuple[FileInput, ...], target: Target, rewritten: bool) -> GraphCalls:
+    graph, open_tensors = mindspore_model.open_graph(path, inputs, target, rewritten=rewritten)
+    if open_tensors:
+        graph.open(open_tensors)
+    return graph
 
 
 def _arrays(inputs: tuple[FileInput, ...], rows: int | None) -> list[Any]:

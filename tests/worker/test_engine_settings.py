@@ -8,6 +8,7 @@ from mindspore_serving.worker.engine_settings import (
     NO_PIPELINE,
     ONE_CORE,
     OPENMP_THREADS,
+    REWRITES,
     RUNTIME,
     EngineSettings,
     apply_environment,
@@ -52,13 +53,14 @@ def test_settings_that_come_after_mindspore_are_told_to_the_user() -> None:
 
 
 def test_no_change_is_tried_of_what_the_user_has_set_or_the_machine_lacks() -> None:
-    assert changes({}, ("avx2",), 1) == []
-    set_by_user = {INSTRUCTIONS: "ALL", OPENMP_THREADS: "2", ONE_CORE: "off"}
+    assert changes({}, ("avx2",), 1) == [{"rewritten": True}]
+    set_by_user = {INSTRUCTIONS: "ALL", OPENMP_THREADS: "2", ONE_CORE: "off", REWRITES: "off"}
     assert changes(set_by_user, AVX512, 2) == [{"kernel_threads": 1}]
     tried = changes({}, AVX512, 8)
     assert tried[0] == {"instructions": "ALL"}
-    assert tried[1] == {"one_core": True}
-    assert {change.get("kernel_threads") for change in tried[2:-1]} == {1, 4}
+    assert tried[1] == {"rewritten": True}
+    assert tried[2] == {"one_core": True}
+    assert {change.get("kernel_threads") for change in tried[3:-1]} == {1, 4}
 
 
 def test_a_user_says_whether_one_core_is_enough() -> None:
@@ -69,8 +71,16 @@ def test_a_user_says_whether_one_core_is_enough() -> None:
         default_settings({ONE_CORE: "yes"}, ())
 
 
+def test_a_user_says_whether_graphs_are_rewritten() -> None:
+    assert default_settings({REWRITES: "on"}, ()).rewritten
+    assert not default_settings({REWRITES: "off"}, ()).rewritten
+    with pytest.raises(ServableError, match=r"^\$MINDSPORE_SERVING_REWRITES '1' is neither on nor off$"):
+        default_settings({REWRITES: "1"}, ())
+
+
 def test_settings_are_shown_as_one_would_set_them() -> None:
     assert str(EngineSettings("AVX2", 1, 2)) == "ONEDNN_MAX_CPU_ISA=AVX2, OMP_NUM_THREADS=1, 2 kernel threads"
     assert str(EngineSettings(runtime=NO_PIPELINE)) == "MS_DEV_RUNTIME_CONF=pipeline:False"
     assert str(EngineSettings("AVX2", one_core=True)) == "ONEDNN_MAX_CPU_ISA=AVX2, one core"
+    assert str(EngineSettings(rewritten=True)) == "rewritten graphs"
     assert str(EngineSettings()) == "MindSpore's own settings"

@@ -32,8 +32,9 @@ CALM_SECONDS = 120.0  # enough on a busy machine
 class Field:
     """Contestants whose times are known. Nothing that was started may be left running."""
 
-    def __init__(self, speed: Speed) -> None:
+    def __init__(self, speed: Speed, places: int = 0) -> None:
         self._speed = speed
+        self.places = places
         self.running: list[EngineSettings] = []
         self.started: list[EngineSettings] = []
 
@@ -55,6 +56,7 @@ class Field:
 class Runner:
     def __init__(self, field: Field, settings: EngineSettings) -> None:
         self.settings = settings
+        self.places = field.places
         self._field = field
 
     def measure(self) -> list[float]:
@@ -85,6 +87,15 @@ def test_a_single_core_wins_unless_it_takes_clearly_longer() -> None:
     assert winner(lambda s: [0.0109 if s.one_core else 0.01], one_core) == EngineSettings("AVX2", one_core=True)
     assert winner(lambda s: [0.0111 if s.one_core else 0.01], one_core) == DEFAULT
     assert winner(lambda s: [0.01], one_core, ONE_THREAD) == EngineSettings("AVX2", one_core=True)
+
+
+def test_graphs_are_rewritten_where_that_is_faster_and_not_tried_where_there_is_nothing_to_rewrite() -> None:
+    rewritten = {"rewritten": True}
+    for places, speed_up, wins in ((3, 0.99, True), (3, 1.01, False), (0, 0.9, False)):
+        times = {DEFAULT: [0.01], EngineSettings("AVX2", rewritten=True): [0.01 * speed_up]}
+        field = Field(times.__getitem__, places)
+        assert field.find(rewritten).settings.rewritten == wins
+        assert len(field.started) == (2 if places else 1)
 
 
 def test_a_slow_moment_of_the_machine_does_not_choose() -> None:

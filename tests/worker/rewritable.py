@@ -1,0 +1,155 @@
+"""Networks for the tests of rewrites/: run as a program, `rewritable.py FOLDER` writes FOLDER/name.mindir for each."""
+
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+
+OPEN = None
+
+
+class Norm(nn.Cell):
+    """A convolution of 3 channels and the BatchNorm behind it."""
+
+    def __init__(self, bias: bool = False, group: int = 1, channels: int = 6) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, channels, 3, has_bias=bias, group=group)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def construct(self, x: Any) -> Any:
+        return self.norm(self.convolution(x))
+
+
+class Beside(Norm):
+    """What comes out of the convolution is needed besides."""
+
+    def construct(self, x: Any) -> Any:
+        made = self.convolution(x)
+        return self.norm(made) + made
+
+
+class Twice(Norm):
+    """One convolution, and one norm, at two places: they have one weight."""
+
+    def construct(self, x: Any) -> Any:
+        return self.norm(self.convolution(x)) + self.norm(self.convolution(x + 1.0))
+
+
+class Reduced(nn.Cell):
+    """A mean or sum over these axes."""
+
+    def __init__(self, kind: str, axes: Any, keep: bool = False) -> None:
+        super().__init__()
+        self.kind, self.axes, self.keep = kind, axes, keep
+        self.sum = ops.ReduceSum(keep_dims=keep)
+
+    def construct(self, x: Any) -> Any:
+        if self.kind == "mean":
+            return x.mean(self.axes, self.keep)
+        if self.kind == "ReduceSum":
+            return self.sum(x, self.axes)
+        return x.sum(self.axes, keepdims=self.keep)
+
+
+class Pooled(nn.Cell):
+    """ReLU, and then the largest of each square; `besides`: the ReLU's output is needed besides."""
+
+    def __init__(self, before: Any, mode: str, besides: bool = False) -> None:
+        super().__init__()
+        self.before = before
+        self.pool = nn.MaxPool2d(3, 2, pad_mode=mode)
+        self.besides = besides
+
+    def construct(self, x: Any) -> Any:
+        made = self.before(x)
+        if self.besides:
+            return self.pool(made).mean((2, 3)) + made.mean((2, 3))
+        return self.pool(made)
+
+
+class Gelu(nn.Cell):
+    """GeLU between two others."""
+
+    def construct(self, x: Any) -> Any:
+        return ops.GeLU()(x - 1.0) * 3.0
+
+
+class Loop(nn.Cell):
+    """Control flow: the file has several graphs."""
+
+    def construct(self, x: Any) -> Any:
+        while x.sum() < 100.0:
+            x = x + x.mean((2, 3), True)
+        return x.mean((2, 3))
+
+
+def by_chance(seed: int) -> Any:
+    """A network of a few layers."""
+    chance = random.Random(seed)
+    layers: list[Any] = []
+    channels = 3
+    for _ in range(chance.randint(2, 4)):
+        wider = chance.choice([4, 6])
+        layers.append(nn.Conv2d(channels, wider, chance.choice([1, 3]), has_bias=chance.random() < 0.5))
+        channels = wider
+        if chance.random() < 0.7:
+            layers.append(nn.BatchNorm2d(channels))
+        layers.append(chance.choice([nn.ReLU, nn.ReLU6, nn.GELU, nn.Sigmoid])())
+        if chance.random() < 0.5:
+            layers.append(nn.MaxPool2d(2, 2, pad_mode=chance.choice(["same", "valid"])))
+    layers.append(
+        Reduced(chance.choice(["mean", "sum"]), chance.choice([(2, 3), (1, 2, 3), -1]), chance.random() < 0.5)
+    )
+    return nn.SequentialCell(*layers)
+
+
+IMAGES = (OPEN, 3, 12, 12)
+# name -> network, shape of its input
+NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "norm": (Norm(), IMAGES),
+    "norm_of_bias": (Norm(bias=True), IMAGES),
+    "norm_of_groups": (Norm(group=3), (2, 3, 12, 12)),
+    "norm_beside": (Beside(), IMAGES),
+    "norm_twice": (Twice(), IMAGES),
+    "norm_in_training": (Norm(), (2, 3, 12, 12)),
+    "norm_alone": (nn.SequentialCell(nn.BatchNorm2d(3)), IMAGES),
+    "mean": (Reduced("mean", (2, 3)), IMAGES),
+    "mean_kept": (Reduced("mean", (-1, -2), True), IMAGES),
+    "mean_of_one_axis": (Reduced("mean", -1), (4, 3, 12)),
+    "sum": (Reduced("sum", (1, 2, 3)), (4, 3, 12, 12)),
+    "old_sum": (Reduced("ReduceSum", (2, 3), True), IMAGES),
+    "mean_in_between": (Reduced("mean", (1, 2)), IMAGES),
+    "mean_of_the_batch": (Reduced("mean", (0, 1, 2, 3), True), (2, 3, 4, 5)),
+    "mean_of_a_matrix": (Reduced("mean", 1), (OPEN, 12)),
+    "mean_of_open_sizes": (Reduced("mean", (2, 3)), (OPEN, 3, OPEN, 12)),
+    "mean_beside_open_sizes": (Reduced("mean", -1), (OPEN, OPEN, 12)),
+    "pooled": (Pooled(nn.ReLU(), "valid"), IMAGES),
+    "pooled_same": (Pooled(nn.ReLU6(), "same"), IMAGES),
+    "pooled_bias": (Pooled(nn.SequentialCell(nn.Conv2d(3, 4, 3, has_bias=True), nn.ReLU()), "same"), IMAGES),
+    "pooled_besides": (Pooled(nn.ReLU(), "valid", besides=True), (4, 3, 12, 12)),
+    "pooled_sigmoid": (Pooled(nn.Sigmoid(), "valid"), IMAGES),
+    "gelu": (Gelu(), (OPEN, 5)),
+    "gelu_of_halves": (Gelu(), (OPEN, 5)),
+    "loop": (Loop(), (4, 3, 2, 2)),
+    **{f"chance_{seed}": (by_chance(seed), IMAGES) for seed in range(8)},
+}
+
+
+def main(folder: Path) -> None:
+    """Writes the files, with weights by chance."""
+    chance = np.random.default_rng(3)
+    for name, (network, shape) in NETWORKS.items():
+        network.set_train(name == "norm_in_training")
+        for parameter in network.get_parameters():
+            numbers = chance.uniform(0.2, 1.0, parameter.shape)  # a variance is no negative number
+            parameter.set_data(ms.Tensor(numbers.astype(np.float32)))
+        dtype = ms.float16 if name == "gelu_of_halves" else ms.float32
+        ms.export(network, ms.Tensor(shape=shape, dtype=dtype), file_name=str(folder / name), file_format="MINDIR")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

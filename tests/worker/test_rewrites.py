@@ -1,0 +1,226 @@
+"""Rewritten graphs give the numbers of the file, do what each rule says, and leave alone what no rule knows."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from mindspore_serving.worker import mindspore_model, rewritten_file, tuning_trial
+from mindspore_serving.worker.batch_sizes import equal
+from mindspore_serving.worker.engine_settings import EngineSettings
+from mindspore_serving.worker.mindir_file import DYNAMIC, parse, read_inputs
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.target import Target
+from mindspore_serving.worker.tuning_process import Trial
+from mindspore_serving.worker.work_thread import WorkThread
+from tests.processes import ROOT, Processes, free_port
+from tests.worker.conftest import Workshop
+
+Array = npt.NDArray[Any]
+
+# The operators that come and go when a network's file is rewritten.
+RESHAPED = {"Reshape": 2}
+CHANGES: dict[str, dict[str, int]] = {
+    "norm": {"BatchNorm": -1, "TupleGetItem": -1, "BiasAdd": 1},
+    "norm_of_bias": {"BatchNorm": -1, "TupleGetItem": -1},
+    "norm_of_groups": {"BatchNorm": -1, "TupleGetItem": -1, "BiasAdd": 1},
+    "mean": RESHAPED,
+    "mean_kept": RESHAPED,
+    "mean_of_one_axis": RESHAPED,
+    "sum": RESHAPED,
+    "old_sum": RESHAPED,
+    "gelu": {"GeLU": -1, "Mul": 4, "Add": 1, "Sigmoid": 1},
+}
+SWAPPED = {"pooled": ["MaxPool", "ReLU"], "pooled_same": ["MaxPool", "ReLU6"]}
+LEFT_ALONE = [
+    "norm_beside",
+    "norm_twice",
+    "norm_in_training",
+    "norm_alone",
+    "mean_in_between",
+    "mean_of_the_batch",
+    "mean_of_a_matrix",
+    "mean_of_open_sizes",
+    "mean_beside_open_sizes",
+    "pooled_sigmoid",
+    "gelu_of_halves",
+    "loop",
+]
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("networks")
+    program = ROOT / "tests" / "worker" / "rewritable.py"
+    subprocess.run([sys.executable, str(program), str(folder)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def on_thread(mindspore_thread: WorkThread) -> Callable[[Callable[[], Any]], Any]:
+    mindspore_thread.call(lambda: mindspore_model.set_device(Target()))
+    return mindspore_thread.call
+
+
+def operators(path: Path) -> list[str]:
+    graph = GraphFile(parse(path.read_bytes()))
+    return [graph.op(node) for node in graph.nodes if node.op_type != "Constant"]
+
+
+def rewritten_operators(path: Path) -> list[str]:
+    with rewritten_file.rewritten_file(path) as file:
+        return operators(file)
+
+
+def same_numbers(path: Path, slack: float = 3.0) -> bool:
+    """Of the file and of what it becomes, at several sizes."""
+    inputs = read_inputs(path, Target())
+    rng = np.random.default_rng(1)
+    graphs = [mindspore_model.open_graph(path, inputs, Target(), rewritten=rewritten) for rewritten in (False, True)]
+    for graph, tensors in graphs:
+        if tensors:
+            graph.open(tensors)
+    (shape,) = [given.shape for given in inputs]
+    for rows in (1, 2, 7):
+        array = rng.standard_normal([rows if size == DYNAMIC else size for size in shape]).astype(inputs[0].dtype)
+        expected, found = [graph.learn([array]) for graph, _ in graphs]
+        if not all(map(partial(equal, slack=slack), found, expected)):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_rule_changes_the_operators_that_it_says_and_no_number(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / f"{name}.mindir"
+    assert on_thread(lambda: rewritten_file.places(path)) == 1
+    before, after = Counter(on_thread(lambda: operators(path))), Counter(on_thread(lambda: rewritten_operators(path)))
+    after.subtract(before)
+    assert {operator: count for operator, count in after.items() if count} == CHANGES[name]
+    assert on_thread(lambda: same_numbers(path))
+
+
+@pytest.mark.parametrize("name", SWAPPED)
+def test_the_pool_comes_first_and_each_number_stays(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / f"{name}.mindir"
+    assert on_thread(lambda: rewritten_operators(path)) == SWAPPED[name]
+    assert on_thread(lambda: same_numbers(path, slack=0.0))
+
+
+def test_the_pool_passes_relu_and_the_bias_of_the_convolution(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / "pooled_bias.mindir"
+    kinds = {"Conv2D", "MaxPool", "BiasAdd", "ReLU"}
+    found = [operator for operator in on_thread(lambda: rewritten_operators(path)) if operator in kinds]
+    assert found == ["Conv2D", "MaxPool", "BiasAdd", "ReLU"]
+    assert on_thread(lambda: same_numbers(path, slack=0.0))
+
+
+def test_what_is_used_besides_stays_before_the_pool(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / "pooled_besides.mindir"
+    found = on_thread(lambda: rewritten_operators(path))
+    assert found.index("ReLU") < found.index("MaxPool")
+    assert on_thread(lambda: same_numbers(path))
+
+
+@pytest.mark.parametrize("name", LEFT_ALONE)
+def test_what_no_rule_knows_stays_as_it_is(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / f"{name}.mindir"
+    assert on_thread(lambda: rewritten_file.places(path)) == 0
+    with rewritten_file.rewritten_file(path) as file:
+        assert file == path
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_networks_by_chance_give_the_same_numbers(
+    networks: Path, seed: int, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / f"chance_{seed}.mindir"
+    assert on_thread(lambda: rewritten_file.places(path)) > 0
+    assert on_thread(lambda: same_numbers(path))
+
+
+def test_a_rewritten_file_is_for_nobody_else_and_goes(networks: Path) -> None:
+    with rewritten_file.rewritten_file(networks / "norm.mindir") as file:
+        assert file.name == "norm.mindir"
+        assert file.parent.stat().st_mode & 0o077 == 0
+    assert not file.parent.exists()
+
+
+def test_a_file_that_is_encrypted_damaged_or_too_large_stays(
+    models: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rewritten_file.places(models / "secret" / "1" / "model.mindir") == 0
+    (tmp_path / "damaged.mindir").write_bytes(b"no model")
+    assert rewritten_file.places(tmp_path / "damaged.mindir") == 0
+    monkeypatch.setattr(rewritten_file, "_MOST_BYTES", 1000)
+    assert rewritten_file.places(networks / "norm.mindir") == 0
+
+
+def test_a_file_with_parameters_in_other_files_stays(networks: Path, tmp_path: Path) -> None:
+    model = parse((networks / "mean.mindir").read_bytes())
+    model.graph.parameter.add(name="far away").external_data.location = "mean_variables/data_0"
+    (tmp_path / "mean.mindir").write_bytes(model.SerializeToString())
+    assert rewritten_file.places(tmp_path / "mean.mindir") == 0
+
+
+def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = networks / "norm.mindir"
+    assert on_thread(lambda: tuning_trial.agrees(path, Target()))
+
+    def wrong(model: Any) -> int:
+        bias = model.graph.parameter[-1]
+        bias.raw_data = np.full(tuple(bias.dims), 0.3, np.float32).tobytes()
+        return 1
+
+    monkeypatch.setattr(rewritten_file, "rewrite", wrong)
+    assert not on_thread(lambda: tuning_trial.agrees(path, Target()))
+    assert not on_thread(lambda: tuning_trial.agrees(networks / "mean_of_open_sizes.mindir", Target()))
+
+
+def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.mindir").write_bytes((networks / "mean.mindir").read_bytes())
+    for rewritten in (False, True):
+        trial = Trial(EngineSettings(rewritten=rewritten), tmp_path, Target(), deadline=time.monotonic() + 120)
+        try:
+            assert len(trial.measure()) == 2
+            assert trial.places == 1
+        finally:
+            trial.close()
+
+
+def test_a_user_chooses_rewritten_graphs(workshop: Workshop, networks: Path, run: Processes) -> None:
+    place = workshop.write(
+        """
+        model = register.declare_model(model_file="norm.mindir", model_format="MindIR")
+
+        @register.register_method(output_names=["y"])
+        def predict(x):
+            return register.add_stage(model, x, outputs_count=1)
+        """
+    )
+    (place / "1").mkdir()
+    (place / "1" / "norm.mindir").write_bytes((networks / "norm.mindir").read_bytes())
+    told = {"MINDSPORE_SERVING_REWRITES": "on"}
+    arguments = ("--servable", "mine", "--directory", str(place.parent), "--master", f"127.0.0.1:{free_port()}")
+    worker = run.start("-m", "worker", *arguments, "--tune", "off", environment=told)
+    worker.wait_for("MindSpore runs with rewritten graphs")
+    worker.wait_for("Start servable success")

@@ -1,0 +1,196 @@
+"""A graph of mind_ir.proto with what a rewriting asks of it: who makes a value, who uses it, what is known of it.
+
+A node's op_type is "REF::name", the name of an entry of the file's primitives, or itself ("Constant"). A parameter is
+read by a Load node. Loads are also gathered, in a MakeTuple for an UpdateState: that orders them, and is no use.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FLOAT32 = 1  # TensorProto.DataType
+_REFERENCE = "REF::"
+# AttributeProto.AttributeType, of the constants that a rewriting reads or writes
+_FLOAT, _INT64, _BOOL, _TENSORS, _TUPLE, _NONE = 1, 7, 9, 19, 20, 25
+_PRIMITIVE_FUNCTION = 2  # PrimitiveProto.PrimType: its arguments are inputs of the node, not attributes
+
+
+@dataclass(frozen=True)
+class Value:
+    """Type and shape of a value, as the file tells them; -1 where a dimension is open."""
+
+    data_type: int
+    shape: tuple[int, ...]
+
+
+class Unknown:
+    """A constant that no rewriting reads."""
+
+
+UNKNOWN = Unknown()
+
+
+class GraphFile:
+    """The main graph of a ModelProto. Parameters and primitives change in place, nodes by `save`."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._graph = model.graph
+        self._nodes = list(self._graph.node)
+        self._primitives = {primitive.name: primitive for primitive in model.primitives}
+        self._parameters = {parameter.name: parameter for parameter in self._graph.parameter}
+        self._makers: dict[str, Any] = {}
+        self._users: dict[str, list[Any]] = {}
+        self._node_type: Any = type(self._nodes[0]) if self._nodes else None
+        self._made = 0
+        states = {node.input[1] for node in self._nodes if self.op(node) == "UpdateState" and len(node.input) > 1}
+        for node in self._nodes:
+            is_order = self.op(node) == "UpdateState" or (self.op(node) == "MakeTuple" and node.output[0] in states)
+            self._enter(node, () if is_order else node.input)
+        for given in self._graph.output:
+            self._users.setdefault(given.name, []).append(None)
+
+    @property
+    def nodes(self) -> list[Any]:
+        """The nodes in order: each after those that make its inputs. A list of its own: they may change meanwhile."""
+        return list(self._nodes)
+
+    def save(self) -> None:
+        """Writes the nodes into the ModelProto."""
+        del self._graph.node[:]
+        self._graph.node.extend(self._nodes)
+
+    def op(self, node: Any) -> str:
+        """The name of a node's operator; nothing for no node."""
+        if node is None:
+            return ""
+        name = str(node.op_type).removeprefix(_REFERENCE)
+        primitive = self._primitives.get(name) if node.op_type.startswith(_REFERENCE) else None
+        return name if primitive is None else str(primitive.op_type)
+
+    def attribute(self, node: Any, name: str) -> str:
+        """A text among the attributes of a node's operator; nothing where there is none."""
+        primitive = self._primitives.get(node.op_type.removeprefix(_REFERENCE))
+        found = [] if primitive is None else [given for given in primitive.attribute if given.name == name]
+        text = found[0].s if found else ""
+        return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+
+    def maker(self, name: str) -> Any:
+        """The node that makes a value; None for inputs and parameters."""
+        return self._makers.get(name)
+
+    def users(self, name: str) -> list[Any]:
+        """The nodes that use a value, once for each time, and None for an output of the graph."""
+        return self._users.get(name, [])
+
+    def only_user(self, name: str) -> Any:
+        """The node that uses a value once, while nobody else does, nor is it an output; None otherwise."""
+        users = self.users(name)
+        return users[0] if len(users) == 1 else None
+
+    def value(self, name: str) -> Value | None:
+        """What is known of the value of this name; None for tuples, and where the file tells nothing."""
+        maker = self.maker(name)
+        tensors: Sequence[Any] = ()
+        if maker is not None:
+            tensors = [tensor for given in maker.attribute if given.name == "shape" for tensor in given.tensors]
+        else:
+            tensors = [tensor for given in self._graph.input if given.name == name for tensor in given.tensor]
+        return Value(tensors[0].data_type, tuple(tensors[0].dims)) if len(tensors) == 1 else None
+
+    def constant(self, name: str) -> Any:
+        """A constant: None, a bool, a number, or a tuple of integers. UNKNOWN for anything else."""
+        maker = self.maker(name)
+        if maker is None or maker.op_type != "Constant" or len(maker.attribute) != 1:
+            return UNKNOWN
+        given = maker.attribute[0]
+        if given.type == _TUPLE:
+            whole = all(part.type == _INT64 and len(part.ints) == 1 for part in given.values)
+            return tuple(part.ints[0] for part in given.values) if whole else UNKNOWN
+        readers = {_NONE: None, _BOOL: bool(given.i), _INT64: given.i, _FLOAT: given.f}
+        return readers.get(given.type, UNKNOWN)
+
+    def weights(self, name: str) -> npt.NDArray[np.float32] | None:
+        """The float32 parameter that this value is loaded from, if this is all it is used for; None otherwise."""
+        parameter = self._parameter(name)
+        if parameter is None or self.only_user(name) is None or len(self.users(parameter.name)) != 1:
+            return None
+        shape = tuple(parameter.dims)
+        if parameter.data_type != FLOAT32 or len(parameter.raw_data) != 4 * int(np.prod(shape, dtype=np.int64)):
+            return None
+        return np.frombuffer(parameter.raw_data, "<f4").reshape(shape)
+
+    def set_weights(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Gives the parameter behind a value other numbers, of the same shape."""
+        parameter = self._parameter(name)
+        assert parameter is not None
+        assert tuple(parameter.dims) == array.shape
+        parameter.raw_data = np.ascontiguousarray(array, "<f4").tobytes()
+
+    def new_constant(self, constant: bool | int | float | tuple[int, ...]) -> Any:
+        """A node of a constant; a float is a tensor without dimensions. It goes into the graph by `replace`."""
+        node = self._new_node("Constant", ())
+        given = node.attribute.add(name="value")
+        if isinstance(constant, tuple):
+            given.type = _TUPLE
+            for number in constant:
+                given.values.add(type=_INT64, ints=[number])
+        elif isinstance(constant, float):
+            given.type = _TENSORS
+            given.tensors.add(data_type=FLOAT32, name="value0", raw_data=np.float32(constant).tobytes())
+        else:
+            given.type = _BOOL if isinstance(constant, bool) else _INT64
+            given.i = int(constant)
+        return node
+
+    def new_node(self, op: str, inputs: Sequence[Any], value: Value, output: str | None = None) -> Any:
+        """A node of an operator whose arguments are inputs: nodes, or names of values. output: whose place it takes."""
+        names = [given if isinstance(given, str) else given.output[0] for given in inputs]
+        node = self._new_node(_REFERENCE + self._primitive(op), names, output)
+        node.attribute.add(name="shape", type=_TENSORS).tensors.add(data_type=value.data_type, dims=value.shape)
+        return node
+
+    def replace(self, old: Sequence[Any], new: Sequence[Any]) -> None:
+        """Puts these new nodes, in order, where the last of the old ones was; the old ones go."""
+        place = _place(self._nodes, old[-1])
+        self._nodes[place + 1 : place + 1] = new
+        for node in old:
+            del self._nodes[_place(self._nodes, node)]
+            del self._makers[node.output[0]]
+            for name in node.input:
+                users = self._users[name]
+                del users[_place(users, node)]
+        for node in new:
+            self._enter(node, node.input)
+
+    def _parameter(self, name: str) -> Any | None:
+        load = self.maker(name)
+        return self._parameters.get(load.input[0]) if load is not None and self.op(load) == "Load" else None
+
+    def _primitive(self, op: str) -> str:
+        """The name of a primitive of this operator without attributes, which is added where there is none."""
+        for name, primitive in self._primitives.items():
+            if primitive.op_type == op and primitive.prim_type == _PRIMITIVE_FUNCTION and not primitive.attribute:
+                return str(name)
+        name = f"{op}:rewritten"
+        self._primitives[name] = self._model.primitives.add(name=name, op_type=op, prim_type=_PRIMITIVE_FUNCTION)
+        return name
+
+    def _new_node(self, op_type: str, inputs: Sequence[str], output: str | None = None) -> Any:
+        if output is None:
+            self._made += 1
+            output = f"{self._graph.name}:rewritten_{self._made}"
+        return self._node_type(op_type=op_type, name=output, input=inputs, output=[output])
+
+    def _enter(self, node: Any, uses: Iterable[str]) -> None:
+        self._makers[node.output[0]] = node
+        for name in uses:
+            self._users.setdefault(name, []).append(node)
+
+
+def _place(nodes: Sequence[Any], node: Any) -> int:
+    """Where this very message is: two may be equal."""
+    return next(place for place, other in enumerate(nodes) if other is node)

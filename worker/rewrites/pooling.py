@@ -1,0 +1,41 @@
+"""What never turns two numbers round may come before or behind a maximum: relu(max(a, b)) is max(relu(a), relu(b)).
+
+Behind MaxPool it has a quarter of the numbers to work on, or fewer. Sums with a bias, rounded, keep the order as well,
+so that both ways give the very same numbers.
+"""
+
+from typing import Any
+
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+
+_KEEP_ORDER = ("ReLU", "ReLU6", "BiasAdd")
+
+
+def pool_first(graph: GraphFile) -> int:
+    """Puts MaxPool before the ReLU, ReLU6 or BiasAdd that nothing else uses. Returns how often."""
+    swapped = 0
+    names = [node.output[0] for node in graph.nodes if graph.op(node) == "MaxPool"]
+    for name in names:
+        while _swapped(graph, graph.maker(name)):
+            swapped += 1
+            name = graph.maker(name).input[0]  # the pool has moved up: what is before it now?
+    return swapped
+
+
+def _swapped(graph: GraphFile, pool: Any) -> bool:
+    before = graph.maker(pool.input[0])
+    value = graph.value(pool.output[0])
+    if graph.op(before) not in _KEEP_ORDER or graph.only_user(pool.input[0]) is None or value is None:
+        return False
+    if graph.attribute(pool, "format") != "NCHW":
+        return False
+    first, second = type(pool)(), type(pool)()
+    first.CopyFrom(pool)
+    second.CopyFrom(before)
+    first.input[0], first.name, first.output[0] = before.input[0], before.name, before.output[0]
+    second.input[0], second.name, second.output[0] = before.output[0], pool.name, pool.output[0]
+    for given in second.attribute:
+        if given.name == "shape":
+            given.tensors[0].dims[:] = value.shape
+    graph.replace([before, pool], [first, second])
+    return True
