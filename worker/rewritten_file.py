@@ -1,4 +1,4 @@
-"""A model file as rewrites/ writes it anew, for as long as MindSpore reads it. Runs on the process's MindSpore thread."""
+"""A model file as rewrites/ writes it anew, for as long as MindSpore reads it. Runs on MindSpore's thread."""
 
 import contextlib
 import tempfile
