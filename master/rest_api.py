@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
 
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
@@ -13,22 +12,21 @@ from starlette.types import Receive, Scope, Send
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
-from mindspore_serving.cluster.tensors import Value
 from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.free_address import share
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
 from mindspore_serving.master.openapi import documentation
-from mindspore_serving.master.predict import Call, predict
-from mindspore_serving.master.promise import Promise, kept
 from mindspore_serving.master.rest_body import OVERLOADED_TEXT, Overloaded, Place, Room, collect
+from mindspore_serving.master.rest_calls import RestCalls
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
 from mindspore_serving.master.rest_protocol import BoundedProtocol, HttpLimits, protocol_with
-from mindspore_serving.master.rest_url import Target, parse_target
+from mindspore_serving.master.rest_url import parse_target
 from mindspore_serving.master.service_table import STOPPING_TEXT
 from mindspore_serving.master.tls import Tls
 from mindspore_serving.master.tokens import Tokens, guarded_app
 from mindspore_serving.master.v2_about import why_not_ready
+from mindspore_serving.master.v2_calls import V2Calls
 from mindspore_serving.master.v2_rest import V2Rest
 from mindspore_serving.master.waits import unless_gone, within
 
@@ -61,14 +59,14 @@ class RestDoor:
     ) -> None:
         self._desk = desk
         self._request_seconds = request_seconds
-        self._collapses = collapses  # see Call
-        self._draining = False
+        self._calls = RestCalls(desk, request_seconds, collapses)
+        v2_calls = V2Calls(desk, request_seconds)
         self._is_shared = is_shared
         self._reader = JsonReader()
         self._room = Room(max_message_mb * MEGABYTE)
         self._listener: socket.socket | None = None
         self._main_loop: asyncio.Task[None] | None = None
-        self._v2 = V2Rest(desk, self._room, self._reader, request_seconds)
+        self._v2 = V2Rest(desk, v2_calls, self._room, self._reader, request_seconds)
         health = [Route("/healthz", self._healthz), Route("/readyz", self._readyz)]
         urls = [*health, *documentation(self._v2.routes())]
         # Any other URL is searched for keywords, which a route cannot.
@@ -77,7 +75,7 @@ class RestDoor:
             guarded_app(self._serve, tokens),
             interface="asgi3",
             # Whoever has to show a token shows it to the application.
-            http=protocol_with(limits or HttpLimits(), self._answer_whole if tokens is None else None),
+            http=protocol_with(limits or HttpLimits(), (self._calls, v2_calls) if tokens is None else ()),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -111,7 +109,7 @@ class RestDoor:
 
     def refuse_new_calls(self) -> None:
         """From now on a new call gets 503, which a client may safely send to another master."""
-        self._draining = True
+        self._calls.is_draining = True
 
     async def stop(self) -> None:
         """Stops listening; replies in progress have a moment to leave."""
@@ -173,24 +171,10 @@ class RestDoor:
             return _error(f"http message was not complete after {self._request_seconds:g} s", 408)
         except Overloaded:
             return _error(OVERLOADED_TEXT, 503)
-        if self._draining:
+        if self._calls.is_draining:
             return _error(STOPPING_TEXT, 503)
-        return _json(await unless_gone(self._predict(target, instances, len(body)), request.receive))
-
-    def _answer_whole(self, url: str, body: bytes) -> Promise[bytes] | None:
-        """The reply to a call; None: it is a special one."""
-        if self._draining or not body:
-            return None
-        try:
-            return self._predict(parse_target(url), read_instances(body), len(body))
-        except RequestRefused as refused:
-            return kept(write_error(str(refused)))
-
-    def _predict(self, target: Target, instances: Sequence[dict[str, Value]], nbytes: int) -> Promise[bytes]:
-        """The reply's body."""
-        spec = (target.servable, target.version, target.method)
-        call = Call(*spec, instances, lambda value: value, nbytes, self._collapses)
-        return predict(self._desk, call, self._request_seconds, write_reply)
+        work = self._calls.predict(target, instances, len(body), write_reply)
+        return _json(await unless_gone(work, request.receive))
 
     async def _body(self, request: Request, place: Place) -> bytes:
         """A request's whole body. Raises RequestRefused, Overloaded, ClientDisconnect."""

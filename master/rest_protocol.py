@@ -5,8 +5,8 @@ requests that were sent before.
 """
 
 import asyncio
-import re
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
@@ -17,13 +17,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from mindspore_serving.master.joined_writes import JoinedWrites
 from mindspore_serving.master.promise import Promise
-from mindspore_serving.master.whole_calls import Answer, WholeCall
+from mindspore_serving.master.whole_calls import Calls, Reply, WholeCall
 
 MOST_HEAD_BYTES = 16 * 1024  # of a head behind the slice that it begins in
 _SLICE_BYTES = 16 * 1024  # parsed at once: as many requests as these may hold wait behind one that is answered
 _MOST_CONNECTIONS = 4096
 _TOO_LARGE = f"the request line and the headers have more than {MOST_HEAD_BYTES} bytes"
-_CALL_URL = re.compile(rb"/model/[\w./:-]+", re.ASCII)  # the usual ones
 
 
 def _connections() -> int:
@@ -71,10 +70,10 @@ class _RefusedHead(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. uvicorn makes it; of the class are `limits`, and `answer`, to ask for calls that came whole."""
+    """One connection. uvicorn makes it; of the class are `limits`, and `calls`, to ask about calls that came whole."""
 
     limits = HttpLimits()
-    answer: Answer | None = None
+    calls: Sequence[Calls] = ()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -82,6 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0  # parsed of this head, behind the slice that it begins in
         self._unread: bytes | memoryview = b""  # received, and not parsed yet
         self._held: list[bytes] | None = None  # of a request that may come whole: what has come of its body
+        self._asked: Calls | None = None  # about that one
         self._last_words = b""  # to say when all is answered that came before; nothing is read any more
         self._writes: asyncio.Transport  # of answers
         self._awaited: tuple[_Awaited, object] = (_Awaited.NOTHING, None)
@@ -207,7 +207,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _may_come_whole(self) -> bool:
         """Whether this may be a call that is answered without the application."""
-        if self.answer is None or self.flow.write_paused or _CALL_URL.fullmatch(self.url) is None:
+        self._asked = next((calls for calls in self.calls if calls.urls.fullmatch(self.url)), None)
+        if self._asked is None or self.flow.write_paused:
             return False
         if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
             return False
@@ -216,9 +217,10 @@ class BoundedProtocol(HttpToolsProtocol):
         return not self.expect_100_continue and (self.cycle is None or self.cycle.response_complete)
 
     def _answer_whole(self, body: bytes) -> bool:
-        assert self.answer is not None
+        assert self._asked is not None
+        work: Promise[Reply] | None
         try:
-            work = self.answer(self.url.decode(), body)
+            work = self._asked.answer(self.url.decode(), self.headers, body)
         except Exception as error:
             work = Promise()
             work.break_(error)
@@ -226,7 +228,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         keep_alive = self.parser.should_keep_alive()
         fields, transport = self.server_state.default_headers, self.transport
-        call = WholeCall(work, keep_alive, fields, transport.write, transport.close, self.on_response_complete)
+        over = self.on_response_complete
+        call = WholeCall(work, self._asked, keep_alive, fields, transport.write, transport.close, over)
         self.cycle = cast(RequestResponseCycle, call)
         call.start()
         return True
@@ -332,12 +335,12 @@ def _refusal(status: HTTPStatus, text: str, header: str = "") -> bytes:
     return f"{head}content-length: {len(text) + 1}\r\n\r\n{text}\n".encode()
 
 
-def protocol_with(limits: HttpLimits, answer: Answer | None = None) -> type[BoundedProtocol]:
-    """The protocol with these limits, and this answer to calls that come whole."""
+def protocol_with(limits: HttpLimits, calls: Sequence[Calls] = ()) -> type[BoundedProtocol]:
+    """The protocol with these limits, and these to ask about calls that come whole."""
 
     class Limited(BoundedProtocol):
         pass
 
     Limited.limits = limits
-    Limited.answer = None if answer is None else staticmethod(answer)
+    Limited.calls = calls
     return Limited

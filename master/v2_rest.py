@@ -1,8 +1,6 @@
 """The Open Inference Protocol over HTTP: /v2/..., with real statuses; a fault is {"error": text}."""
 
 import asyncio
-import logging
-import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -13,10 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mindspore_serving.master.error_status import (
-    INTERNAL,
     NOT_FOUND,
-    OVERLOADED,
-    RETRY_AFTER_SECONDS,
     UNAVAILABLE,
     UNIMPLEMENTED,
     WRONG_METHOD,
@@ -24,8 +19,7 @@ from mindspore_serving.master.error_status import (
 )
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
-from mindspore_serving.master.rest_body import SMALLEST_PACKED, Room, pack, read_body, wanted_encoding
-from mindspore_serving.master.service_table import OWN_FAULT_TEXT, STOPPING_TEXT
+from mindspore_serving.master.rest_body import SMALLEST_PACKED, Room, pack, read_body
 from mindspore_serving.master.v2_about import (
     model_config,
     model_metadata,
@@ -36,22 +30,19 @@ from mindspore_serving.master.v2_about import (
     why_model_not_ready,
     why_not_ready,
 )
-from mindspore_serving.master.v2_infer import infer, raw_input
-from mindspore_serving.master.v2_json import read_document, read_request, write_document, write_response
+from mindspore_serving.master.v2_calls import HEADER_LENGTH, V2Calls, header_length
+from mindspore_serving.master.v2_json import read_document, write_document
 from mindspore_serving.master.v2_types import (
     REPOSITORY_TEXT,
     SETTINGS_TEXT,
     SHARED_MEMORY_TEXT,
     InferRequest,
     quoted,
-    raw_tensor,
     refuse,
 )
 from mindspore_serving.master.waits import unless_gone
+from mindspore_serving.master.whole_calls import Reply
 
-logger = logging.getLogger("mindspore_serving.master")
-
-HEADER_LENGTH = "Inference-Header-Content-Length"
 _MOST_QUESTION_BYTES = 1 << 16  # of a body that is no inference
 
 Handler: TypeAlias = Callable[[Request, str, str], Awaitable[Response]]
@@ -69,8 +60,9 @@ class V2Route(NamedTuple):
 class V2Rest:
     """Serves every path under /v2 as an ASGI application. Never raises."""
 
-    def __init__(self, desk: FrontDesk, room: Room, reader: JsonReader, request_seconds: float) -> None:
+    def __init__(self, desk: FrontDesk, calls: V2Calls, room: Room, reader: JsonReader, request_seconds: float) -> None:
         self._desk = desk
+        self._calls = calls
         self._room = room
         self._reader = reader
         self._request_seconds = request_seconds
@@ -82,13 +74,8 @@ class V2Rest:
             response = await self._respond(request)
         except ClientDisconnect:
             return
-        except CallFault as fault:
-            response = _error(fault)
-        except asyncio.CancelledError:  # the door closes
-            response = _error(CallFault(UNAVAILABLE, STOPPING_TEXT))
-        except Exception:
-            logger.exception("a fault of the master's own")
-            response = _error(CallFault(INTERNAL, OWN_FAULT_TEXT))
+        except (Exception, asyncio.CancelledError) as error:  # cancelled: the door closes
+            response = _response(self._calls.explain(error))
         await response(scope, receive, send)
 
     def routes(self) -> Sequence[V2Route]:
@@ -142,7 +129,7 @@ class V2Rest:
                 continue
             if request.method not in route.methods:
                 allowed = ", ".join(route.methods)
-                response = _error(CallFault(WRONG_METHOD, f"{quoted(path)} supports {allowed}"))
+                response = _response(self._calls.explain(CallFault(WRONG_METHOD, f"{quoted(path)} supports {allowed}")))
                 response.headers["Allow"] = allowed
                 return response
             if route.handler is None:
@@ -153,37 +140,24 @@ class V2Rest:
 
     async def _infer(self, request: Request, model: str, version: str) -> Response:
         asked = await self._asked(request, model, version)
-        reply, reply_json_bytes = await unless_gone(
-            infer(self._desk, asked, self._request_seconds, lambda answer: write_response(asked, answer)),
-            request.receive,
-        )
-        headers = {}
-        if reply_json_bytes is not None:
-            headers[HEADER_LENGTH] = str(reply_json_bytes)
-        encoding = wanted_encoding(request.headers.get("accept-encoding", ""))
-        if encoding != "identity" and len(reply) >= SMALLEST_PACKED:
-            reply = await pack(reply, encoding)
-            headers["Content-Encoding"] = encoding
-        kind = "application/json" if reply_json_bytes is None else "application/octet-stream"
-        return Response(reply, headers=headers, media_type=kind)
+        accepted = request.headers.get("accept-encoding", "")
+        reply = await unless_gone(self._calls.infer(asked, accepted), request.receive)
+        response = _response(reply)
+        if reply.encoding != "identity" and len(reply.body) >= SMALLEST_PACKED:
+            response.headers["Content-Encoding"] = reply.encoding
+            response.body = await pack(reply.body, reply.encoding)
+            response.headers["Content-Length"] = str(len(response.body))
+        return response
 
     async def _asked(self, request: Request, model: str, version: str) -> InferRequest:
         """The inference that the body asks for."""
-        json_bytes = _header_length(request)
+        text = request.headers.get(HEADER_LENGTH)
+        json_bytes = None if text is None else header_length(text)
         with self._room.place() as place:
             body = await read_body(request, place, self._request_seconds)
-            if json_bytes == 0:
-                return self._raw_request(model, version, body)
-            if min(len(body), json_bytes or len(body)) < LARGE_BYTES:
-                return read_request(model, version, body, json_bytes)
+            if min(len(body), len(body) if json_bytes is None else json_bytes) < LARGE_BYTES:
+                return self._calls.read(model, version, body, json_bytes)
             return await unless_gone(self._reader.read_v2(model, version, body, json_bytes), request.receive)
-
-    def _raw_request(self, model: str, version: str, body: bytes) -> InferRequest:
-        """A body that is the values of the only input, of one instance, and nothing else."""
-        name, datatype, shape = raw_input(self._desk, model, version, len(body))
-        data = body if datatype != "BYTES" else len(body).to_bytes(4, "little") + body
-        tensor = raw_tensor(name, datatype, shape, data, {})
-        return InferRequest(model, version, "", {"binary_data_output": True}, (tensor,), (), len(body))
 
     async def _live(self, _: Request, _model: str, _version: str) -> Response:
         return _json({"live": True})
@@ -234,22 +208,13 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path))
 
 
-def _header_length(request: Request) -> int | None:
-    text = request.headers.get(HEADER_LENGTH)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        refuse(f"{HEADER_LENGTH} {quoted(text)} is not a number of bytes")
-    return int(text)
-
-
 def _json(document: Any, status: int = 200) -> Response:
     return Response(write_document(document), status, media_type="application/json")
 
 
-def _error(fault: CallFault) -> Response:
-    response = _json({"error": str(fault)}, fault.fate.http)
-    if fault.fate in (UNAVAILABLE, OVERLOADED):
-        seconds = RETRY_AFTER_SECONDS if fault.retry_seconds is None else fault.retry_seconds
-        response.headers["Retry-After"] = str(math.ceil(seconds))  # whole seconds: RFC 9110 §10.2.3
+def _response(reply: Reply) -> Response:
+    response = Response(reply.body, reply.status)
+    for line in reply.fields.splitlines():
+        name, _, value = line.partition(b": ")
+        response.raw_headers.append((name, value))
     return response

@@ -1,22 +1,48 @@
-"""RESTful calls that came whole, head and body in one read: answered without a task and an ASGI application.
+"""HTTP calls that came whole, head and body in one read: answered without a task and an ASGI application.
 
 That takes half the time of a small one. uvicorn treats such an exchange as one that it has made itself: it looks at the
 same attributes, and tells of news by `message_event`.
 """
 
-import logging
+import asyncio
+import re
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Protocol, TypeAlias
 
 from mindspore_serving.master.promise import Promise
-from mindspore_serving.master.rest_json import write_error
-from mindspore_serving.master.service_table import OWN_FAULT_TEXT, STOPPING_TEXT
+from mindspore_serving.master.rest_body import SMALLEST_PACKED, pack
 
-logger = logging.getLogger("mindspore_serving.master")
+OK = 200
+JSON = b"content-type: application/json\r\n"
 
-Answer = Callable[[str, bytes], Promise[bytes] | None]  # to a path and a body; None: ask the ASGI application
+Headers: TypeAlias = "list[tuple[bytes, bytes]]"  # names in small letters
 
-_FIELDS = b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
+_STATUSES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_LENGTH = b"content-length: %d\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
+
+
+class Reply:
+    """An answer. fields: lines of its head; encoding: what to pack it with, if it is worth it; identity: nothing."""
+
+    def __init__(self, body: bytes, status: int = OK, fields: bytes = JSON, encoding: str = "identity") -> None:
+        self.body = body
+        self.status = status
+        self.fields = fields
+        self.encoding = encoding
+
+
+class Calls(Protocol):
+    """What knows the answers to calls of some URLs."""
+
+    @property
+    def urls(self) -> re.Pattern[bytes]: ...
+    def answer(self, url: str, headers: Headers, body: bytes) -> Promise[Reply] | None:
+        """The reply to a call that came whole. None: it is a special one, for the ASGI application."""
+
+    def explain(self, error: BaseException) -> Reply:
+        """The reply when waiting for one has raised this; CancelledError: the door closes. Never raises."""
 
 
 class WholeCall:
@@ -24,7 +50,8 @@ class WholeCall:
 
     def __init__(
         self,
-        work: Promise[bytes],
+        work: Promise[Reply],
+        calls: Calls,
         keep_alive: bool,
         fields: Sequence[tuple[bytes, bytes]],
         write: Callable[[bytes], None],
@@ -36,6 +63,8 @@ class WholeCall:
         self.response_started = False
         self.response_complete = False
         self._work = work
+        self._calls = calls
+        self._packing: asyncio.Task[None] | None = None
         self._fields = fields
         self._write = write
         self._close = close
@@ -53,29 +82,39 @@ class WholeCall:
     def set(self) -> None:
         """There is news: the client has gone."""
         if self.disconnected:
-            self._work.cancel()
+            self._give_up()
 
     def stop(self) -> None:
         """The door closes: whoever waits still hears that."""
         if not self.response_complete:
-            self._work.cancel()
-            self._say(b"503 Service Unavailable", write_error(STOPPING_TEXT))
+            self._give_up()
+            self._say(self._calls.explain(asyncio.CancelledError()))
 
-    def _hear(self, work: Promise[bytes]) -> None:
-        if work.error is None:
-            self._say(b"200 OK", work.result())
+    def _give_up(self) -> None:
+        self._work.cancel()
+        if self._packing is not None:
+            self._packing.cancel()
+
+    def _hear(self, work: Promise[Reply]) -> None:
+        reply = work.result() if work.error is None else self._calls.explain(work.error)
+        if reply.encoding != "identity" and len(reply.body) >= SMALLEST_PACKED:
+            self._packing = asyncio.ensure_future(self._say_packed(reply))
         else:
-            logger.error("a fault of the master's own", exc_info=work.error)
-            self._say(b"500 Internal Server Error", write_error(OWN_FAULT_TEXT))
+            self._say(reply)
 
-    def _say(self, status: bytes, body: bytes) -> None:
+    async def _say_packed(self, reply: Reply) -> None:
+        body = await pack(reply.body, reply.encoding)
+        fields = b"%scontent-encoding: %s\r\n" % (reply.fields, reply.encoding.encode())
+        self._say(Reply(body, reply.status, fields))
+
+    def _say(self, reply: Reply) -> None:
         self.response_started = self.response_complete = True
-        parts = [b"HTTP/1.1 ", status, b"\r\n"]
+        parts = [_STATUSES[reply.status]]
         for name, value in self._fields:
             parts += (name, b": ", value, b"\r\n")
         if not self.keep_alive:
             parts.append(_CLOSE)
-        parts += (_FIELDS % len(body), body)
+        parts += (reply.fields, _LENGTH % len(reply.body), reply.body)
         self._write(b"".join(parts))
         if not self.keep_alive:
             self._close()

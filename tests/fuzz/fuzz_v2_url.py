@@ -13,6 +13,7 @@ from starlette.types import Message, Scope
 
 from mindspore_serving.master.json_reader import JsonReader
 from mindspore_serving.master.rest_body import Room
+from mindspore_serving.master.v2_calls import V2Calls
 from mindspore_serving.master.v2_rest import V2Rest
 from tests.fuzz.echo_desk import EchoDesk
 
@@ -67,7 +68,8 @@ def run(data: bytes) -> None:
 
 
 async def _exchange(scope: Scope, body: bytes) -> list[Message]:
-    app = V2Rest(_desk[0].desk, Room(_MOST_BYTES), JsonReader(), 20.0)
+    desk = _desk[0].desk
+    app = V2Rest(desk, V2Calls(desk, 20.0), Room(_MOST_BYTES), JsonReader(), 20.0)
     halves: list[Message] = [
         {"type": "http.request", "body": body[: len(body) // 2], "more_body": True},
         {"type": "http.request", "body": body[len(body) // 2 :], "more_body": False},

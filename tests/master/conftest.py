@@ -29,12 +29,12 @@ def echoing_master() -> Iterator[RunningMaster]:
     running.close()
 
 
-@pytest.fixture(scope="module")
-def rest() -> Iterator[RestClient]:
+@pytest.fixture(scope="module", params=[False, True], ids=["in two pieces", "at once"])
+def rest(request: pytest.FixtureRequest) -> Iterator[RestClient]:
     """A client of a master whose one worker answers every batch with its first input."""
     master = RunningMaster(Limits(lease_seconds=600.0))
     with echoing(master):
-        client = RestClient(master.open_rest())
+        client = RestClient(master.open_rest(), request.param)
         yield client
         client.connection.close()
     master.close()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import RequestRefused
@@ -17,10 +18,12 @@ from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.results import Results
 from mindspore_serving.cluster.tensors import Stacked, Tensor
 from mindspore_serving.master.predict import Predictions
+from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.rest_api import MEGABYTE, RestDoor
 from mindspore_serving.master.rest_body import BODIES_HELD
 from mindspore_serving.master.rest_json import read_instances, write_reply
 from mindspore_serving.master.rest_protocol import BoundedProtocol, HttpLimits
+from mindspore_serving.master.whole_calls import Calls, Headers, Reply
 from tests.master.rest_client import RestClient
 from tests.master.running_master import WAIT_SECONDS, RunningMaster
 from tests.processes import until
@@ -301,8 +304,9 @@ INFERENCE = b'{"inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "data"
         head(b"/model/add:echo", len(REQUEST)) + REQUEST,
         chunked(b"/model/add:echo", REQUEST),
         chunked(b"/v2/models/add.echo/infer", INFERENCE),
+        head(b"/v2/models/add.echo/infer", len(INFERENCE)) + INFERENCE,
     ],
-    ids=["whole", "in parts", "v2"],
+    ids=["whole", "in parts", "v2 in parts", "v2"],
 )
 def test_a_call_leaves_the_queue_with_its_client(master: RunningMaster, call: bytes) -> None:
     with door(master, HttpLimits()) as (_, address):
@@ -316,26 +320,74 @@ def test_a_call_leaves_the_queue_with_its_client(master: RunningMaster, call: by
 
 def test_who_waits_when_the_door_closes_hears_of_it(master: RunningMaster) -> None:
     with door(master, HttpLimits()) as (_, address):
-        whole, slow = connect(address), connect(address)
+        whole, slow, v2 = [connect(address) for _ in range(3)]
         whole.sendall(head(b"/model/add:echo", len(REQUEST)) + REQUEST)
         master.workers[0].next_batch()
+        v2.sendall(head(b"/v2/models/add.echo/infer", len(INFERENCE)) + INFERENCE)
         slow.sendall(head(b"/model/add:echo", len(REQUEST)))
         slow.sendall(REQUEST)
-        until(lambda: len(master.server._desk._callers) == 2, "both calls")
+        until(lambda: len(master.server._desk._callers) == 3, "all calls")
     for connection in (whole, slow):
         assert replies(everything(connection)) == [b"503", b'{"error_msg":"the master is stopping"}']
+    told = everything(v2)
+    assert replies(told) == [b"503", b'{"error":"the master is stopping"}']
+    assert b"\r\nretry-after: 1\r\n" in told
 
 
-def test_a_fault_of_ours_is_answered_and_logged(master: RunningMaster, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(_url: str, _body: bytes) -> None:
+async def nobody(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that answers no call."""
+    raise AssertionError(scope["path"])
+
+
+BINARY = b'{"inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "parameters": {"binary_data_size": 1}}]}'
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        head(b"/model/add:echo", len(REQUEST), CLOSING) + REQUEST,
+        head(b"/v2/models/add.echo/infer", len(INFERENCE), CLOSING) + INFERENCE,
+        head(
+            b"/v2/models/add.echo/versions/1/infer",
+            len(BINARY) + 1,
+            b"accept-encoding: gzip\r\ninference-header-content-length: %d\r\n" % len(BINARY) + CLOSING,
+        )
+        + BINARY
+        + b"1",
+    ],
+    ids=["RESTful API", "v2, JSON", "v2, binary"],
+)
+def test_a_call_that_came_whole_needs_no_application(master: RunningMaster, call: bytes) -> None:
+    with door(master, HttpLimits()) as (opened, address):
+        opened._server.config.loaded_app = nobody
+        connection = connect(address)
+        connection.sendall(call)
+        master.workers[0].echo()
+        assert everything(connection).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+class Broken:
+    """Knows the answer to no call."""
+
+    urls = re.compile(rb"/.*")
+
+    def __init__(self, calls: Calls) -> None:
+        self.explain = calls.explain
+
+    def answer(self, _url: str, _headers: Headers, _body: bytes) -> Promise[Reply] | None:
         raise ZeroDivisionError
 
+
+@pytest.mark.parametrize("index, name", [(0, "error_msg"), (1, "error")])
+def test_a_fault_of_ours_is_answered_and_logged(
+    master: RunningMaster, caplog: pytest.LogCaptureFixture, index: int, name: str
+) -> None:
     with door(master, HttpLimits()) as (opened, address):
         protocol = opened._server.config.http_protocol_class
         assert issubclass(protocol, BoundedProtocol)
-        protocol.answer = staticmethod(fail)
+        protocol.calls = [Broken(protocol.calls[index])]
         connection = connect(address)
         connection.sendall(head(b"/model/add:echo", len(REQUEST), CLOSING) + REQUEST)
-        answer = [b"500", b'{"error_msg":"internal error of the master: see its log"}']
+        answer = [b"500", b'{"%s":"internal error of the master: see its log"}' % name.encode()]
         assert replies(everything(connection)) == answer
         assert "a fault of the master's own" in caplog.text

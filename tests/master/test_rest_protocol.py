@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import uvicorn
@@ -13,6 +14,7 @@ from uvicorn.server import ServerState
 
 from mindspore_serving.master.promise import Promise, kept
 from mindspore_serving.master.rest_protocol import HttpLimits, protocol_with
+from mindspore_serving.master.whole_calls import Headers, Reply
 
 many = settings(max_examples=200, deadline=None)
 UPGRADE = b"connection: upgrade\r\nupgrade: h2c\r\n"
@@ -73,19 +75,27 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": answer})
 
 
-def whole(loop: asyncio.AbstractEventLoop) -> Callable[[str, bytes], Promise[bytes] | None]:
+class Whole:
     """Answers whole calls at once, later, or not at all, as their bodies begin."""
 
-    def answer(path: str, body: bytes) -> Promise[bytes] | None:
+    urls = re.compile(rb"/model/[\w./:-]+")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def answer(self, url: str, headers: Headers, body: bytes) -> Promise[Reply] | None:
+        assert (b"host", b"x") in headers
         if body.startswith(b"n"):
             return None
+        reply = Reply(answer_of(url, body))
         if body.startswith(b"k"):
-            return kept(answer_of(path, body))
-        promise: Promise[bytes] = Promise()
-        loop.call_later(0.0, loop.call_soon, promise.keep, answer_of(path, body))
+            return kept(reply)
+        promise: Promise[Reply] = Promise()
+        self._loop.call_later(0.0, self._loop.call_soon, promise.keep, reply)
         return promise
 
-    return answer
+    def explain(self, error: BaseException) -> Reply:
+        raise AssertionError from error
 
 
 def post(path: str, body: bytes, fields: bytes, chunks: Sequence[bytes] | None) -> Asked:
@@ -138,7 +148,7 @@ async def converse(pieces: Sequence[bytes], turns: Sequence[int]) -> list[bytes]
         application, interface="asgi3", lifespan="off", ws="none", log_config=None, access_log=False
     )
     config.load()
-    protocol = protocol_with(HttpLimits(), whole(loop))(config, ServerState(), {}, loop)
+    protocol = protocol_with(HttpLimits(), [Whole(loop)])(config, ServerState(), {}, loop)
     pipe = Pipe()
     protocol.connection_made(pipe)
     for number, piece in enumerate(pieces):
