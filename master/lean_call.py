@@ -199,7 +199,7 @@ class Call:
         method = self._head.method
         assert isinstance(method, Streaming)
         replies = method.handler(_Requests(self), self._info())
-        fault: RpcFault | None = None
+        raised: BaseException | None = None
         try:
             async for reply in replies:
                 if not self._begun:
@@ -208,12 +208,17 @@ class Call:
                 self._link.send_message(self.stream_id, reply)
                 if (drained := self._link.drained(self.stream_id)) is not None:
                     await drained
-        except Exception as error:
-            fault = _as_fault(error)
-        finally:
-            if isinstance(replies, AsyncGenerator):
-                await replies.aclose()
-        self.end(fault)
+        except BaseException as error:
+            raised = error
+        # Not in a `finally`: mypyc leaves an exception behind in the thread if a coroutine waits while it handles it.
+        if isinstance(replies, AsyncGenerator):
+            await replies.aclose()
+        if raised is None:
+            self.end(None)
+        elif isinstance(raised, Exception):
+            self.end(_as_fault(raised))
+        else:
+            raise raised
 
     async def next_request(self) -> bytes | None:
         """The next request as a streaming handler draws it; None after the last. Raises RpcFault for a bad one."""

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mindspore_serving.master.joined_writes import JoinedWrites
@@ -82,6 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread: bytes | memoryview = b""  # received, and not parsed yet
         self._held: list[bytes] | None = None  # of a request that may come whole: what has come of its body
         self._asked: Calls | None = None  # about that one
+        self._refused_head: _RefusedHead | None = None  # which the parser stops at
         self._last_words = b""  # to say when all is answered that came before; nothing is read any more
         self._writes: asyncio.Transport  # of answers
         self._awaited: tuple[_Awaited, object] = (_Awaited.NOTHING, None)
@@ -134,7 +135,11 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._check_head()
+        try:
+            self._check_head()
+        except _RefusedHead as refused:
+            self._refused_head = refused
+            raise
         if not self.parser.should_upgrade():  # see _without_upgrade
             if self._may_come_whole():
                 self._held = []
@@ -195,11 +200,12 @@ class BoundedProtocol(HttpToolsProtocol):
             (end,) = upgrade.args
             self._unread = b"".join((self._without_upgrade(), data[end:], self._unread))
         except HttpParserError as error:
-            why = error.__context__  # of one that a method of ours, or of uvicorn's, has raised
-            if isinstance(why, _RefusedHead):
-                self._refuse(_refusal(why.status, str(why)))
+            refused = self._refused_head
+            if refused is not None:
+                self._refuse(_refusal(refused.status, str(refused)))
             else:
-                reason = error if why is None else "its URL cannot be read"
+                # Of a method of uvicorn's, httptools tells nothing but that it has raised.
+                reason = "its URL cannot be read" if isinstance(error, HttpParserCallbackError) else error
                 self._refuse(_refusal(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {reason}"))
         self._let_go()
         if self._place is _Place.HEAD and self._head_bytes > MOST_HEAD_BYTES:

@@ -105,17 +105,23 @@ def test_what_was_compiled_is_what_runs_here() -> None:
 TYPES = {"google": "types-protobuf", "grpc": "types-grpcio", "msgpack": "msgpack-types", "zmq": "pyzmq"}
 
 
-def test_what_compiled_modules_import_is_there_where_they_are_compiled() -> None:
-    """Where pip builds the package, there is nothing but this; a type that is not known there stops all of mypyc."""
-    (requires,) = re.findall(r"requires = \[(.*?)\]\n", (ROOT / "pyproject.toml").read_text(), re.DOTALL)
-    known = set(re.findall(r'"([\w-]+)', requires))
+def hot_modules() -> list[Path]:
+    """What setup.py compiles."""
     (hot,) = [
         ast.literal_eval(node.value)
         for node in ast.parse((ROOT / "setup.py").read_text()).body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "HOT"
     ]
-    files = [ROOT / package.replace(".", "/") / f"{name}.py" for package in hot for name in hot[package].split()]
-    imported = {name for file in files for name in imports(file)} - sys.stdlib_module_names - {"mindspore_serving"}
+    return [ROOT / package.replace(".", "/") / f"{name}.py" for package in hot for name in hot[package].split()]
+
+
+def test_what_compiled_modules_import_is_there_where_they_are_compiled() -> None:
+    """Where pip builds the package, there is nothing but this; a type that is not known there stops all of mypyc."""
+    (requires,) = re.findall(r"requires = \[(.*?)\]\n", (ROOT / "pyproject.toml").read_text(), re.DOTALL)
+    known = set(re.findall(r'"([\w-]+)', requires))
+    imported = (
+        {name for file in hot_modules() for name in imports(file)} - sys.stdlib_module_names - {"mindspore_serving"}
+    )
     assert {"numpy", "zmq"} <= imported
     assert {TYPES.get(name, name) for name in imported} <= known
 
@@ -125,3 +131,17 @@ def imports(file: Path) -> set[str]:
     nodes = list(ast.walk(ast.parse(file.read_text())))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return {name.partition(".")[0] for name in plain | {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}}
+
+
+@pytest.mark.parametrize("path", hot_modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_compiled_coroutine_waits_while_it_handles_an_exception(path: Path) -> None:
+    """mypyc leaves the exception behind in the thread: what is raised later has it for its context, and keeps it."""
+    waits = (ast.Await, ast.Yield, ast.YieldFrom, ast.AsyncFor, ast.AsyncWith)
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Try):
+            handling = [*node.handlers, *node.finalbody]
+            found += [each.lineno for part in handling for each in ast.walk(part) if isinstance(each, waits)]
+        elif isinstance(node, ast.AsyncWith):
+            found.append(node.lineno)
+    assert found == []

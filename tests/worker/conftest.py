@@ -42,6 +42,7 @@ class Workshop:
         """A servable's folder; `model` is the exported model that becomes version 1."""
         place = self.folder / name
         place.mkdir(exist_ok=True)
+        shutil.rmtree(place / "__pycache__", ignore_errors=True)  # Python knows a file by its size and second
         if model is not None:
             shutil.copytree(self._models / model / "1", place / "1", dirs_exist_ok=True)
         header = "from mindspore_serving.server import register\n"
