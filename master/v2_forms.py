@@ -1,7 +1,8 @@
-"""ModelInferRequests that are alike but for their raw tensors and their id: see message_forms. So are their answers.
+"""ModelInferRequests that are alike but for their tensors' bytes and their id: see message_forms. So are their answers.
 
-Fields of a message may come in any order (protobuf.dev/programming-guides/encoding), so an answer is what all of a kind
-begin with, then the id, then the raw tensors.
+Those are raw tensors, or typed ones of FP32 and FP64: protobuf writes numbers of a fixed size, packed, as their bytes
+one after the other, the smallest first (protobuf.dev/programming-guides/encoding). Fields of a message may come in any
+order, so an answer is what all of a kind begin with, then the id, then the raw tensors, or the outputs with theirs.
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,14 @@ from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.v2_infer import Plan, conclude, find, make_plan, patience
 from mindspore_serving.master.v2_messages import write_response
 from mindspore_serving.master.v2_types import BYTES, InferRequest, V2Tensor
-from mindspore_serving.master.wire_spans import top_spans, varint
+from mindspore_serving.master.wire_spans import inner_span, top_spans, varint
+from mindspore_serving.proto import open_inference_pb2 as pb
 
-_ID, _RAW_INPUTS = 3, 7  # numbers of fields of the request
-_ID_TAG, _RAW_OUTPUTS_TAG = b"\x1a", b"\x32"  # fields 3 and 6 of the response, both of a length and so many bytes
+_ID, _INPUTS, _RAW_INPUTS = 3, 5, 7  # numbers of fields of the request
+_CONTENTS = 5  # of an input
+_TYPED = {"FP32": 6, "FP64": 7}  # of contents; other numbers are written in one byte or more
+# Fields 3, 5 and 6 of the response, each of a length and so many bytes.
+_ID_TAG, _OUTPUTS_TAG, _RAW_OUTPUTS_TAG = b"\x1a", b"\x2a", b"\x32"
 _MOST_HEADS = 16  # kinds of answers to requests of one form
 _Kind = tuple[int, tuple[str, ...], tuple[tuple[str, tuple[int, ...]], ...]]  # version, outputs, dtypes and shapes
 
@@ -30,18 +35,24 @@ class _Head(NamedTuple):
     """What answers of one kind have in common."""
 
     begin: bytes
-    before: list[bytes]  # each output's bytes
+    before: list[bytes]  # each output's data
 
 
 class InferForm(Form):
-    """What requests of one form have in common: `request`, but for its id and its tensors' data."""
+    """What requests of one form have in common: `request`, but for its id and its tensors' data.
 
-    def __init__(self, message: bytes, request: InferRequest, spans: Sequence[tuple[int, int, int]]) -> None:
+    spans: where these lie; the number of each is _ID, or any other.
+    """
+
+    def __init__(
+        self, message: bytes, request: InferRequest, spans: Sequence[tuple[int, int, int]], is_typed: bool
+    ) -> None:
         super().__init__(message, [(start, stop) for _, start, stop in spans])
         numbers = [number for number, _, _ in spans]
         self._id_place = numbers.index(_ID) if _ID in numbers else -1
-        self._places = [place for place, number in enumerate(numbers) if number == _RAW_INPUTS]
+        self._places = [place for place, number in enumerate(numbers) if number != _ID]
         self._request = request
+        self._is_typed = is_typed
         self._plan: Plan | None = None
         self._inputs: list[tuple[str, tuple[int, ...], int]] = []  # dtype, shape and piece of each of the method's
         self._heads: dict[_Kind, _Head] = {}
@@ -80,13 +91,11 @@ class InferForm(Form):
 
     def _reply(self, plan: Plan, given_id: bytes, answer: Answer) -> bytes:
         columns = _stacked(plan, answer)
-        if columns is None:
-            response = write_response(conclude(self._with_id(given_id), plan, answer), is_typed=False)
-            return response.SerializeToString()
-        kind = (answer.version, answer.outputs, tuple([(column.dtype, column.shape) for column in columns]))
-        head = self._heads.get(kind)
+        head = None if columns is None else self._head(plan, answer, columns)
         if head is None:
-            head = self._make_head(kind, plan, answer)
+            response = write_response(conclude(self._with_id(given_id), plan, answer), self._is_typed)
+            return response.SerializeToString()
+        assert columns is not None
         parts: list[Buffer] = [head.begin]
         if given_id:
             parts += (_ID_TAG, varint(len(given_id)), given_id)
@@ -94,13 +103,18 @@ class InferForm(Form):
             parts += (before, column.data)
         return b"".join(parts)
 
-    def _make_head(self, kind: _Kind, plan: Plan, answer: Answer) -> _Head:
-        response = write_response(conclude(self._with_id(b""), plan, answer), is_typed=False)
-        before = [_RAW_OUTPUTS_TAG + varint(len(data)) for data in response.raw_output_contents]
-        response.ClearField("raw_output_contents")
-        if len(self._heads) >= _MOST_HEADS:
-            self._heads.clear()
-        head = self._heads[kind] = _Head(response.SerializeToString(), before)
+    def _head(self, plan: Plan, answer: Answer, columns: Sequence[Stacked]) -> _Head | None:
+        """What answers of this kind have in common; None: protobuf has to write them."""
+        kind = (answer.version, answer.outputs, tuple([(column.dtype, column.shape) for column in columns]))
+        head = self._heads.get(kind)
+        if head is None:
+            response = write_response(conclude(self._with_id(b""), plan, answer), self._is_typed)
+            head = _raw_head(response) if response.raw_output_contents else _typed_head(response, columns)
+            if head is None:
+                return None
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            self._heads[kind] = head
         return head
 
     def _with_id(self, given_id: bytes) -> InferRequest:
@@ -110,19 +124,56 @@ class InferForm(Form):
         )
 
 
-def infer_form(message: bytes, request: InferRequest) -> InferForm | None:
-    """The form of a message with raw tensors, and what was read in it; None when it has no form."""
-    spans = top_spans(message, _ID, _RAW_INPUTS)
-    if spans is None:
+def infer_form(message: bytes, request: InferRequest, is_typed: bool) -> InferForm | None:
+    """The form of a message, and what was read in it; None when it has no form."""
+    if not request.inputs:
         return None
-    numbers = [number for number, _, _ in spans]
-    if numbers.count(_ID) > 1 or not request.inputs or numbers.count(_RAW_INPUTS) != len(request.inputs):
-        return None
-    if any(tensor.datatype in ("BOOL", BYTES) for tensor in request.inputs):  # their values are looked at
+    spans = _typed_spans(message, request) if is_typed else _raw_spans(message, request)
+    if spans is None or [number for number, _, _ in spans].count(_ID) > 1:
         return None
     inputs = [V2Tensor(given.name, given.datatype, given.shape, b"", given.parameters) for given in request.inputs]
     asked = InferRequest(request.model, request.version, "", request.parameters, inputs, request.outputs, 0)
-    return InferForm(message, asked, spans)
+    return InferForm(message, asked, spans, is_typed)
+
+
+def _raw_spans(message: bytes, request: InferRequest) -> list[tuple[int, int, int]] | None:
+    spans = top_spans(message, _ID, _RAW_INPUTS)
+    if spans is None or [number for number, _, _ in spans].count(_RAW_INPUTS) != len(request.inputs):
+        return None
+    if any(tensor.datatype in ("BOOL", BYTES) for tensor in request.inputs):  # their values are looked at
+        return None
+    return spans
+
+
+def _typed_spans(message: bytes, request: InferRequest) -> list[tuple[int, int, int]] | None:
+    found = []
+    datatypes = [tensor.datatype for tensor in reversed(request.inputs)]
+    for number, start, stop in top_spans(message, _ID, _INPUTS) or ():
+        if number == _INPUTS:
+            datatype = datatypes.pop()
+            span = inner_span(message, start, stop, _CONTENTS, _TYPED[datatype]) if datatype in _TYPED else None
+            if span is None:
+                return None
+            start, stop = span
+        found.append((number, start, stop))
+    return None if datatypes else found
+
+
+def _raw_head(response: pb.ModelInferResponse) -> _Head:
+    before = [_RAW_OUTPUTS_TAG + varint(len(data)) for data in response.raw_output_contents]
+    response.ClearField("raw_output_contents")
+    return _Head(response.SerializeToString(), before)
+
+
+def _typed_head(response: pb.ModelInferResponse, columns: Sequence[Stacked]) -> _Head | None:
+    before = []
+    for output, column in zip(response.outputs, columns, strict=True):
+        written, size = output.SerializeToString(), len(column.data)
+        if output.datatype not in _TYPED or not size or written[-size:] != column.data:
+            return None
+        before.append(b"".join((_OUTPUTS_TAG, varint(len(written)), written[:-size])))
+    response.ClearField("outputs")
+    return _Head(response.SerializeToString(), before)
 
 
 def _is_text(given: bytes) -> bool:

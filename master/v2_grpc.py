@@ -58,8 +58,7 @@ def v2_service(desk: FrontDesk) -> ServiceTable:
                 return answer
         check_fields(body, INFER)
         asked, is_typed = read_request(_parse(pb.ModelInferRequest, body), len(body))
-        if not is_typed:
-            forms.learn(body, lambda: infer_form(body, asked))
+        forms.learn(body, lambda: infer_form(body, asked, is_typed))
         return infer(
             desk, asked, info.seconds_left, lambda answer: write_response(answer, is_typed).SerializeToString()
         )

@@ -61,6 +61,20 @@ def top_spans(message: bytes, *numbers: int) -> list[tuple[int, int, int]] | Non
     return spans
 
 
+def inner_span(message: bytes, start: int, stop: int, *path: int) -> tuple[int, int] | None:
+    """Start and stop of the field that these numbers lead to, each inside the one before, the first in this part of the
+    message. None where one of them is missing or repeated, or its neighbours are written in some other way than usual.
+    """
+    try:
+        for number in path:
+            (field,) = [field for field in _fields(message, start, stop) if field.number == number]
+            _expect(field.kind == _LENGTH_DELIMITED)
+            start, stop = field.start, field.stop
+    except (ValueError, IndexError):  # _Unusual is a ValueError, too
+        return None
+    return start, stop
+
+
 def varint(number: int) -> bytes:
     """A number from 0 on as protobuf writes it."""
     digits = bytearray()

@@ -20,6 +20,7 @@ from mindspore_serving.proto import open_inference_pb2 as pb
 from tests.fuzz.echo_desk import EchoDesk
 
 METHODS = (MethodSpec("m", ("a", "b"), ("y", "z"), 4), MethodSpec("other", ("b",), ("y",), 4))
+TYPED = ["FP32", "FP32", "FP64", "INT32"]
 FAILING = 7  # the first byte of an instance that fails
 many = settings(max_examples=150, deadline=None)
 
@@ -68,9 +69,20 @@ class Service:
             return fault.status, str(fault)
 
 
+def fill(tensor: pb.ModelInferRequest.InferInputTensor, values: list[float]) -> None:
+    """Typed values."""
+    if tensor.datatype == "FP32":
+        tensor.contents.fp32_contents[:] = values
+    elif tensor.datatype == "FP64":
+        tensor.contents.fp64_contents[:] = values
+    else:
+        tensor.contents.int_contents[:] = [int(value) for value in values]
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> pb.ModelInferRequest:
-    """Of raw tensors, some of them wrong."""
+    """Of raw or typed tensors, some of them wrong."""
+    is_typed = draw(st.booleans())
     name = draw(st.sampled_from(["s", "s.m", "s.other", "s", "none"]))
     request = pb.ModelInferRequest(model_name=name, model_version=draw(st.sampled_from(["", "1", "", "2"])))
     request.id = draw(st.sampled_from(["", "ab", "ü"]))
@@ -82,11 +94,15 @@ def requests(draw: st.DrawFn) -> pb.ModelInferRequest:
         request.parameters["timeout"].int64_param = draw(st.sampled_from([-1, 0, 10**9]))
     count = draw(st.integers(1, 3))
     for tensor in draw(st.permutations(["a", "b"]))[: draw(st.sampled_from([2, 2, 2, 1]))]:
-        datatype = draw(st.sampled_from([*DTYPES, "FP32", "INT8"]))
+        datatype = draw(st.sampled_from(TYPED if is_typed else [*DTYPES, "FP32", "INT8"]))
         shape = [count, *draw(st.lists(st.integers(0, 2), max_size=2))]
-        size = math.prod(shape) * ITEM_BYTES[DTYPES[datatype]]
-        request.inputs.add(name=tensor, datatype=datatype, shape=shape)
-        request.raw_input_contents.append(draw(st.binary(min_size=size, max_size=size)))
+        item = request.inputs.add(name=tensor, datatype=datatype, shape=shape)
+        length = math.prod(shape) + draw(st.sampled_from([0] * 9 + [1]))
+        if is_typed:
+            fill(item, draw(st.lists(st.integers(-9, 9).map(float), min_size=length, max_size=length)))
+        else:
+            size = length * ITEM_BYTES[DTYPES[datatype]]
+            request.raw_input_contents.append(draw(st.binary(min_size=size, max_size=size)))
     for output in draw(st.sampled_from([[], [], ["z"], ["z", "y"], ["w"]])):
         request.outputs.add(name=output)
     return request
@@ -99,6 +115,9 @@ def refilled(request: pb.ModelInferRequest, byte: int) -> bytes:
     other.id = request.id[::-1]
     other.ClearField("raw_input_contents")
     other.raw_input_contents.extend(bytes([byte]) * len(data) for data in request.raw_input_contents)
+    for tensor in other.inputs:
+        if tensor.HasField("contents"):
+            fill(tensor, [float(byte)] * math.prod(tensor.shape))
     return other.SerializeToString()
 
 
@@ -134,7 +153,7 @@ def learnt(request: pb.ModelInferRequest) -> Forms[InferForm]:
     message = request.SerializeToString()
     for _ in range(2):
         assert forms.find(message) is None
-        forms.learn(message, lambda: infer_form(message, read_request(request, len(message))[0]))
+        forms.learn(message, lambda: infer_form(message, *read_request(request, len(message))))
     return forms
 
 
@@ -172,3 +191,39 @@ def test_large_tensors_are_views_of_the_message() -> None:
     assert found is not None
     view = found[1][1]
     assert isinstance(view, memoryview) and view.obj is message
+
+
+def typed_request(datatype: str, values: list[float]) -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name="s.other", id="one")
+    fill(request.inputs.add(name="b", datatype=datatype, shape=[1, len(values)]), values)
+    return request
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "FP64"])
+def test_typed_numbers_of_a_fixed_size_have_a_form_and_typed_answers(desk: EchoDesk, datatype: str) -> None:
+    forms = learnt(typed_request(datatype, [1.0, 2.0]))
+    for values in ([3.5, float("inf")], [0.0, -0.0]):
+        message = typed_request(datatype, values).SerializeToString()
+        found = forms.find(message)
+        assert found is not None
+        form, pieces = found
+        answer = form.infer(desk.desk, pieces, len(message), None)
+        assert answer is not None
+        (output,) = pb.ModelInferResponse.FromString(desk.run(answer)).outputs
+        contents = output.contents
+        assert list(contents.fp32_contents if datatype == "FP32" else contents.fp64_contents) == values
+
+
+def test_typed_numbers_of_other_sizes_none_and_unpacked_ones_have_no_form() -> None:
+    for request in (typed_request("INT32", [1.0]), typed_request("FP32", [])):
+        assert learnt(request).find(request.SerializeToString()) is None
+    request = typed_request("FP32", [1.0])
+    request.inputs[0].contents.Clear()
+    unpacked = b"\x35\x00\x00\x80\x3f"  # field 6, 4 bytes: 1.0
+    contents = b"\x2a" + bytes([len(unpacked)]) + unpacked
+    tensor = request.inputs[0].SerializeToString().removesuffix(b"\x2a\x00") + contents
+    del request.inputs[:]
+    message = request.SerializeToString() + b"\x2a" + bytes([len(tensor)]) + tensor
+    read = pb.ModelInferRequest.FromString(message)
+    assert list(read.inputs[0].contents.fp32_contents) == [1.0]
+    assert infer_form(message, *read_request(read, len(message))) is None
