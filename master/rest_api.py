@@ -24,7 +24,7 @@ from mindspore_serving.master.rest_protocol import BoundedProtocol, HttpLimits, 
 from mindspore_serving.master.rest_url import parse_target
 from mindspore_serving.master.service_table import STOPPING_TEXT
 from mindspore_serving.master.tls import Tls
-from mindspore_serving.master.tokens import Tokens, guarded_app
+from mindspore_serving.master.tokens import Tokens, guarded_app, guarded_calls
 from mindspore_serving.master.v2_about import why_not_ready
 from mindspore_serving.master.v2_calls import V2Calls
 from mindspore_serving.master.v2_rest import V2Rest
@@ -61,6 +61,7 @@ class RestDoor:
         self._request_seconds = request_seconds
         self._calls = RestCalls(desk, request_seconds, collapses)
         v2_calls = V2Calls(desk, request_seconds)
+        calls = [guarded_calls(each, tokens) for each in (self._calls, v2_calls)]
         self._is_shared = is_shared
         self._reader = JsonReader()
         self._room = Room(max_message_mb * MEGABYTE)
@@ -74,8 +75,7 @@ class RestDoor:
         config = uvicorn.Config(
             guarded_app(self._serve, tokens),
             interface="asgi3",
-            # Whoever has to show a token shows it to the application.
-            http=protocol_with(limits or HttpLimits(), (self._calls, v2_calls) if tokens is None else ()),
+            http=protocol_with(limits or HttpLimits(), calls),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -12,8 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.key_files import check_secret_mode
+from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.rest_json import write_error
 from mindspore_serving.master.service_table import CallInfo, RpcFault, ServiceTable, Status, Streaming, Unary
+from mindspore_serving.master.whole_calls import Calls, Headers, Reply
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -96,6 +98,23 @@ def guarded_app(app: ASGIApp, tokens: Tokens | None) -> ASGIApp:
         await Response(write_error(fault), 401, headers, "application/json")(scope, receive, send)
 
     return check
+
+
+def guarded_calls(calls: Calls, tokens: Tokens | None) -> Calls:
+    """The same, behind the tokens: the application refuses, or answers, what lacks one. Without tokens all come."""
+    return calls if tokens is None else _GuardedCalls(calls, tokens)
+
+
+class _GuardedCalls:
+    def __init__(self, calls: Calls, tokens: Tokens) -> None:
+        self.urls = calls.urls
+        self.explain = calls.explain
+        self._answer = calls.answer
+        self._tokens = tokens
+
+    def answer(self, url: str, headers: Headers, body: bytes) -> Promise[Reply] | None:
+        given = [value for name, value in headers if name == b"authorization"]
+        return None if self._tokens.fault(given) else self._answer(url, headers, body)
 
 
 def _guarded_method(method: Unary | Streaming, tokens: Tokens) -> Unary | Streaming:

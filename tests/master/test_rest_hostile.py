@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from mindspore_serving.master.rest_api import MEGABYTE, RestDoor
 from mindspore_serving.master.rest_body import BODIES_HELD
 from mindspore_serving.master.rest_json import read_instances, write_reply
 from mindspore_serving.master.rest_protocol import BoundedProtocol, HttpLimits
+from mindspore_serving.master.tokens import Tokens
 from mindspore_serving.master.whole_calls import Calls, Headers, Reply
 from tests.master.rest_client import RestClient
 from tests.master.running_master import WAIT_SECONDS, RunningMaster
@@ -33,11 +35,11 @@ HEAD = b"POST /model/add:echo HTTP/1.1\r\nhost: x\r\n"
 
 
 @contextmanager
-def door(master: RunningMaster, limits: HttpLimits) -> Iterator[tuple[RestDoor, Address]]:
+def door(master: RunningMaster, limits: HttpLimits, tokens: Tokens | None = None) -> Iterator[tuple[RestDoor, Address]]:
     """A door of its own at the desk of `master`."""
 
     async def open_door() -> tuple[RestDoor, Address]:
-        opened = RestDoor(master.server._desk, 1, limits=limits)
+        opened = RestDoor(master.server._desk, 1, limits=limits, tokens=tokens)
         address = opened.bind(Address("127.0.0.1", 0))
         await opened.start()
         return opened, address
@@ -364,6 +366,27 @@ def test_a_call_that_came_whole_needs_no_application(master: RunningMaster, call
         connection.sendall(call)
         master.workers[0].echo()
         assert everything(connection).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+TOKEN = "a-token-0123456789"
+
+
+@pytest.mark.parametrize("given, status", [(TOKEN, b"200"), (TOKEN[::-1], b"401"), (None, b"401")])
+def test_a_call_that_came_whole_shows_its_token(
+    master: RunningMaster, tmp_path: Path, given: str | None, status: bytes
+) -> None:
+    file = tmp_path / "tokens"
+    file.touch(0o600)
+    file.write_text(TOKEN)
+    with door(master, HttpLimits(), Tokens(file)) as (opened, address):
+        if status == b"200":
+            opened._server.config.loaded_app = nobody
+        connection = connect(address)
+        shown = b"" if given is None else b"authorization: Bearer %s\r\n" % given.encode()
+        connection.sendall(head(b"/model/add:echo", len(REQUEST), CLOSING + shown) + REQUEST)
+        if status == b"200":
+            master.workers[0].echo()
+        assert replies(everything(connection))[0] == status
 
 
 class Broken:
