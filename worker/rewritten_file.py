@@ -1,6 +1,7 @@
 """A model file as rewrites/ writes it anew, for as long as MindSpore reads it. Runs on MindSpore's thread."""
 
 import contextlib
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 from mindspore_serving.worker.mindir_file import parse
 from mindspore_serving.worker.rewrites import rewrite
+
+logger = logging.getLogger("mindspore_serving.worker")
 
 _MOST_BYTES = 512 << 20  # a larger one would take seconds of each start, and its size in memory twice
 
@@ -19,30 +22,35 @@ def places(path: Path) -> int:
 
 @contextlib.contextmanager
 def rewritten_file(path: Path) -> Iterator[Path]:
-    """Gives a file that holds the rewritten model, which goes afterwards; `path` itself where nothing changes.
-
-    Raises OSError when there is no room for one.
-    """
-    count, content = _rewritten(path)
-    if not count:
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="mindspore-serving-") as folder:  # nobody else may read it
-        file = Path(folder) / path.name
-        file.write_bytes(content)
+    """Gives a file that holds the rewritten model, which goes afterwards; `path` itself where nothing changes."""
+    count, model = _rewritten(path)
+    file = path
+    with contextlib.ExitStack() as stack:
+        try:
+            if count:
+                # A folder that nobody else may read.
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mindspore-serving-"))
+                written = Path(folder) / path.name
+                written.write_bytes(model.SerializeToString())
+                file = written
+        except OSError as error:
+            logger.warning("model file '%s' is loaded as it is, rewritten it finds no place: %s", path, error)
         yield file
 
 
-def _rewritten(path: Path) -> tuple[int, bytes]:
-    """An encrypted file is no protobuf, and stays: its plain text must not lie on a disk."""
+def _rewritten(path: Path) -> tuple[int, Any]:
+    """In how many places, and the ModelProto. An encrypted file is none: its plain text must not lie on a disk."""
     if path.stat().st_size > _MOST_BYTES:
-        return 0, b""
+        return 0, None
     try:
         model = parse(path.read_bytes())
     except ValueError:
-        return 0, b""
-    count = 0 if _has_data_elsewhere(model) else rewrite(model)
-    return count, model.SerializeToString() if count else b""
+        return 0, None
+    try:
+        return (0 if _has_data_elsewhere(model) else rewrite(model)), model
+    except Exception:
+        logger.exception("model file '%s' is not rewritten: a fault of ours", path)
+        return 0, None
 
 
 def _has_data_elsewhere(model: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -171,6 +172,27 @@ def test_a_file_that_is_encrypted_damaged_or_too_large_stays(
     assert rewritten_file.places(tmp_path / "damaged.mindir") == 0
     monkeypatch.setattr(rewritten_file, "_MOST_BYTES", 1000)
     assert rewritten_file.places(networks / "norm.mindir") == 0
+
+
+def test_without_room_for_it_the_file_is_loaded_as_it_is(
+    networks: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(networks / "nowhere"))
+    with rewritten_file.rewritten_file(networks / "norm.mindir") as file:
+        assert file == networks / "norm.mindir"
+    assert "norm.mindir' is loaded as it is, rewritten it finds no place" in caplog.text
+
+
+def test_a_fault_of_a_rule_leaves_the_file_as_it_is(
+    networks: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Any) -> int:
+        raise KeyError("an operator that nobody thought of")
+
+    monkeypatch.setattr(rewritten_file, "rewrite", broken)
+    with rewritten_file.rewritten_file(networks / "norm.mindir") as file:
+        assert file == networks / "norm.mindir"
+    assert "norm.mindir' is not rewritten: a fault of ours" in caplog.text
 
 
 def test_a_file_with_parameters_in_other_files_stays(networks: Path, tmp_path: Path) -> None:
