@@ -78,6 +78,13 @@ class Gelu(nn.Cell):
         return ops.GeLU()(x - 1.0) * 3.0
 
 
+class Dice(nn.Cell):
+    """Gives other numbers each time."""
+
+    def construct(self, x: Any) -> Any:
+        return x.mean((2, 3)) + ops.standard_normal((1, 3))
+
+
 class Loop(nn.Cell):
     """Control flow: the file has several graphs."""
 
@@ -134,6 +141,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "pooled_sigmoid": (Pooled(nn.Sigmoid(), "valid"), IMAGES),
     "gelu": (Gelu(), (OPEN, 5)),
     "gelu_of_halves": (Gelu(), (OPEN, 5)),
+    "dice": (Dice(), IMAGES),
     "loop": (Loop(), (4, 3, 2, 2)),
     **{f"chance_{seed}": (by_chance(seed), IMAGES) for seed in range(8)},
 }

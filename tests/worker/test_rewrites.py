@@ -195,11 +195,43 @@ def test_a_fault_of_a_rule_leaves_the_file_as_it_is(
     assert "norm.mindir' is not rewritten: a fault of ours" in caplog.text
 
 
-def test_a_file_with_parameters_in_other_files_stays(networks: Path, tmp_path: Path) -> None:
-    model = parse((networks / "mean.mindir").read_bytes())
+def far_away(model: Any) -> None:
+    """A parameter in another file."""
     model.graph.parameter.add(name="far away").external_data.location = "mean_variables/data_0"
-    (tmp_path / "mean.mindir").write_bytes(model.SerializeToString())
-    assert rewritten_file.places(tmp_path / "mean.mindir") == 0
+
+
+def of_control_flow(model: Any) -> None:
+    """A second graph."""
+    model.functions.add(name="body")
+
+
+def in_training(model: Any) -> None:
+    """BatchNorm computes mean and variance itself."""
+    (norm,) = [node for node in model.graph.node if "BatchNorm" in node.op_type]
+    (constant,) = [node for node in model.graph.node if node.output[0] == norm.input[5]]
+    constant.attribute[0].i = 1
+
+
+def shared(model: Any) -> None:
+    """The weight of the convolution is loaded once more."""
+    convolution = next(node for node in model.graph.node if "Conv2D" in node.op_type)
+    (load,) = [node for node in model.graph.node if node.output[0] == convolution.input[1]]
+    again = model.graph.node.add()
+    again.CopyFrom(load)
+    again.output[0] = again.name = "loaded again"
+
+
+@pytest.mark.parametrize(
+    "name, change", [("mean", far_away), ("mean", of_control_flow), ("norm", in_training), ("norm", shared)]
+)
+def test_a_file_that_is_not_all_that_it_seems_stays(
+    networks: Path, tmp_path: Path, name: str, change: Callable[[Any], None]
+) -> None:
+    model = parse((networks / f"{name}.mindir").read_bytes())
+    change(model)
+    (tmp_path / "changed.mindir").write_bytes(model.SerializeToString())
+    assert rewritten_file.places(networks / f"{name}.mindir") == 1
+    assert rewritten_file.places(tmp_path / "changed.mindir") == 0
 
 
 def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
@@ -227,6 +259,15 @@ def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path)
             assert trial.places == 1
         finally:
             trial.close()
+
+
+def test_a_trial_does_not_measure_what_gives_other_numbers(networks: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.mindir").write_bytes((networks / "dice.mindir").read_bytes())
+    trial = Trial(EngineSettings(rewritten=True), tmp_path, Target(), deadline=time.monotonic() + 120)
+    try:
+        assert (trial.measure(), trial.places) == ([], 1)
+    finally:
+        trial.close()
 
 
 def test_a_user_chooses_rewritten_graphs(workshop: Workshop, networks: Path, run: Processes) -> None:

@@ -27,8 +27,6 @@ def _swapped(graph: GraphFile, pool: Any) -> bool:
     value = graph.value(pool.output[0])
     if graph.op(before) not in _KEEP_ORDER or graph.only_user(pool.input[0]) is None or value is None:
         return False
-    if graph.attribute(pool, "format") != "NCHW":
-        return False
     first, second = type(pool)(), type(pool)()
     first.CopyFrom(pool)
     second.CopyFrom(before)
