@@ -12,7 +12,7 @@ import pytest
 
 from mindspore_serving.worker.core_choice import first_core, next_core
 from mindspore_serving.worker.core_tie import CoreTie, busy_seconds
-from tests.processes import ROOT, Processes
+from tests.processes import ROOT, Processes, until
 
 ALLOWED = {0, 1, 2}
 
@@ -90,6 +90,16 @@ def test_the_caller_and_its_later_threads_are_tied_and_move_together() -> None:
     assert os.sched_getaffinity(0) == everything
 
 
+def cores_of_threads(process: int) -> dict[str, list[set[int]]]:
+    """By what the threads are called, up to the first _."""
+    threads: dict[str, list[set[int]]] = {}
+    for task in Path(f"/proc/{process}/task").iterdir():
+        with suppress(ProcessLookupError, FileNotFoundError):  # a thread that has ended meanwhile
+            name = (task / "comm").read_text().partition("_")[0].strip()
+            threads.setdefault(name, []).append(os.sched_getaffinity(int(task.name)))
+    return threads
+
+
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: nothing to tie")
 @pytest.mark.parametrize("wish", ["on", "off"])
 def test_a_worker_ties_what_runs_its_model_and_nothing_else(run: Processes, servables: Path, wish: str) -> None:
@@ -98,11 +108,9 @@ def test_a_worker_ties_what_runs_its_model_and_nothing_else(run: Processes, serv
         environment={"MINDSPORE_SERVING_ONE_CORE": wish, "MINDSPORE_SERVING_TUNE": "off"},
     )
     worker.wait_for("Start servable success")
-    threads: dict[str, list[set[int]]] = {}
-    for task in Path(f"/proc/{worker.pid}/task").iterdir():
-        with suppress(ProcessLookupError, FileNotFoundError):  # a thread that has ended meanwhile
-            name = (task / "comm").read_text().partition("_")[0].strip()
-            threads.setdefault(name, []).append(os.sched_getaffinity(int(task.name)))
+    # A thread names itself when it has run for the first time.
+    until(lambda: {"KernelThread", "ActorThread"} <= cores_of_threads(worker.pid).keys(), "MindSpore's threads")
+    threads = cores_of_threads(worker.pid)
     everything = os.sched_getaffinity(0)
     mindspores = threads["KernelThread"] + threads["ActorThread"]
     if wish == "off":
