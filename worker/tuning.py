@@ -96,7 +96,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str, seconds
         with tuning_cache.alone(cache, key, deadline):
             known = kept_finding(cache, key) if mode == AUTO else None  # another worker may have measured meanwhile
             finding = known or compare(
-                lambda settings: Trial(settings, place, target, deadline),
+                lambda settings, proves: Trial(settings, place, target, deadline, proves=proves),
                 first_try(os.environ, cpu_flags()),
                 changes(os.environ, cpu_flags(), core_count()),
                 lambda: time.monotonic() > deadline,
@@ -155,7 +155,7 @@ def kept_finding(cache: Path, key: str) -> Finding | None:
 
 
 class Contestant(Protocol):
-    """What is needed of a Trial. places: where its graphs could be rewritten, known when it has measured."""
+    """What is needed of a Trial."""
 
     settings: EngineSettings
     places: int
@@ -165,18 +165,18 @@ class Contestant(Protocol):
 
 
 def compare(
-    start: Callable[[EngineSettings], Contestant],
+    start: Callable[[EngineSettings, bool], Contestant],
     default: EngineSettings,
     changes: Sequence[Mapping[str, Any]],
     time_is_over: Callable[[], bool],
 ) -> Finding:
-    """Plays one change after the other against the best so far."""
+    """Plays one change after the other against the best so far. What is rewritten for the first time has to prove it."""
     seconds: dict[str, float] = {}
     whole = True
     with ExitStack() as running:
 
-        def enter(settings: EngineSettings) -> Contestant:
-            return running.enter_context(closing(start(settings)))
+        def enter(settings: EngineSettings, proves: bool = False) -> Contestant:
+            return running.enter_context(closing(start(settings, proves)))
 
         best = enter(default)
         times = best.measure()
@@ -187,7 +187,7 @@ def compare(
                 continue  # on one core they only take turns
             if "rewritten" in change and not best.places:
                 continue
-            other = enter(replace(best.settings, **change))
+            other = enter(replace(best.settings, **change), "rewritten" in change)
             times, others = _play(best, other)
             seconds |= {str(trial.settings): _mean(found) for trial, found in ((best, times), (other, others)) if found}
             if time_is_over():

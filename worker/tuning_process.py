@@ -17,10 +17,13 @@ from mindspore_serving.worker.target import Target
 class Trial:
     """A process that has loaded the models with these settings, or is about to.
 
-    places: where their graphs could be rewritten, known when it has measured.
+    proves: measures nothing unless rewritten graphs give the numbers that they gave before. places: where graphs that
+    are not rewritten could be, known when it has measured.
     """
 
-    def __init__(self, settings: EngineSettings, folder: Path, target: Target, deadline: float) -> None:
+    def __init__(
+        self, settings: EngineSettings, folder: Path, target: Target, deadline: float, *, proves: bool = False
+    ) -> None:
         self.settings = settings
         self.places = 0
         self._deadline = deadline
@@ -33,7 +36,7 @@ class Trial:
             stderr=subprocess.DEVNULL,
         )
         self.pid = self._popen.pid
-        self._say(trial_request(folder, settings, target, deadline))
+        self._say(trial_request(folder, settings, target, deadline, proves=proves))
 
     def measure(self) -> list[float]:
         """Seconds of each call. Empty when it has failed, when there is nothing to measure, or the time is over."""
@@ -76,7 +79,9 @@ def trial_environment(settings: EngineSettings) -> dict[str, str]:
     }
 
 
-def trial_request(place: Path, settings: EngineSettings, target: Target, deadline: float) -> str:
+def trial_request(
+    place: Path, settings: EngineSettings, target: Target, deadline: float, *, proves: bool = False
+) -> str:
     """What such a process is told first: a line of JSON, which trial_task() of tuning_trial.py reads."""
     return json.dumps(
         {
@@ -85,6 +90,7 @@ def trial_request(place: Path, settings: EngineSettings, target: Target, deadlin
             "kernel_threads": settings.kernel_threads,
             "one_core": settings.one_core,
             "rewritten": settings.rewritten,
+            "proves": proves,
             "dec_key": target.dec_key.hex() if target.dec_key else None,
             "dec_mode": target.dec_mode,
         }

@@ -2,7 +2,7 @@
 
 It reads a request in JSON from its standard input, loads the models, and answers each further line with the seconds of
 a call: one number for each model file and batch size. It ends with its input, or when its time is over. Where graphs
-are to be rewritten it measures nothing unless each of them gives the numbers that it gave before.
+are rewritten for the first time it measures nothing unless each of them gives the numbers that it gave before.
 """
 
 import json
@@ -38,9 +38,9 @@ def main() -> None:
     """Runs until standard input ends."""
     task = trial_task()
     files = sorted(model_files(task.place), key=lambda file: -file.stat().st_size)
-    found = {file: places(file) for file in files}
+    found = {file: places(file) for file in files} if task.proves or not task.rewritten else {}
     calls: list[Call] = []
-    if not task.rewritten or all(agrees(file, task.target) for file in files if found[file]):
+    if not task.proves or all(agrees(file, task.target) for file in files if found[file]):
         calls = [call for file in files[:_MOST_FILES] for call in _calls(file, task)]
     for _ in sys.stdin:
         answer = {"seconds": [call() for call in calls], "places": sum(found.values())}
@@ -50,11 +50,12 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """What to try, and where to answer. rewritten: as EngineSettings has it."""
+    """What to try, and where to answer. rewritten: as EngineSettings has it; proves: as Trial has it."""
 
     place: Path
     target: Target
     rewritten: bool
+    proves: bool
     answers: TextIO
 
 
@@ -73,7 +74,7 @@ def trial_task() -> Task:
     mindspore_model.set_device(target)
     if request["kernel_threads"]:
         mindspore_model.set_kernel_threads(request["kernel_threads"])
-    return Task(Path(request["place"]), target, request["rewritten"], answers)
+    return Task(Path(request["place"]), target, request["rewritten"], request["proves"], answers)
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -100,6 +100,10 @@ def test_packed_bodies_are_unpacked_and_answers_packed(
     status, headers, answer = rest.exchange(body, INFER, Content_Encoding=encoding, Accept_Encoding=encoding)
     assert (status, headers["content-encoding"]) == (200, encoding)
     assert json.loads(zlib.decompress(answer, 47))["outputs"][0]["data"] == [5] * 1000
+    plain = {"inputs": [x("INT32", [1000], [5] * 1000)]}  # short enough to come whole
+    status, headers, answer = rest.exchange(plain, INFER, Accept_Encoding=encoding)
+    assert (status, headers["content-encoding"]) == (200, encoding)
+    assert json.loads(zlib.decompress(answer, 47))["outputs"][0]["data"] == [5] * 1000
     _, headers, _ = rest.exchange({"inputs": [x(data=[1, 2])]}, INFER, Accept_Encoding=encoding)
     assert "content-encoding" not in headers  # too small to be worth it
 

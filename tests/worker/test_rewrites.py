@@ -253,7 +253,8 @@ def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
 def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path) -> None:
     (tmp_path / "model.mindir").write_bytes((networks / "mean.mindir").read_bytes())
     for rewritten in (False, True):
-        trial = Trial(EngineSettings(rewritten=rewritten), tmp_path, Target(), deadline=time.monotonic() + 120)
+        settings, deadline = EngineSettings(rewritten=rewritten), time.monotonic() + 120
+        trial = Trial(settings, tmp_path, Target(), deadline, proves=rewritten)
         try:
             assert len(trial.measure()) == 2
             assert trial.places == 1
@@ -263,7 +264,7 @@ def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path)
 
 def test_a_trial_does_not_measure_what_gives_other_numbers(networks: Path, tmp_path: Path) -> None:
     (tmp_path / "model.mindir").write_bytes((networks / "dice.mindir").read_bytes())
-    trial = Trial(EngineSettings(rewritten=True), tmp_path, Target(), deadline=time.monotonic() + 120)
+    trial = Trial(EngineSettings(rewritten=True), tmp_path, Target(), time.monotonic() + 120, proves=True)
     try:
         assert (trial.measure(), trial.places) == ([], 1)
     finally:
