@@ -15,12 +15,13 @@ from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
 from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.free_address import share
 from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.http_limits import HttpLimits
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
 from mindspore_serving.master.openapi import documentation
 from mindspore_serving.master.rest_body import OVERLOADED_TEXT, Overloaded, Place, Room, collect
 from mindspore_serving.master.rest_calls import RestCalls
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
-from mindspore_serving.master.rest_protocol import BoundedProtocol, HttpLimits, protocol_with
+from mindspore_serving.master.rest_protocol import BoundedProtocol, protocol_with
 from mindspore_serving.master.rest_url import parse_target
 from mindspore_serving.master.service_table import STOPPING_TEXT
 from mindspore_serving.master.tls import Tls

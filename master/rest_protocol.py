@@ -5,9 +5,7 @@ requests that were sent before.
 """
 
 import asyncio
-import resource
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, cast
@@ -15,35 +13,14 @@ from typing import Any, cast
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from mindspore_serving.master.http_limits import HttpLimits
 from mindspore_serving.master.joined_writes import JoinedWrites
 from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.whole_calls import Calls, Reply, WholeCall
 
 MOST_HEAD_BYTES = 16 * 1024  # of a head behind the slice that it begins in
 _SLICE_BYTES = 16 * 1024  # parsed at once: as many requests as these may hold wait behind one that is answered
-_MOST_CONNECTIONS = 4096
 _TOO_LARGE = f"the request line and the headers have more than {MOST_HEAD_BYTES} bytes"
-
-
-def _connections() -> int:
-    """Half of the files that this process may open: the other half is for gRPC, workers and everything else."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, files // 2)
-
-
-@dataclass(frozen=True)
-class HttpLimits:
-    """What one connection, and all of them together, may take."""
-
-    head_seconds: float = 10.0  # from the first byte (for the first request: from the connection) to the last of a head
-    rest_seconds: float = 5.0  # for a body that goes on after its answer: read, so that the client sees the answer
-    stalled_seconds: float = 30.0  # without a byte read by a client whose answer waits
-    connections: int = 0  # at once; 0: as many as the open files of this process allow
-
-    @property
-    def most_connections(self) -> int:
-        """The number that holds."""
-        return self.connections or _connections()
 
 
 class _Place(Enum):

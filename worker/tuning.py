@@ -170,7 +170,7 @@ def compare(
     changes: Sequence[Mapping[str, Any]],
     time_is_over: Callable[[], bool],
 ) -> Finding:
-    """Plays one change after the other against the best so far. What is rewritten for the first time has to prove it."""
+    """Plays one change after the other against the best so far. What is first rewritten has to prove it."""
     seconds: dict[str, float] = {}
     whole = True
     with ExitStack() as running:

@@ -18,12 +18,13 @@ from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.results import Results
 from mindspore_serving.cluster.tensors import Stacked, Tensor
+from mindspore_serving.master.http_limits import HttpLimits
 from mindspore_serving.master.predict import Predictions
 from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.rest_api import MEGABYTE, RestDoor
 from mindspore_serving.master.rest_body import BODIES_HELD
 from mindspore_serving.master.rest_json import read_instances, write_reply
-from mindspore_serving.master.rest_protocol import BoundedProtocol, HttpLimits
+from mindspore_serving.master.rest_protocol import BoundedProtocol
 from mindspore_serving.master.tokens import Tokens
 from mindspore_serving.master.whole_calls import Calls, Headers, Reply
 from tests.master.rest_client import RestClient

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from mindspore_serving.master.http_limits import HttpLimits
 from mindspore_serving.master.promise import Promise, kept
-from mindspore_serving.master.rest_protocol import HttpLimits, protocol_with
+from mindspore_serving.master.rest_protocol import protocol_with
 from mindspore_serving.master.whole_calls import Headers, Reply
 
 many = settings(max_examples=200, deadline=None)

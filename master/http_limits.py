@@ -1,0 +1,27 @@
+"""What the connections of the RESTful door may take."""
+
+import resource
+from dataclasses import dataclass
+
+_MOST_CONNECTIONS = 4096
+
+
+def _connections() -> int:
+    """Half of the files that this process may open: the other half is for gRPC, workers and everything else."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, files // 2)
+
+
+@dataclass(frozen=True)
+class HttpLimits:
+    """What one connection, and all of them together, may take."""
+
+    head_seconds: float = 10.0  # from the first byte (for the first request: from the connection) to the last of a head
+    rest_seconds: float = 5.0  # for a body that goes on after its answer: read, so that the client sees the answer
+    stalled_seconds: float = 30.0  # without a byte read by a client whose answer waits
+    connections: int = 0  # at once; 0: as many as the open files of this process allow
+
+    @property
+    def most_connections(self) -> int:
+        """The number that holds."""
+        return self.connections or _connections()
