@@ -18,6 +18,7 @@ class HttpLimits:
 
     head_seconds: float = 10.0  # from the first byte (for the first request: from the connection) to the last of a head
     rest_seconds: float = 5.0  # for a body that goes on after its answer: read, so that the client sees the answer
+    idle_seconds: float = 75.0  # between requests: longer than usual load balancers wait, so that they close first
     stalled_seconds: float = 30.0  # without a byte read by a client whose answer waits
     connections: int = 0  # at once; 0: as many as the open files of this process allow
 

@@ -1,7 +1,6 @@
 """One prediction, whichever door it came through: pick each instance's inputs, ask, collapse equal failures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mindspore_serving.cluster.dispatch_events import Answer
@@ -16,28 +15,42 @@ from mindspore_serving.master.tensor_rules import MOST_INSTANCES, TensorFault
 T = TypeVar("T")  # what a door makes of an answer
 
 
-@dataclass(frozen=True, slots=True)
 class Call:
     """What a client asks. `read` makes a value of what a door finds under an input's name; it raises TensorFault.
 
-    collapses: instances that all fail alike are answered with one error, as in 2.x; 1.2 had one for each.
+    collapses: instances that all fail alike are answered with one error, as in 2.x; 1.2 had one for each. A plain
+    class, as Predictions is: one is made for every request, and a data class takes several times as long to make.
     """
 
-    servable: str
-    version: int
-    method: str
-    instances: Sequence[Mapping[str, Any]]
-    read: Callable[[Any], Value]
-    nbytes: int
-    collapses: bool = True
+    __slots__ = ("collapses", "instances", "method", "nbytes", "read", "servable", "version")
+
+    def __init__(
+        self,
+        servable: str,
+        version: int,
+        method: str,
+        instances: Sequence[Mapping[str, Any]],
+        read: Callable[[Any], Value],
+        nbytes: int,
+        collapses: bool = True,
+    ) -> None:
+        self.servable = servable
+        self.version = version
+        self.method = method
+        self.instances = instances
+        self.read = read
+        self.nbytes = nbytes
+        self.collapses = collapses
 
 
-@dataclass(frozen=True, slots=True)
 class Predictions:
     """What came of each instance; values are in the order of `outputs`."""
 
-    outputs: Sequence[str]
-    results: Results
+    __slots__ = ("outputs", "results")
+
+    def __init__(self, outputs: Sequence[str], results: Results) -> None:
+        self.outputs = outputs
+        self.results = results
 
 
 def predict(

@@ -9,7 +9,6 @@ import json
 import math
 import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -175,16 +174,20 @@ def _numbers(numbers: list[Any], shape: tuple[int, ...]) -> Tensor:
 
 def _floats(numbers: list[float]) -> bytes:
     if len(numbers) <= _FEW:
-        with suppress(OverflowError):
+        try:
             return struct.pack(f"<{len(numbers)}f", *numbers)
+        except OverflowError:
+            pass
     with np.errstate(over="ignore"):  # a number beyond float32 is infinite, as it was in the original
         return np.array(numbers, np.float64).astype("<f4").tobytes()
 
 
 def _integers(numbers: list[int]) -> bytes:
     if len(numbers) <= _FEW:
-        with suppress(struct.error):
+        try:
             return struct.pack(f"<{len(numbers)}i", *numbers)
+        except struct.error:
+            pass
     try:
         array = np.array(numbers, np.int64)
     except OverflowError:
@@ -326,7 +329,8 @@ def _reply_value(value: Value) -> Any:
 
 
 def _array_of(data: Buffer, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    return np.require(np.frombuffer(data, dtype), requirements="A").reshape(shape)  # orjson reads it as it lies
+    array = np.frombuffer(data, dtype).reshape(shape)
+    return array if array.flags.aligned else array.copy()  # orjson reads it as it lies
 
 
 # --- refusals

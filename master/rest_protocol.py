@@ -14,9 +14,10 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mindspore_serving.master.http_limits import HttpLimits
+from mindspore_serving.master.http_watches import IdleWatch, StallWatch
 from mindspore_serving.master.joined_writes import JoinedWrites
-from mindspore_serving.master.promise import Promise
-from mindspore_serving.master.whole_calls import Calls, Reply, WholeCall
+from mindspore_serving.master.known_heads import KnownHeads
+from mindspore_serving.master.whole_calls import Calls, WholeCall, WholeHead
 
 MOST_HEAD_BYTES = 16 * 1024  # of a head behind the slice that it begins in
 _SLICE_BYTES = 16 * 1024  # parsed at once: as many requests as these may hold wait behind one that is answered
@@ -30,6 +31,9 @@ class _Place(Enum):
     HEAD = auto()
     BODY = auto()
     BETWEEN = auto()  # two requests
+
+
+_BETWEEN = (_Place.START, _Place.BETWEEN)
 
 
 class _Awaited(Enum):
@@ -47,16 +51,21 @@ class _RefusedHead(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. uvicorn makes it; of the class are `limits`, and `calls`, to ask about calls that came whole."""
+    """One connection. uvicorn makes it; of the class are `limits`, and `calls`, to ask about calls that came whole.
+
+    A call whose head is known (`heads`) passes the parser by, which stands between two requests.
+    """
 
     limits = HttpLimits()
     calls: Sequence[Calls] = ()
+    heads = KnownHeads()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._place = _Place.START
         self._head_bytes = 0  # parsed of this head, behind the slice that it begins in
         self._unread: bytes | memoryview = b""  # received, and not parsed yet
+        self._received = b""  # what is parsed, where it begins with a request
         self._held: list[bytes] | None = None  # of a request that may come whole: what has come of its body
         self._asked: Calls | None = None  # about that one
         self._refused_head: _RefusedHead | None = None  # which the parser stops at
@@ -64,41 +73,42 @@ class BoundedProtocol(HttpToolsProtocol):
         self._writes: asyncio.Transport  # of answers
         self._awaited: tuple[_Awaited, object] = (_Awaited.NOTHING, None)
         self._late: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
+        self._idle = IdleWatch(self.loop, self.limits.idle_seconds, self._is_idle, self._end)
+        self._stalled: StallWatch  # of `_writes`
 
     # What the transport tells.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._writes = cast(asyncio.Transport, JoinedWrites(transport, self.loop))
+        self._stalled = StallWatch(self.loop, self.limits.stalled_seconds, transport)
         if len(self.connections) > self.limits.most_connections:
             self._refuse(_refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", "retry-after: 1\r\n"))
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self._last_words:
+        if self._last_words or self.transport.is_closing():
             return
-        self._unset_keepalive_if_required()
-        self._unread = b"".join((self._unread, data)) if self._unread else data
-        self._read()
+        if not (self._is_idle() and self._answer_known(data)):
+            self._unread = b"".join((self._unread, data)) if self._unread else data
+            self._read()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unread = b""
         super().connection_lost(exc)
-        for timer in (self._late, self._stalled):
-            if timer is not None:
-                timer.cancel()
+        if self._late is not None:
+            self._late.cancel()
+        self._idle.close()
+        self._stalled.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_writing()
+        self._stalled.begin()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+        self._stalled.close()
 
     # What the parser tells.
 
@@ -142,11 +152,14 @@ class BoundedProtocol(HttpToolsProtocol):
     # What the answer tells.
 
     def on_response_complete(self) -> None:
-        is_last = not self.pipeline
-        super().on_response_complete()
-        if is_last and self._last_words:
+        if self.pipeline:
+            super().on_response_complete()  # begins with the next one
+        elif self._last_words:
             self._end()
-        elif self._unread:
+        elif not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._idle.begin()
+        if self._unread:
             self.loop.call_soon(self._read)
         self._watch()
 
@@ -169,6 +182,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._parse(data)
 
     def _parse(self, data: bytes | memoryview) -> None:
+        self._received = data if isinstance(data, bytes) and self._place in _BETWEEN else b""
         if self._place is _Place.HEAD:
             self._head_bytes += len(data)
         try:
@@ -197,22 +211,29 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         if any(name == b"transfer-encoding" for name, _ in self.headers):
             return False
-        return not self.expect_100_continue and (self.cycle is None or self.cycle.response_complete)
+        return not self.expect_100_continue and self._has_answered()
 
     def _answer_whole(self, body: bytes) -> bool:
         assert self._asked is not None
-        work: Promise[Reply] | None
-        try:
-            work = self._asked.answer(self.url.decode(), self.headers, body)
-        except Exception as error:
-            work = Promise()
-            work.break_(error)
+        head = WholeHead(self._asked, self.url.decode(), self.headers, len(body), self.parser.should_keep_alive())
+        if not self._answer(head, body):
+            return False
+        self.heads.learn(self._received, head)
+        return True
+
+    def _answer_known(self, data: bytes) -> bool:
+        head = self.heads.find(data)
+        if head is None or not self._answer(head, data[len(data) - head.body_bytes :]):
+            return False
+        self._place = _Place.BETWEEN
+        return True
+
+    def _answer(self, head: WholeHead, body: bytes) -> bool:
+        work = head.ask(body)
         if work is None:
             return False
-        keep_alive = self.parser.should_keep_alive()
         fields, transport = self.server_state.default_headers, self.transport
-        over = self.on_response_complete
-        call = WholeCall(work, self._asked, keep_alive, fields, transport.write, transport.close, over)
+        call = WholeCall(work, head, fields, transport.write, transport.close, self.on_response_complete)
         self.cycle = cast(RequestResponseCycle, call)
         call.start()
         return True
@@ -267,7 +288,7 @@ class BoundedProtocol(HttpToolsProtocol):
             elif self.cycle.response_started:
                 self._last_words = b""
         else:
-            waits = self.cycle is not None and not self.cycle.response_complete
+            waits = not self._has_answered()
         if not waits:
             self._end()
 
@@ -278,7 +299,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _watch(self) -> None:
         """Sets the timer for what the client has to send next; one that runs for the same thing goes on."""
-        awaited = (self._what_is_awaited(), self.cycle)
+        kind = self._what_is_awaited()
+        awaited = (kind, None if kind is _Awaited.NOTHING else self.cycle)
         if awaited == self._awaited:
             return
         self._awaited = awaited
@@ -290,11 +312,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._late = self.loop.call_later(seconds, self._on_late)
 
     def _what_is_awaited(self) -> _Awaited:
-        if self._place in (_Place.START, _Place.HEAD):
+        if self._place is _Place.BETWEEN:  # then IdleWatch looks
+            return _Awaited.NOTHING
+        if self._place is not _Place.BODY:
             return _Awaited.HEAD
-        # Between two requests nothing is awaited: uvicorn's keep-alive timer runs.
-        is_answered = self._place is _Place.BODY and self.cycle.response_complete
-        return _Awaited.REST_OF_BODY if is_answered else _Awaited.NOTHING
+        return _Awaited.REST_OF_BODY if self.cycle.response_complete else _Awaited.NOTHING
 
     def _on_late(self) -> None:
         if self._place is _Place.HEAD:
@@ -302,15 +324,13 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._end()
 
-    def _watch_writing(self) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        self._stalled = self.loop.call_later(self.limits.stalled_seconds, self._on_stalled, waiting)
+    def _has_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
-    def _on_stalled(self, waiting: int) -> None:
-        if self.transport.get_write_buffer_size() >= waiting:
-            self.transport.abort()
-        else:
-            self._watch_writing()
+    def _is_idle(self) -> bool:
+        """Whether nothing is asked, nor begins to be."""
+        is_read = self._place in _BETWEEN and not self._unread
+        return is_read and self._has_answered() and not self.flow.write_paused
 
 
 def _refusal(status: HTTPStatus, text: str, header: str = "") -> bytes:
@@ -326,4 +346,5 @@ def protocol_with(limits: HttpLimits, calls: Sequence[Calls] = ()) -> type[Bound
 
     Limited.limits = limits
     Limited.calls = calls
+    Limited.heads = KnownHeads()
     return Limited

@@ -1,6 +1,7 @@
 """Which servable, version and method a URL names. It is searched for keywords, not matched, as the original did."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from mindspore_serving.cluster.errors import Code, RequestRefused
@@ -17,6 +18,7 @@ class Target(NamedTuple):
     method: str
 
 
+@lru_cache(maxsize=256)  # clients ask for the same again and again
 def parse_target(url: str) -> Target:
     """Reads `/model/NAME[/version/N]:METHOD`, the two parts in any order. Raises RequestRefused."""
     place, _, method = _ORIGIN.sub("", url, count=1).partition(":")

@@ -45,25 +45,44 @@ class Calls(Protocol):
         """The reply when waiting for one has raised this; CancelledError: the door closes. Never raises."""
 
 
+class WholeHead:
+    """What the head of a call says that came whole."""
+
+    def __init__(self, calls: Calls, url: str, headers: Headers, body_bytes: int, keep_alive: bool) -> None:
+        self.calls = calls
+        self.url = url
+        self.headers = headers
+        self.body_bytes = body_bytes
+        self.keep_alive = keep_alive
+
+    def ask(self, body: bytes) -> Promise[Reply] | None:
+        """The answer to a call with this head. None: it is for the ASGI application."""
+        try:
+            return self.calls.answer(self.url, self.headers, body)
+        except Exception as error:
+            work: Promise[Reply] = Promise()
+            work.break_(error)
+            return work
+
+
 class WholeCall:
     """One exchange. `fields`: of every answer's head; `write`, `close`: the transport's; `on_response`: it is over."""
 
     def __init__(
         self,
         work: Promise[Reply],
-        calls: Calls,
-        keep_alive: bool,
+        head: WholeHead,
         fields: Sequence[tuple[bytes, bytes]],
         write: Callable[[bytes], None],
         close: Callable[[], None],
         on_response: Callable[[], None],
     ) -> None:
-        self.keep_alive = keep_alive
+        self.keep_alive = head.keep_alive
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
         self._work = work
-        self._calls = calls
+        self._calls = head.calls
         self._packing: asyncio.Task[None] | None = None
         self._fields = fields
         self._write = write

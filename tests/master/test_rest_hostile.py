@@ -127,6 +127,15 @@ def test_a_flood_of_headers_and_what_is_no_http_is_refused(
         assert (len(flood) > 100_000 and received == b"") or (received.split()[1] == status and text in received)
 
 
+def test_a_connection_that_asks_nothing_more_ends_by_itself(master: RunningMaster) -> None:
+    with door(master, HttpLimits(idle_seconds=SOON)) as (_, address):
+        idle = connect(address)
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        answer = everything(idle)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.count(b"HTTP/1.1") == 1
+
+
 def test_connections_beyond_the_limit_are_turned_away_and_the_others_served(master: RunningMaster) -> None:
     with door(master, HttpLimits(connections=2)) as (_, address):
         first, second = RestClient(address), RestClient(address)

@@ -167,24 +167,28 @@ async def converse(pieces: Sequence[bytes], turns: Sequence[int]) -> list[bytes]
     return pipe.writes
 
 
-@many
-@given(
-    st.lists(requests, max_size=6),
-    last_ones,
-    st.lists(st.integers(1, 5000), min_size=1),
-    st.lists(st.integers(0, 3), min_size=1),
-)
-def test_each_request_gets_its_answer_in_order_however_it_is_cut(
-    asked: list[Asked], last: Asked, sizes: list[int], turns: list[int]
-) -> None:
-    everything = [*asked, last]
-    sent = b"".join(one.sent for one in everything)
+def cut(sent: bytes, sizes: Sequence[int]) -> list[bytes]:
     pieces: list[bytes] = []
     at = 0
     while at < len(sent):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(sent[at : at + size])
         at += size
+    return pieces
+
+
+@many
+@given(
+    st.lists(requests, max_size=6),
+    last_ones,
+    st.none() | st.lists(st.integers(1, 5000), min_size=1),
+    st.lists(st.integers(0, 3), min_size=1),
+)
+def test_each_request_gets_its_answer_in_order_however_it_is_cut(
+    asked: list[Asked], last: Asked, sizes: list[int] | None, turns: list[int]
+) -> None:
+    everything = [*asked, last]
+    pieces = [one.sent for one in everything] if sizes is None else cut(b"".join(one.sent for one in everything), sizes)
     answers = replies(b"".join(asyncio.run(converse(pieces, turns))))
     assert [status for status, _ in answers] == [one.status for one in everything]
     for (_, body), one in zip(answers, everything, strict=True):
@@ -207,3 +211,37 @@ def test_an_answer_is_one_write_unless_it_is_large() -> None:
             written = asyncio.run(converse([sent, last], [20]))
             assert len(written) == writes + 1
             assert [status for status, _ in replies(b"".join(written))] == [200, 200]
+
+
+def test_a_call_with_a_known_head_passes_the_parser_by_and_others_do_not_suffer() -> None:
+    """A known call first, then one behind whose answer the next two wait, known and not."""
+    known, waits, other = (post("/model/add:echo", body, b"", None) for body in (b"know", b"wait", b"more of it"))
+    last = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    pieces = [known.sent, known.sent, waits.sent, waits.sent, other.sent, known.sent[:-2], known.sent[-2:], last]
+    answers = replies(b"".join(asyncio.run(converse(pieces, [3, 3, 0, 0, 3]))))
+    assert [body for _, body in answers[:-1]] == [one.body for one in (known, known, waits, waits, other, known)]
+
+
+def test_a_known_call_that_ends_its_connection_is_the_last() -> None:
+    closing = post("/model/add:echo", b"know", b"connection: close\r\n", None).sent
+    known: list[bytes] = []
+
+    async def twice() -> None:
+        loop = asyncio.get_running_loop()
+        config = uvicorn.Config(application, interface="asgi3", lifespan="off", ws="none", log_config=None)
+        config.load()
+        kind = protocol_with(HttpLimits(), [Whole(loop)])
+        for _ in range(2):
+            pipe = Pipe()
+            connection = kind(config, ServerState(), {}, loop)
+            connection.connection_made(pipe)
+            connection.data_received(closing)
+            assert pipe.is_closed
+            connection.data_received(closing)
+            connection.connection_lost(None)
+            known.extend(pipe.writes)
+
+    asyncio.run(twice())
+    assert len(known) == 2
+    assert known[0] == known[1]
+    assert b"\r\nconnection: close\r\n" in known[1]
