@@ -50,7 +50,7 @@ def serve(socket: "zmq.Socket[bytes]", graphs: Graphs, batched: bool) -> None:
         _, kind, fields = msgpack.unpackb(frames[0].buffer, use_list=False)
         if kind != _RUN_BATCH:
             continue
-        batch_id, _, count, columns, _ = fields
+        batch_id, _, count, columns, *_ = fields
         arrays = []
         for column in columns:
             data = column[b"data"]
