@@ -23,7 +23,7 @@ from mindspore_serving.compiled import BUILT, LIBRARY, SWITCH, digest, file_stem
 HOT = {
     "cluster": """
         batcher board codec costs direct dispatch_events dispatcher lane leases losses members messages moments
-        open_requests orphans quarantine refusals registry results scheduler session session_events siblings
+        open_requests orphans pace quarantine refusals registry results scheduler session session_events siblings
         statistics tensors wire_values""",
     "master": """
         direct_line error_status front_desk grpc_head grpc_messages http_watches joined_writes known_heads lean_call

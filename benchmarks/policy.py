@@ -1,10 +1,10 @@
-"""When should a batch leave? Send-when-idle with a window of 1, 2 or 3 against fixed delays and staggering, as curves.
+"""When should a batch leave? Just in time against send-when-idle, fixed delays and staggering, as curves.
 
     python -m benchmarks.policy [--quick] [--picture FILE]
 
 Drives the real core (Dispatcher) in virtual time, so that nothing of this machine's load is in the figures. Requests of
-one instance arrive as a Poisson process; a device call of n instances takes a + b * n. The policies that the product
-does not have are a gate in front of the core, here and nowhere else.
+one instance arrive as a Poisson process; a device call of n instances takes a + b * n, give or take NOISE. Delays and
+staggering are a gate in front of the core, here and nowhere else.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from mindspore_serving.cluster.dispatch_events import (
     MessageReceived,
     RequestsArrived,
     Send,
+    Tick,
 )
 from mindspore_serving.cluster.dispatcher import Dispatcher
 from mindspore_serving.cluster.errors import Failure
@@ -36,6 +37,9 @@ LOADS = (0.02, 0.1, 0.3, 0.5, 0.7, 0.85, 0.95)  # of what the devices can do wit
 REPLICAS = (1, 4)
 REQUESTS = 3000
 METHOD = MethodSpec("m", ("x",), ("y",), BATCH)
+NOISE = 0.1  # standard deviation of a batch's seconds, as a share
+SOON = 0.1  # what ends later, as leases and deadlines, does not matter here
+FOR_EVER = 1e9
 _X = Stacked("|u1", (1,), b"x")
 
 
@@ -72,14 +76,16 @@ class Policy:
 
     name: str
     window: int = 2
+    just_in_time: bool = False  # what would wait behind a running batch leaves when that is nearly done
     delay: float = 0.0  # seconds that the oldest request waits for others, unless a batch is full before
     staggers: bool = False  # while some replicas are busy and others not, batches leave evenly spaced
 
 
-PRODUCT = Policy("idle, window 2")
+PRODUCT = Policy("just in time", just_in_time=True)
 POLICIES = (
-    Policy("idle, window 1", window=1),
     PRODUCT,
+    Policy("idle, window 1", window=1),
+    Policy("idle, window 2"),
     Policy("idle, window 3", window=3),
     Policy("delay 2 ms", delay=0.002),
     Policy("delay 5 ms", delay=0.005),
@@ -107,7 +113,7 @@ class Outcome:
 class Run:
     """One policy under one load, in virtual time."""
 
-    def __init__(self, law: Law, policy: Policy, replicas: int) -> None:
+    def __init__(self, law: Law, policy: Policy, replicas: int, noise: float = NOISE) -> None:
         self.outcome = Outcome()
         self._law, self._policy = law, policy
         self._now = 0.0
@@ -117,7 +123,11 @@ class Run:
         self._held: list[Arrival] = []  # by the gate
         self._left_at = -1.0  # when the gate last let something through
         self._free_at = {f"w{number}": 0.0 for number in range(replicas)}
-        self._dispatcher = Dispatcher(Limits(window=policy.window, max_enqueued_requests=10**9))
+        self._noise = noise
+        self._chance = random.Random(2)
+        self._tick_at: float | None = None
+        limits = Limits(FOR_EVER, policy.window, policy.just_in_time, max_enqueued_requests=10**9)
+        self._dispatcher = Dispatcher(limits)
         for name in self._free_at:
             self._feed(MessageReceived(name, Register(1, "s", 1, (METHOD,), "CPU:0", "h", 1, policy.window)))
 
@@ -170,13 +180,19 @@ class Run:
             elif isinstance(action, Answer):
                 assert not isinstance(action.results, Failure)
                 self.outcome.latencies.append(self._now - self._arrived_at[action.request_id])
+        wakeup = self._dispatcher.next_wakeup()
+        if self._policy.just_in_time and wakeup is not None and wakeup != self._tick_at and wakeup < self._now + SOON:
+            self._tick_at = wakeup
+            self._at(max(wakeup, self._now), lambda: self._feed(Tick()))
         self._open_gate()
 
     def _run(self, worker: str, batch: RunBatch) -> None:
         self.outcome.sizes.append(batch.count)
         start = max(self._now + self._law.transit, self._free_at[worker])
-        self._free_at[worker] = start + self._law.seconds(batch.count)
-        done = BatchDone(batch.batch_id, (Stacked("|u1", (batch.count,), bytes(batch.count)),))
+        seconds = self._law.seconds(batch.count) * max(0.5, self._chance.gauss(1.0, self._noise))
+        self._free_at[worker] = start + seconds
+        column = Stacked("|u1", (batch.count,), bytes(batch.count))
+        done = BatchDone(batch.batch_id, (column,), device_seconds=seconds)
         heard_at = self._free_at[worker] + self._law.transit
         self._at(heard_at, lambda: self._feed(MessageReceived(worker, done)))
 

@@ -144,6 +144,7 @@ class Batch:
     cut: Cut
     sent_at: float
     foretold_seconds: float = 0.0  # what it will take, as far as that is known
+    device_seconds: float = 0.0  # how long the device will be taken of these; 0: unknown
 
 
 class MethodQueue:

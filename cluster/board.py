@@ -23,7 +23,8 @@ class Board:
         """What is kept for this route."""
         lane = self.lanes.get(route)
         if lane is None:
-            lane = self.lanes[route] = Lane(route, self.limits.window, self.limits.quarantine_deaths)
+            limits = self.limits
+            lane = self.lanes[route] = Lane(route, limits.window, limits.quarantine_deaths, limits.just_in_time)
         return lane
 
     def touch(self, route: Route) -> None:

@@ -51,7 +51,7 @@ from mindspore_serving.cluster.wire_values import (
     read_tuple,
 )
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 # Measured: below this ZeroMQ had better copy a frame that it sends. Above, it takes it by reference, and tells a thread
 # of pyzmq's when it is done with it, which costs as much as copying so many bytes.
 COPIED_BYTES = 512 * 1024
@@ -159,15 +159,21 @@ def _pack_done(message: BatchDone, buffers: list[Buffer]) -> Fields:
         count,
         [pack_column(column, buffers) for column in message.columns],
         failures,
+        message.device_seconds,
     )
 
 
 def _unpack_done(fields: Fields, frames: Sequence[Buffer]) -> BatchDone:
-    batch_id, count, columns, failures = fields
+    batch_id, count, columns, failures, device_seconds = fields
     reasons = {}
     for index, code, text in read_tuple(failures, MAX_BATCH):
         reasons[read_int(index)] = Failure(Code(read_int(code, 1)), read_text(text))
-    return BatchDone(read_int(batch_id), read_columns(columns, read_int(count), frames), reasons)
+    return BatchDone(
+        read_int(batch_id),
+        read_columns(columns, read_int(count), frames),
+        reasons,
+        None if device_seconds is None else read_seconds(device_seconds),
+    )
 
 
 def _pack_run(message: RunBatch, buffers: list[Buffer]) -> Fields:

@@ -49,6 +49,12 @@ class Cost:
         """What a batch of n instances will take; 0 while that is unknown."""
         return self.seconds(n) if self.is_known else 0.0
 
+    @property
+    def fixed_seconds(self) -> float:
+        """What a batch of any size takes."""
+        a, _ = self._line()
+        return a
+
     def seconds_with_margin(self, n: int) -> float:
         """What a batch of n instances will hardly exceed: one and a half standard deviations more."""
         return self.seconds(n) * (1 + self.margin)
@@ -56,7 +62,12 @@ class Cost:
     @property
     def margin(self) -> float:
         """One and a half standard deviations of the seconds of single batches, as a share of what was foretold."""
-        return min(_MOST_MARGIN, max(_LEAST_MARGIN, 1.5 * math.sqrt(self._error2)))
+        return min(_MOST_MARGIN, max(_LEAST_MARGIN, 1.5 * self.deviation))
+
+    @property
+    def deviation(self) -> float:
+        """One standard deviation of the seconds of single batches, as a share of what was foretold."""
+        return math.sqrt(self._error2)
 
     def most_within(self, seconds: float) -> int:
         """The largest batch that will hardly take longer than this; 0 when none is small enough."""

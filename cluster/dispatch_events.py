@@ -17,6 +17,7 @@ class Limits:
 
     lease_seconds: float = 3.0
     window: int = 2  # open batches a replica: one runs, one waits
+    just_in_time: bool = True  # what would wait behind a running batch leaves when that is nearly done; else at once
     max_attempts: int = 3  # workers that may die while an instance runs, before it is given up
     max_enqueued_requests: int = 10000
     max_enqueued_bytes: int = 4 << 30

@@ -30,7 +30,7 @@ from mindspore_serving.cluster.lane import Lane, Move
 from mindspore_serving.cluster.losses import Loss
 from mindspore_serving.cluster.members import Members
 from mindspore_serving.cluster.messages import BatchDone, FromWorker, MethodSpec, Register, RunBatch, Unregistered
-from mindspore_serving.cluster.moments import earliest
+from mindspore_serving.cluster.moments import Calendar, earliest
 from mindspore_serving.cluster.open_requests import OpenRequests
 from mindspore_serving.cluster.orphans import Orphans
 from mindspore_serving.cluster.registry import Replica, Route, RouteHealth
@@ -50,6 +50,7 @@ class Dispatcher:
         self._requests = OpenRequests(self._board)
         self._members = Members(self._board, self._requests)
         self._orphans = Orphans(self._board)
+        self._held: Calendar[Route] = Calendar()  # until when something waits there though a replica has room
         self._last_batch_id = 0
 
     # --- what the shell asks
@@ -102,7 +103,8 @@ class Dispatcher:
 
     def next_wakeup(self) -> float | None:
         """When to call `handle(Tick(), now)` if nothing happens before; None: no need."""
-        return earliest(self._members.next_wakeup(), self._requests.next_deadline(), self._orphans.next_end())
+        members, requests, orphans = self._members, self._requests, self._orphans
+        return earliest(members.next_wakeup(), requests.next_deadline(), orphans.next_end(), self._held.next())
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about `event`. Deadlines that are due are dealt with on the way, leases only at a Tick."""
@@ -112,6 +114,8 @@ class Dispatcher:
         members.losses.open_again()
         self._requests.answer_overdue()
         self._give_up(self._orphans.take_overdue())
+        for route in self._held.take_until(now):
+            board.touch(route)
         match event:
             case RequestsArrived(arrivals):
                 for arrival in arrivals:
@@ -244,7 +248,7 @@ class Dispatcher:
             self._board.send(replica.id, Unregistered())
             return
         route, now = replica.route, self._board.now
-        self._board.lane(route).finish(replica, batch, succeeded, now)
+        self._board.lane(route).finish(replica, batch, succeeded, now, done.device_seconds)
         self._board.touch(route)
         self._members.stall(replica, "")
         self._members.keep_credit(replica)
@@ -302,6 +306,10 @@ class Dispatcher:
                 self._requests.answer(request, refusals.is_late(request))
             if move.spans:
                 self._run(lane, move)
+        if lane.held_until is not None:
+            self._held.put(route, lane.held_until)
+        else:
+            self._held.remove(route)
         if route.draining and (lane.batcher.next() is None or route.ready):
             self._members.release(route)
 
@@ -310,7 +318,8 @@ class Dispatcher:
         spans, now = move.spans, self._board.now
         count = count_instances(spans)
         foretold = lane.cost(move.method.name).seconds_if_known(count)
-        batch = Batch(self._last_batch_id, move.method, spans, count, move.cut, now, foretold)
+        taken = lane.device_seconds(move.method.name, count)
+        batch = Batch(self._last_batch_id, move.method, spans, count, move.cut, now, foretold, taken)
         lane.start(move.replica, batch, now)
         for span in spans:
             if span.request.sent_at is None:

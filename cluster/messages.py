@@ -75,11 +75,15 @@ class MayRun:
 
 @dataclass(frozen=True, slots=True)
 class BatchDone:
-    """A batch's results: a column per output over the instances that succeeded, in order; a failure for the others."""
+    """A batch's results: a column per output over the instances that succeeded, in order; a failure for the others.
+
+    device_seconds: how long no other batch of its method could run. None: the worker runs several at once.
+    """
 
     batch_id: int
     columns: tuple[Column, ...]
     failures: Mapping[int, Failure] = field(default_factory=dict)  # index in the batch -> why
+    device_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mindspore_serving.cluster.errors import Code, NotServed, RequestRefused
 from mindspore_serving.cluster.messages import MethodSpec, Register
+from mindspore_serving.cluster.pace import Pace
 
 if TYPE_CHECKING:
     from mindspore_serving.cluster.batcher import Batch
@@ -43,6 +44,7 @@ class Replica:
         self.credit_is_kept = True  # and the worker knows that
         self.open: dict[int, Batch] = {}
         self.running_since = 0.0  # when the oldest of them came to be that
+        self.pace = Pace()
         self.begun: int | None = None  # the one of them that runs alone, if it was told to begin
         self.stalled = ""  # why it gets nothing new, when it does not get on
 

@@ -28,6 +28,10 @@ class Slots(Generic[T]):
             if replica in bucket:
                 del bucket[replica]
 
+    def __contains__(self, replica: T) -> bool:
+        """Whether it may be sent another batch."""
+        return any(replica in bucket for bucket in self._with_open)
+
     def idle(self) -> T | None:
         """A replica with nothing open, the one that waits longest."""
         return next(iter(self._with_open[0]), None)

@@ -43,6 +43,8 @@ class Job:
         self._post = post
         self._done = done
         self._number = 0  # of the next stage
+        self._began_at = 0.0
+        self._has_moved = False  # from one thread to another: meanwhile the first one runs other batches
         self._values: dict[int, Values] = {}
         self._failures: dict[int, Failure] = {}
 
@@ -64,6 +66,7 @@ class Job:
     def _go_on(self) -> None:
         stages = self._method.stages
         if self._number == 0:
+            self._began_at = time.monotonic()
             self._values = {index: from_column(column) for index, column in enumerate(self._batch.columns)}
         while self._number < len(stages):
             if self._is_late():
@@ -76,6 +79,7 @@ class Job:
             if self._number < len(stages):
                 following = stages[self._number]
                 if isinstance(following.work, Model) is not isinstance(stage.work, Model):
+                    self._has_moved = True
                     self._post(following, self)
                     return
         self._done(self._answer())
@@ -100,7 +104,8 @@ class Job:
         """One column an output, over the instances that succeeded."""
         good = self._live()
         columns = tuple([to_column(self._selected(value, good)) for value in self._method.returned]) if good else ()
-        return BatchDone(self._batch.batch_id, columns, self._failures)
+        seconds = None if self._has_moved else time.monotonic() - self._began_at
+        return BatchDone(self._batch.batch_id, columns, self._failures, seconds)
 
     def _give_up(self, failure: Failure) -> None:
         """The answer when there are no results to have; what failed before keeps its reason."""

@@ -164,8 +164,8 @@ MUTANTS = (
     Mutant(
         "lane.py",
         "a suspect shares its replica",
-        "replica = self._slots.idle() if alone else self._slots.pick()",
-        "replica = self._slots.pick()",
+        "replica = self._slots.idle() if alone else self._pick(queue, now)",
+        "replica = self._pick(queue, now)",
     ),
     Mutant(
         "leases.py",
@@ -281,4 +281,29 @@ MUTANTS = (
     Mutant("purse.py", "the purse lends twice", "if self._holder is None:", "if True:"),
     Mutant("purse.py", "the spare batch is never asked back", "return [(self._holder, 1)]", "return []"),
     Mutant("purse.py", "the purse forgets what came back", "self._open[master] -= 1", "self._open[master] -= 0"),
+    # --- just in time
+    Mutant(
+        "dispatcher.py",
+        "what is due stays",
+        "for route in self._held.take_until(now):",
+        "for route in self._held.take_until(0.0):",
+    ),
+    Mutant("lane.py", "nobody is told when it is due", "self.held_until = due", "self.held_until = None"),
+    Mutant(
+        "lane.py", "a full batch is held", "if queue.waiting >= most or not cost.is_known:", "if not cost.is_known:"
+    ),
+    Mutant("lane.py", "held for whoever comes first", "            return soonest\n", "            return replica\n"),
+    Mutant("pace.py", "no way to the device", "self.free_at = now - self._trip_seconds", "self.free_at = now"),
+    Mutant(
+        "pace.py",
+        "batches run at once",
+        "self.free_at = max(at, self.free_at) + device_seconds",
+        "self.free_at = at + device_seconds",
+    ),
+    Mutant(
+        "moments.py",
+        "a moment that was put off counts",
+        "if self._moments.get(key) == moment:\n                return key",
+        "if key in self._moments:\n                return key",
+    ),
 )

@@ -57,6 +57,8 @@ class SimWorker:
         self.sessions = {master: Session(self._offer, self.now, self.purse.credit(master)) for master in masters}
         self._open: dict[int, set[tuple[int, int]]] = {master: set() for master in masters}
         self._busy_until = 0.0
+        # Seconds an instance takes, where the worker tells how long its device was taken: then batches are held back.
+        self._seconds_each = world.random.choice((None, 0.01, 0.1))
         self._wakeups = dict.fromkeys(masters, 0)
         for master in masters:
             self.connect(master)
@@ -192,15 +194,21 @@ class SimWorker:
     def _check_credit(self) -> None:
         masters = len(self.sessions)
         held = sum(map(len, self._open.values()))
+        if self.hung:
+            return  # a master whose lease for it ran out may have sent what it has now to somebody else
         assert held <= (2 if masters == 1 else masters + 1), f"{self.name} has {held} batches open: over-committed"
 
     def _run(self, master: int, batch: RunBatch, registration: int) -> None:
         start = max(self.world.now, self._busy_until)
         deadline = self.world.now + (batch.seconds_left or 0.0)
-        self._busy_until = start + self.world.random.uniform(0.001, 0.4)
-        self.world.at(self._busy_until, lambda: self._finish(master, batch, registration, start >= deadline))
+        if self._seconds_each is None:
+            seconds = self.world.random.uniform(0.001, 0.4)
+        else:
+            seconds = (0.05 + self._seconds_each * batch.count) * self.world.random.uniform(0.9, 1.1)
+        self._busy_until = start + seconds
+        self.world.at(self._busy_until, lambda: self._finish(master, batch, registration, start >= deadline, seconds))
 
-    def _finish(self, master: int, batch: RunBatch, registration: int, is_late: bool) -> None:
+    def _finish(self, master: int, batch: RunBatch, registration: int, is_late: bool, seconds: float) -> None:
         if not self.alive:
             return
         if self.hung:
@@ -219,7 +227,8 @@ class SimWorker:
             self.world.ran(batch.method, values)
             failures = {index: BAD_FAILURE for index, value in enumerate(values) if value == BAD}
             good = [number(value * FACTORS[batch.method]) for value in values if value != BAD]
-            done = BatchDone(batch.batch_id, (to_column(good),) if good else (), failures)
+            told = None if self._seconds_each is None else seconds
+            done = BatchDone(batch.batch_id, (to_column(good),) if good else (), failures, told)
         self._open[master].discard((registration, batch.batch_id))
         self.purse.finished(master)
         self.handle(master, worker_side.BatchFinished(registration, done))

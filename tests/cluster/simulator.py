@@ -221,10 +221,10 @@ class World:
 
     def cancel(self, request_id: int) -> None:
         caller = self.callers[request_id]
-        caller.cancelled = True
         self.note(f"request {request_id} cancelled")
         if caller.master != NOWHERE:
             self.masters[caller.master].feed(RequestCancelled(request_id))
+        caller.cancelled = not caller.answers  # its deadline may have been over at this very moment
 
     def ran(self, method: str, values: Sequence[int]) -> None:
         """A device has run these values."""
