@@ -1,14 +1,29 @@
-"""What the master's event loop waits by: it looks for a while before it sleeps, where that is likely to pay."""
+"""What the master's event loop waits by: its timers are exact, and it may look for a while before it sleeps."""
 
 import os
+import select
 import selectors
 import time
 
 from mindspore_serving.cluster.patience import Patience
 
+_EXACT_SECONDS = 0.1  # up to here a millisecond more or less matters
+_MOST_FILES = 1024  # that select(2) knows: FD_SETSIZE
 
-class PatientSelector(selectors.EpollSelector):
-    """For asyncio.SelectorEventLoop."""
+
+class ExactSelector(selectors.EpollSelector):
+    """For asyncio.SelectorEventLoop. epoll_wait(2) sleeps for whole milliseconds, too long for a batch that is due."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """As EpollSelector does it."""
+        if timeout is not None and 0 < timeout < _EXACT_SECONDS and self.fileno() < _MOST_FILES:
+            select.select([self], [], [], timeout)
+            timeout = 0
+        return super().select(timeout)
+
+
+class PatientSelector(ExactSelector):
+    """It looks before it sleeps, where that is likely to pay."""
 
     def __init__(self, patience: Patience) -> None:
         super().__init__()

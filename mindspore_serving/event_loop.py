@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from mindspore_serving.cluster.patience import Patience
-from mindspore_serving.master.patient_selector import PatientSelector
+from mindspore_serving.master.patient_selector import ExactSelector, PatientSelector
 
 T = TypeVar("T")
 
@@ -15,9 +15,8 @@ _POLL_SECONDS = 0.001
 
 def run(life: Coroutine[Any, Any, T], *, polls: bool) -> T:
     """Returns what it returns, when it and all its tasks are over. `polls`: a core may be used to wait."""
-    if not polls:
-        return asyncio.run(life)
-    loop = asyncio.SelectorEventLoop(PatientSelector(Patience(_POLL_SECONDS)))
+    selector = PatientSelector(Patience(_POLL_SECONDS)) if polls else ExactSelector()
+    loop = asyncio.SelectorEventLoop(selector)
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(life)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from mindspore_serving.cluster.patience import Patience
-from mindspore_serving.master.patient_selector import PatientSelector
+from mindspore_serving.master.patient_selector import ExactSelector, PatientSelector
 
 Pair = tuple[socket.socket, socket.socket]
 WAIT_SECONDS = 60.0
@@ -77,3 +77,22 @@ def test_a_timer_is_not_missed_and_nothing_is_learned_from_it(looks: bool) -> No
         for seconds in (0.0, 0.002, -1.0):
             assert selector.select(seconds) == []
     assert patience.found == 0
+
+
+def test_a_short_sleep_is_not_rounded_up(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
+    """What select(2) is asked is what was asked for; what is ready is told by epoll in either case."""
+    asked: list[float] = []
+    ours, peer = pair
+
+    def slept(read: list[object], write: list[object], other: list[object], seconds: float) -> None:
+        assert (len(read), write, other) == (1, [], [])
+        asked.append(seconds)
+        peer.send(b"x")
+
+    monkeypatch.setattr("mindspore_serving.master.patient_selector.select.select", slept)
+    with ExactSelector() as selector:
+        key = selector.register(ours, selectors.EVENT_READ)
+        assert selector.select(0.0003) == [(key, selectors.EVENT_READ)]
+        assert selector.select(0) == [(key, selectors.EVENT_READ)]
+        assert selector.select(WAIT_SECONDS) == [(key, selectors.EVENT_READ)]
+    assert asked == [0.0003]
