@@ -20,14 +20,17 @@ class BusyPoll:
 
     def begins(self, has_work: Callable[[], bool]) -> None:
         """Returns when there is work, or is likely to be none for longer than a look is worth."""
-        if not self._patience.begins(time.monotonic()) or not self._link.take_over():
+        if not self._patience.begins(time.monotonic()):
+            self._link.give_back()
+            return
+        if not self._link.take_over():
             return
         try:
             while self._link.look() and not has_work() and self._patience.goes_on(time.monotonic()):
                 os.sched_yield()  # whoever else is ready to run goes first
                 self._patience.offered(time.monotonic())
         finally:
-            self._link.give_back()
+            self._link.keep_or_give_back()
 
     def ends(self) -> None:
         """There is work."""

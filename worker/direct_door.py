@@ -49,6 +49,7 @@ class DirectDoor:
         self._reader = FrameReader()
         self._outbox = Outbox()
         self._is_watched_for_room = False
+        self._is_paused = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._listener.bind(self._offer.address)
         self._listener.listen(_MOST_STRANGERS)
@@ -85,6 +86,7 @@ class DirectDoor:
         """Sends the rest when it can. Only in the door's own thread, while send() may come from another one."""
         if self._master is not None:
             self._is_watched_for_room = True
+            self._is_paused = False
             self._watch(self._master, self._go_on, READABLE | WRITABLE)
 
     def close(self) -> None:
@@ -99,7 +101,9 @@ class DirectDoor:
         """look() takes the place of the watch, until resume(). False where there is nothing to look at."""
         if self._master is None or self._is_watched_for_room:
             return False
-        self._watch(self._master, self._read, NOTHING)
+        if not self._is_paused:
+            self._is_paused = True
+            self._watch(self._master, self._read, NOTHING)
         return True
 
     def look(self) -> None:
@@ -108,7 +112,8 @@ class DirectDoor:
 
     def resume(self) -> None:
         """The watch again."""
-        if self._master is not None and not self._is_watched_for_room:
+        if self._master is not None and self._is_paused:
+            self._is_paused = False
             self._watch(self._master, self._read)
 
     def _accept(self) -> None:
@@ -158,7 +163,7 @@ class DirectDoor:
         self._master = None
         self._reader = FrameReader()
         self._outbox = Outbox()
-        self._is_watched_for_room = False
+        self._is_watched_for_room = self._is_paused = False
 
     def _write(self, master: socket.socket) -> None:
         while self._outbox:

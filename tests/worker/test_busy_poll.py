@@ -20,6 +20,7 @@ from mindspore_serving.cluster.messages import (
     Heartbeat,
     MayRun,
     Message,
+    Probe,
     Refused,
     Register,
     Registered,
@@ -79,6 +80,10 @@ class Master:
         for message in messages:
             outbox.put(encode(message))
         self.direct.sendall(b"".join(outbox.chunks()))
+
+    def nudge(self) -> None:
+        """Wakes the link's thread, by ZeroMQ."""
+        self._router.send_multipart([self.worker, *encode(Probe())])
 
     def hear(self) -> Message:
         """The next word that is no heartbeat."""
@@ -219,6 +224,72 @@ def test_what_came_and_was_not_looked_for_is_read_when_it_is_given_back(hand: Ha
     hand.link.give_back()
     one, done, thread = hand.submitted.get(timeout=WAIT_SECONDS)
     assert one.batch_id == 1 and thread != ME
+    done(answer(1))
+
+
+def test_while_a_small_batch_runs_the_next_one_waits_for_who_runs_it(hand: Hand, master: Master) -> None:
+    ready(hand)
+    for number in range(1, 6):
+        assert hand.link.take_over()
+        if number == 1:
+            master.say(batch(1))
+        look_until(hand, lambda: not hand.submitted.empty())
+        hand.link.keep_or_give_back()
+        one, done, thread = hand.submitted.get()
+        assert (one.batch_id, thread) == (number, ME)
+        master.say(batch(number + 1))
+        done(answer(number))
+        assert master.hear() == answer(number)
+    hand.link.give_back()
+    one, done, _ = hand.submitted.get(timeout=WAIT_SECONDS)
+    assert one.batch_id == 6
+    done(answer(6))
+
+
+def test_while_a_batch_runs_long_the_link_reads_again(hand: Hand, master: Master) -> None:
+    ready(hand)
+    assert hand.link.take_over()
+    master.say(batch(1))
+    look_until(hand, lambda: not hand.submitted.empty())
+    hand.link.keep_or_give_back()
+    _, done, _ = hand.submitted.get()
+    master.say(batch(2))
+    master.nudge()
+    one, done_too, thread = hand.submitted.get(timeout=WAIT_SECONDS)
+    assert one.batch_id == 2 and thread != ME
+    done(answer(1))
+    done_too(answer(2))
+    assert (master.hear(), master.hear()) == (answer(1), answer(2))
+
+
+def test_while_a_large_batch_runs_the_link_reads_the_next_one(hand: Hand, master: Master) -> None:
+    ready(hand)
+    assert hand.link.take_over()
+    large = Stacked("|u1", (1, 1 << 17), bytes(1 << 17))
+    master.say(RunBatch(1, "echo", 1, (large,)))
+    look_until(hand, lambda: not hand.submitted.empty())
+    hand.link.keep_or_give_back()
+    _, done, _ = hand.submitted.get()
+    master.say(batch(2))
+    one, done_too, thread = hand.submitted.get(timeout=WAIT_SECONDS)
+    assert one.batch_id == 2 and thread != ME
+    done(answer(1))
+    done_too(answer(2))
+
+
+def test_when_nobody_looks_any_more_the_link_reads_again(hand: Hand, master: Master) -> None:
+    ready(hand)
+    assert hand.link.take_over()
+    assert hand.link.look()
+    master.say(batch(1))
+
+    def comes() -> bool:
+        master.nudge()
+        return not hand.submitted.empty()
+
+    until(comes, "the batch")
+    _, done, thread = hand.submitted.get()
+    assert thread != ME
     done(answer(1))
 
 
