@@ -44,9 +44,11 @@ _PLAY_SECONDS = 1.0  # but a large model has no more than the least after this
 _FASTER = 0.95  # what a change must reach of the time before it
 _DRAW = 1.03  # and one to fewer threads
 _REWRITTEN = 1.0  # and rewritten graphs
-_ONE_CORE_DRAW = 1.10  # and one to a single core: it takes half the CPU, and leaves the others to Python and the master
+# And one to a single core: it takes half the CPU, and leaves the others to Python and the master. Where there are few,
+# those want the second one all the time, which nobody does while models are measured.
+_ONE_CORE_DRAW, _ONE_OF_FEW_DRAW, _FEW_CORES = 1.10, 1.60, 3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
-_FORMAT = "4"
+_FORMAT = "5"
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str, seconds
                 first_try(os.environ, cpu_flags()),
                 changes(os.environ, cpu_flags(), core_count()),
                 lambda: time.monotonic() > deadline,
+                _ONE_OF_FEW_DRAW if core_count() <= _FEW_CORES else _ONE_CORE_DRAW,
             )
             # When the machine was too busy to measure anything, the next start tries again.
             if known is None and (finding.seconds or finding.whole):
@@ -169,8 +172,12 @@ def compare(
     default: EngineSettings,
     changes: Sequence[Mapping[str, Any]],
     time_is_over: Callable[[], bool],
+    one_core_draw: float = _ONE_CORE_DRAW,
 ) -> Finding:
-    """Plays one change after the other against the best so far. What is first rewritten has to prove it."""
+    """Plays one change after the other against the best so far. What is first rewritten has to prove it.
+
+    one_core_draw: a single core wins up to so many times the seconds.
+    """
     seconds: dict[str, float] = {}
     whole = True
     with ExitStack() as running:
@@ -195,7 +202,7 @@ def compare(
                 break
             if not times and not others:
                 break
-            if _wins(other.settings, others, best.settings, times):
+            if _wins(other.settings, others, best.settings, times, one_core_draw):
                 best, other, times = other, best, others
             other.close()
         if times:
@@ -217,14 +224,20 @@ def _shortest(rounds: Sequence[list[float]]) -> list[float]:
     return [] if not all(rounds) else [min(times) for times in zip(*rounds, strict=True)]
 
 
-def _wins(change: EngineSettings, times: list[float], before: EngineSettings, times_before: list[float]) -> bool:
+def _wins(
+    change: EngineSettings,
+    times: list[float],
+    before: EngineSettings,
+    times_before: list[float],
+    one_core_draw: float,
+) -> bool:
     if not times:
         return False
     if not times_before:
         return True
     fewer = (change.kernel_threads, change.openmp_threads) != (before.kernel_threads, before.openmp_threads)
     if change.one_core and not before.one_core:
-        allowed = _ONE_CORE_DRAW
+        allowed = one_core_draw
     elif change.rewritten and not before.rewritten:
         allowed = _REWRITTEN
     else:

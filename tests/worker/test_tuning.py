@@ -90,6 +90,13 @@ def test_a_single_core_wins_unless_it_takes_clearly_longer() -> None:
     assert winner(lambda s: [0.01], one_core, ONE_THREAD) == EngineSettings("AVX2", one_core=True)
 
 
+def test_where_there_are_few_cores_a_single_one_may_take_longer() -> None:
+    for seconds, wins in ((0.0159, True), (0.0161, False)):
+        field = Field(lambda s, seconds=seconds: [seconds if s.one_core else 0.01])  # type: ignore[misc]
+        finding = compare(field.start, DEFAULT, [{"one_core": True}], lambda: False, one_core_draw=1.6)
+        assert finding.settings.one_core is wins
+
+
 def test_graphs_are_rewritten_where_that_is_faster_and_not_tried_where_there_is_nothing_to_rewrite() -> None:
     rewritten = {"rewritten": True}
     for places, speed_up, wins in ((3, 0.99, True), (3, 1.01, False), (0, 0.9, False)):
