@@ -24,7 +24,7 @@ _GRACE_SECONDS = 30.0
 _COUNTS = re.compile(r"(\d+) failed, (\d+) errored, (\d+) timeout")
 _DATA = re.compile(r"\((\d+)\) data")
 _EDGE_CALLS = 4  # calls a caller whose replies lie on the edges of the time measured
-_MOST_STRANGE = 0.002  # a part of the bytes that rounding and edges explain
+MOST_STRANGE = 0.002  # a part of the bytes that rounding and edges explain
 
 
 class Load(NamedTuple):
@@ -67,8 +67,13 @@ def run_h2load(
     return send_again_and_again(arguments, framed(body), _FRAME_HEAD + reply_bytes, load)
 
 
-def send_again_and_again(arguments: Sequence[str], body: bytes, reply_bytes: int, load: Load) -> Tally:
-    """One request of any kind: h2load's own arguments say where to, and with which headers. Raises SetupError."""
+def send_again_and_again(
+    arguments: Sequence[str], body: bytes, reply_bytes: int, load: Load, most_strange: float = MOST_STRANGE
+) -> Tally:
+    """One request of any kind: h2load's own arguments say where to, and with which headers. Raises SetupError.
+
+    most_strange: by what share the bytes of all replies may differ from as many of `reply_bytes`.
+    """
     program = find_h2load()
     if program is None:
         raise SetupError("h2load is not installed: install nghttp2-client, or give --engine grpcio")
@@ -90,13 +95,15 @@ def send_again_and_again(arguments: Sequence[str], body: bytes, reply_bytes: int
         before = _children_cpu_seconds()
         duration = f"--duration={_milliseconds(load.seconds)}"
         output = _run([*command, duration, f"--log-file={log_file}"], load.seconds + grace)
-        tally = read_findings(output, log_file.read_text().splitlines(), reply_bytes, load.callers)
+        tally = read_findings(output, log_file.read_text().splitlines(), reply_bytes, load.callers, most_strange)
         tally.seconds = load.seconds
         tally.cpu_seconds = _children_cpu_seconds() - before
         return tally
 
 
-def read_findings(output: str, log: Iterable[str], reply_bytes: int, callers: int) -> Tally:
+def read_findings(
+    output: str, log: Iterable[str], reply_bytes: int, callers: int, most_strange: float = MOST_STRANGE
+) -> Tally:
     """What h2load counted. `log` has a line for each call: when it began, HTTP's status, microseconds."""
     tally = Tally()
     for line in log:
@@ -113,7 +120,7 @@ def read_findings(output: str, log: Iterable[str], reply_bytes: int, callers: in
         tally.fail("h2load: failed, errored or timed out", lost)
     wanted = tally.latency.count * reply_bytes
     strange = abs(int(sizes.group(1)) - wanted)
-    if strange > _MOST_STRANGE * wanted + _EDGE_CALLS * callers * reply_bytes:
+    if strange > most_strange * wanted + _EDGE_CALLS * callers * reply_bytes:
         tally.fail(f"replies of another size: {sizes.group(1)} bytes in all instead of {wanted} (see --engine grpcio)")
     return tally
 
