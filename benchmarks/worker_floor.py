@@ -63,7 +63,7 @@ def serve(socket: "zmq.Socket[bytes]", graphs: Graphs, batched: bool) -> None:
         own = output.nbytes >= _OWN_FRAME_BYTES
         column = {b"nd": True, b"type": output.dtype.str, b"kind": b"", b"shape": output.shape}
         column[b"data"] = 1 if own else output.tobytes()
-        header = msgpack.packb([PROTOCOL_VERSION, _BATCH_DONE, (batch_id, count, [column], ())])
+        header = msgpack.packb([PROTOCOL_VERSION, _BATCH_DONE, (batch_id, count, [column], (), None)])
         socket.send_multipart([header, output] if own else [header], copy=False)
 
 
