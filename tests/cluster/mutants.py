@@ -27,7 +27,7 @@ SURVIVED, HANGS, FAILED = NOTHING, "it hangs", "the trial itself failed"
 # The quick ones first. Those that need no simulator and no copy of other folders.
 TESTS = (
     *("dispatcher", "losses", "orphans", "session", "siblings", "purse", "gate", "quarantine", "small_parts", "spans"),
-    *("statistics", "cuts", "overload"),
+    *("statistics", "cuts", "overload", "just_in_time"),
 )
 
 
