@@ -34,8 +34,8 @@ HOT = {
         bodies connection control events frames header_blocks headers limits outbox phases responses runs streams
         template""",
     "worker": """
-        batch_plan batch_sizes call_costs direct_door function_stage handshakes line link model_stage
-        pipeline stages watches""",
+        batch_plan batch_sizes call_costs direct_door function_stage handshakes line link loan
+        model_stage pipeline stages watches""",
 }
 COMMANDS = {"egg_info", "dist_info", "sdist", "--help", "clean"}  # that compile nothing
 NAMES = [f"mindspore_serving.{package}.{module}" for package, modules in HOT.items() for module in modules.split()]

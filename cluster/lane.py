@@ -116,9 +116,10 @@ class Lane:
         self._free_at[replica] = moment
 
     def _set_due(self, replica: Replica) -> None:
-        foretold = replica.pace.is_known and all(batch.device_seconds for batch in replica.open.values())
-        if self._just_in_time and replica.open and foretold and replica in self._slots:
-            last = next(reversed(replica.open.values()))
+        batches = replica.open.values()
+        may_wait = self._just_in_time and replica.open and replica in self._slots and replica.pace.is_known
+        if may_wait and all(batch.device_seconds for batch in batches):
+            last = next(reversed(batches))
             margin = self._device_costs[last.method.name].deviation * last.device_seconds
             self._due.put(replica, replica.pace.free_at - margin)
         else:

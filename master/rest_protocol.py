@@ -89,7 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._last_words or self.transport.is_closing():
             return
-        if not (self._is_idle() and self._answer_known(data)):
+        if not (self._is_idle() and not self.flow.write_paused and self._answer_known(data)):
             self._unread = b"".join((self._unread, data)) if self._unread else data
             self._read()
         self._watch()
@@ -329,8 +329,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         """Whether nothing is asked, nor begins to be."""
-        is_read = self._place in _BETWEEN and not self._unread
-        return is_read and self._has_answered() and not self.flow.write_paused
+        return self._place in _BETWEEN and not self._unread and self._has_answered()
 
 
 def _refusal(status: HTTPStatus, text: str, header: str = "") -> bytes:

@@ -40,9 +40,9 @@ from mindspore_serving.cluster.session_events import (
     TurnCame,
 )
 from mindspore_serving.cluster.siblings import Households, Sibling, sibling_endpoint
-from mindspore_serving.cluster.tensors import Column, Stacked
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.line import Line
+from mindspore_serving.worker.loan import Loan
 from mindspore_serving.worker.watches import Take, Watches
 
 logger = logging.getLogger("mindspore_serving.worker")
@@ -100,9 +100,7 @@ class Link(threading.Thread):
         self._direct = direct
         self._watches = Watches()
         self._turn = threading.Lock()  # held by whoever touches what is above and the lines
-        self._is_lent = False  # another thread reads the only line
-        self._looks = self._looks_before = 0  # so far; and so many when this thread had its last turn
-        self._small_batch = False  # the last one that was started
+        self._loan = Loan()  # of the only line
         self._end = End(masters[0])
         # Other threads put events here and wake this one, which alone touches ZeroMQ's sockets and what is watched.
         self._inbox: queue.SimpleQueue[tuple[str | None, Event]] = queue.SimpleQueue()  # None: for every master
@@ -122,7 +120,8 @@ class Link(threading.Thread):
             while (wakeup := self._wakeup()) is not None:
                 ready = self._watches.wait(max(0.0, wakeup - time.monotonic()))
                 with self._turn:
-                    self._watch_borrower()
+                    if self._loan.is_due(runs=not self._gate.is_idle):
+                        self._resume()
                     self._take_turn(ready)
         finally:
             with self._turn:
@@ -240,7 +239,7 @@ class Link(threading.Thread):
                 self._handle(master, TurnCame(registration, step.ticket.batch.batch_id))
             else:
                 batch = step.ticket.batch_at(time.monotonic())
-                self._small_batch = all(map(_is_small, batch.columns))
+                self._loan.started(batch)
                 self._submit(batch, partial(self._finished, master, registration))
 
     def _finished(self, master: str, registration: int, done: BatchDone) -> None:
@@ -268,15 +267,15 @@ class Link(threading.Thread):
         with self._turn:
             line = self._only_line()
             if line is not None and self._gate.is_idle and line.pause():
-                self._is_lent = True
-            elif self._is_lent:
+                self._loan.is_open = True
+            elif self._loan.is_open:
                 self._resume()
-            return self._is_lent
+            return self._loan.is_open
 
     def look(self) -> bool:
         """Takes in what has come, if anything. False when there is nothing to look for any more."""
         with self._turn:
-            self._looks += 1
+            self._loan.looked()
             line = self._only_line()
             if line is None:
                 return False
@@ -296,22 +295,13 @@ class Link(threading.Thread):
             self._resume()
 
     def keep_or_give_back(self) -> None:
-        """The caller's thread has stopped looking. If it has found a small batch, it keeps the line while that runs.
-
-        The next one can wait for it: to read it meanwhile, the link's thread would take its core, and Python's lock.
-        """
+        """The caller's thread has stopped looking. If it has found a small batch, it keeps the line while that runs."""
         with self._turn:
-            if self._gate.is_idle or not self._small_batch:
+            if self._gate.is_idle or not self._loan.may_be_kept:
                 self._resume()
 
-    def _watch_borrower(self) -> None:
-        """Who runs a long batch, or has stopped looking for good, does not read."""
-        if self._is_lent and (not self._gate.is_idle or self._looks == self._looks_before):
-            self._resume()
-        self._looks_before = self._looks
-
     def _resume(self) -> None:
-        self._is_lent = False
+        self._loan.is_open = False
         for line in self._lines.values():
             line.resume()
 
@@ -362,8 +352,3 @@ class Link(threading.Thread):
 
 
 _FAREWELL_SECONDS = 30.0  # for what other masters have open when one of them has refused the worker
-_SMALL_BYTES = 64 * 1024  # of a column that is read in no time
-
-
-def _is_small(column: Column) -> bool:
-    return isinstance(column, Stacked) and len(column.data) <= _SMALL_BYTES

@@ -189,6 +189,12 @@ def test_replies_of_another_size_behind_http_200_are_an_error() -> None:
     assert text.startswith("replies of another size: 99 bytes in all instead of 200000")
 
 
+def test_replies_in_text_may_differ_by_a_share_and_not_by_more() -> None:
+    for data, failed in ((185_000, 0), (175_000, 1)):
+        tally = read_findings(SUMMARY.format(failed=0, data=data), LOG * 1000, 100, callers=1, most_strange=0.1)
+        assert tally.failed == failed
+
+
 def test_an_output_of_h2load_that_is_not_understood_is_one_line() -> None:
     with pytest.raises(SetupError, match="nothing that is understood here: something else"):
         read_findings("something else", [], 100, callers=1)

@@ -4,9 +4,10 @@ import asyncio
 import json
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import uvicorn
+from httptools import HttpRequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
@@ -35,6 +36,9 @@ class Pipe(asyncio.Transport):
 
     def close(self) -> None:
         self.is_closed = True
+
+    def get_write_buffer_size(self) -> int:
+        return 1
 
     def is_closing(self) -> bool:
         return self.is_closed
@@ -231,10 +235,12 @@ def test_a_known_call_that_ends_its_connection_is_the_last() -> None:
         config = uvicorn.Config(application, interface="asgi3", lifespan="off", ws="none", log_config=None)
         config.load()
         kind = protocol_with(HttpLimits(), [Whole(loop)])
-        for _ in range(2):
+        for number in range(2):
             pipe = Pipe()
             connection = kind(config, ServerState(), {}, loop)
             connection.connection_made(pipe)
+            if number:
+                connection.parser = cast(HttpRequestParser, None)  # nobody parses it again
             connection.data_received(closing)
             assert pipe.is_closed
             connection.data_received(closing)
@@ -245,3 +251,23 @@ def test_a_known_call_that_ends_its_connection_is_the_last() -> None:
     assert len(known) == 2
     assert known[0] == known[1]
     assert b"\r\nconnection: close\r\n" in known[1]
+
+
+def test_an_idle_connection_ends_though_its_last_answer_is_still_being_read() -> None:
+    async def ask() -> Pipe:
+        loop = asyncio.get_running_loop()
+        config = uvicorn.Config(application, interface="asgi3", lifespan="off", ws="none", log_config=None)
+        config.load()
+        connection = protocol_with(HttpLimits(idle_seconds=0.0), [Whole(loop)])(config, ServerState(), {}, loop)
+        pipe = Pipe()
+        connection.connection_made(pipe)
+        connection.data_received(post("/model/add:echo", b"know", b"", None).sent)
+        connection.pause_writing()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        connection.connection_lost(None)
+        return pipe
+
+    pipe = asyncio.run(ask())
+    assert pipe.is_closed
+    assert len(replies(b"".join(pipe.writes))) == 1

@@ -92,7 +92,11 @@ def test_a_single_core_wins_unless_it_takes_clearly_longer() -> None:
 
 def test_where_there_are_few_cores_a_single_one_may_take_longer() -> None:
     for seconds, wins in ((0.0159, True), (0.0161, False)):
-        field = Field(lambda s, seconds=seconds: [seconds if s.one_core else 0.01])  # type: ignore[misc]
+
+        def speed(settings: EngineSettings, tied: float = seconds) -> list[float]:
+            return [tied if settings.one_core else 0.01]
+
+        field = Field(speed)
         finding = compare(field.start, DEFAULT, [{"one_core": True}], lambda: False, one_core_draw=1.6)
         assert finding.settings.one_core is wins
 
