@@ -17,10 +17,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from benchmarks.export_models import Image, lenet
+from benchmarks.export_models import Image, lenet, mlp
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.call_costs import measure, wall_clock
 from mindspore_serving.worker.mindir_file import read_inputs
+from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
 from mindspore_serving.worker.target import Target
 
 
@@ -68,23 +69,27 @@ def residual() -> Any:
     return nn.SequentialCell(*stem, Block(), Block(), Mean())
 
 
-# name -> network, shape of its input
-NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
-    "residual blocks 3x112x112": (residual, (4, 3, 112, 112)),
-    "feed-forward 128x768": (FeedForward, (4, 128, 768)),
-    "image 3x224x224": (Image, (16, 3, 224, 224)),
-    "LeNet": (lenet, (64, 1, 32, 32)),
+# name -> network, shape of its input, kind of rules
+NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...], Rewriting]] = {
+    "residual blocks 3x112x112": (residual, (4, 3, 112, 112), Rewriting.FASTER),
+    "feed-forward 128x768": (FeedForward, (4, 128, 768), Rewriting.FASTER),
+    "image 3x224x224": (Image, (16, 3, 224, 224), Rewriting.FASTER),
+    "LeNet": (lenet, (64, 1, 32, 32), Rewriting.FASTER),
+    "MLP": (mlp, (16, 784), Rewriting.TRANSPOSED),
+    "MLP, one instance": (mlp, (1, 784), Rewriting.TRANSPOSED),
 }
 
 
-def compare(network: Any, shape: tuple[int, ...], folder: Path, rounds: int) -> tuple[float, float, float]:
+def compare(
+    network: Any, shape: tuple[int, ...], rewriting: Rewriting, folder: Path, rounds: int
+) -> tuple[float, float, float]:
     """Seconds of a call before and after, and the ratio."""
     network.set_train(False)
     array = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     file = folder / "model.mindir"
     ms.export(network, ms.Tensor(array), file_name=str(file), file_format="MINDIR")
     inputs = read_inputs(file, Target())
-    graphs = [mindspore_model.open_graph(file, inputs, Target(), rewritten=later)[0] for later in (False, True)]
+    graphs = [mindspore_model.open_graph(file, inputs, Target(), how)[0] for how in (AS_IT_IS, rewriting)]
     for graph in graphs:
         graph.learn([array])
     times = [[measure(partial(graph, [array]), wall_clock) for graph in graphs] for _ in range(rounds)]
@@ -100,9 +105,9 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     mindspore_model.set_device(Target())
     print(f"{'network':26} {'instances':>9} {'ms before':>10} {'after':>8} {'ratio':>6}")
-    for name, (network, shape) in NETWORKS.items():
+    for name, (network, shape, rewriting) in NETWORKS.items():
         with tempfile.TemporaryDirectory() as folder:
-            before, after, ratio = compare(network(), shape, Path(folder), rounds)
+            before, after, ratio = compare(network(), shape, rewriting, Path(folder), rounds)
         print(f"{name:26} {shape[0]:9} {before * 1e3:10.2f} {after * 1e3:8.2f} {ratio:6.2f}", flush=True)
 
 

@@ -44,20 +44,14 @@ class CoreTie(threading.Thread):
             seen = now, busy_now, own_now = time.monotonic(), busy_seconds(self._stat), self._own_seconds()
             ours = max(0.0, own_now - own) / (now - then)
             shares = _shares(busy, busy_now, now - then)
-            self._move(next_core(self.core, ours, shares, self._allowed, lambda: random.random() < 0.5))
+            self.move(next_core(self.core, ours, shares, self._allowed, lambda: random.random() < 0.5))
 
     def end(self) -> None:
         """Stops watching."""
         self._ended.set()
 
-    def _own_seconds(self) -> float:
-        return sum(_cpu_seconds(thread) for thread in self._tied())
-
-    def _tied(self) -> list[int]:
-        """The threads of this process that are tied: ours, and those that have inherited it."""
-        return [thread for thread in map(int, os.listdir("/proc/self/task")) if _cores_of(thread) == {self.core}]
-
-    def _move(self, core: int) -> None:
+    def move(self, core: int) -> None:
+        """All tied threads run on that core from now on."""
         if core == self.core:
             return
         moved = False
@@ -67,6 +61,13 @@ class CoreTie(threading.Thread):
                 moved = True
         if moved:
             self.core = core
+
+    def _own_seconds(self) -> float:
+        return sum(_cpu_seconds(thread) for thread in self._tied())
+
+    def _tied(self) -> list[int]:
+        """The threads of this process that are tied: ours, and those that have inherited it."""
+        return [thread for thread in map(int, os.listdir("/proc/self/task")) if _cores_of(thread) == {self.core}]
 
 
 def busy_seconds(stat: Path) -> dict[int, float]:

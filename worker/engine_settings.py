@@ -16,10 +16,13 @@ no good last line of a failure.)
 import os
 from collections.abc import Container, Mapping, MutableMapping
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
 
 INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
 OPENMP_THREADS = "OMP_NUM_THREADS"
@@ -38,7 +41,7 @@ class EngineSettings:
 
     kernel_threads: of MindSpore's other operators. runtime: what MindSpore's runtime does. Empty and 0 leave the choice
     to MindSpore. one_core: MindSpore's threads share one, see core_tie.py. rewritten: graphs are written in a way that
-    MindSpore runs faster, see rewrites/.
+    MindSpore runs faster, see rewrites/; and so, transposed, are the weights of matrix products.
     """
 
     instructions: str = ""
@@ -47,6 +50,7 @@ class EngineSettings:
     runtime: str = ""
     one_core: bool = False
     rewritten: bool = False
+    transposed: bool = False
 
     def __str__(self) -> str:
         parts = [f"{name}={value}" for name, value in self.environment().items()]
@@ -56,7 +60,15 @@ class EngineSettings:
             parts.append("one core")
         if self.rewritten:
             parts.append("rewritten graphs")
+        if self.transposed:
+            parts.append("transposed weights")
         return ", ".join(parts) or "MindSpore's own settings"
+
+    @property
+    def rewriting(self) -> Rewriting:
+        """How graphs are written anew."""
+        kinds = ((self.rewritten, Rewriting.FASTER), (self.transposed, Rewriting.TRANSPOSED))
+        return reduce(or_, [kind for is_wanted, kind in kinds if is_wanted], AS_IT_IS)
 
     def environment(self) -> dict[str, str]:
         """The variables that must be set before MindSpore is imported."""
@@ -85,6 +97,8 @@ def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -
         found.append({"instructions": "ALL"})
     if REWRITES not in environment:
         found.append({"rewritten": True})
+    if environment.get(REWRITES) != "off":
+        found.append({"transposed": True})
     if ONE_CORE not in environment and cores > 1:
         found.append({"one_core": True})
     for threads in [1] if 1 < cores < 4 else [1, cores // 2] if cores > 1 else []:

@@ -121,7 +121,7 @@ def load_models(
 
     for model in declarations.models:
         try:
-            loaded[model] = mindspore_model.load(model, folder, target, can_stack, rewritten=settings.rewritten)
+            loaded[model] = mindspore_model.load(model, folder, target, can_stack, rewriting=settings.rewriting)
         except ServableError as error:
             on_fault(model.place, error)
     for method in declarations.methods.values():

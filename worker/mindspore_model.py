@@ -21,6 +21,7 @@ from mindspore_serving.worker.device_context import Context
 from mindspore_serving.worker.graph_calls import GraphCalls, executor
 from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel, ReadyModel, first_line
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
+from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
 from mindspore_serving.worker.rewritten_file import rewritten_file
 from mindspore_serving.worker.stacked_model import can_be_stacked, stacked
 from mindspore_serving.worker.target import Target
@@ -60,16 +61,16 @@ def load(
     target: Target,
     may_stack: Callable[[Path], bool] = lambda _: False,
     *,
-    rewritten: bool = False,
+    rewriting: Rewriting = AS_IT_IS,
 ) -> tuple[ReadyModel, ...]:
     """Loads and warms a declared model of this version's folder, each of its files. Raises ServableError.
 
-    may_stack: whether to run several instances of a file without a batch axis in one call. rewritten: as EngineSettings
-    has it.
+    may_stack: whether to run several instances of a file without a batch axis in one call. rewriting: how graphs are
+    written anew before.
     """
     if model.context is not None:
         _apply(model.context, target)
-    loaded = tuple(_load_file(model, folder / file, target, may_stack, rewritten) for file in model.files)
+    loaded = tuple(_load_file(model, folder / file, target, may_stack, rewriting) for file in model.files)
     flush_output()
     sizes = sorted({graph.batch_size for graph in loaded})
     if len(sizes) > 1:
@@ -78,40 +79,40 @@ def load(
 
 
 def _load_file(
-    model: Model, path: Path, target: Target, may_stack: Callable[[Path], bool], rewritten: bool
+    model: Model, path: Path, target: Target, may_stack: Callable[[Path], bool], rewriting: Rewriting
 ) -> ReadyModel:
     if not path.is_file():
         raise ServableError(f"model file '{path}' not exist, it is declared in servable_config.py")
     inputs = _specs(path, model, read_inputs(path, target))
     clock = cpu_clock if target.device_type == "CPU" else wall_clock
-    loaded = LoadedModel(inputs, *open_graph(path, inputs, target, rewritten=rewritten), path, clock)
+    loaded = LoadedModel(inputs, *open_graph(path, inputs, target, rewriting), path, clock)
     if can_be_stacked(loaded) and may_stack(path):
-        return stacked(loaded, partial(_open_stacked, path, target, rewritten), clock)
+        return stacked(loaded, partial(_open_stacked, path, target, rewriting), clock)
     return loaded
 
 
 def open_graph(
-    path: Path, inputs: Sequence[FileInput | InputSpec], target: Target, *, rewritten: bool = False
+    path: Path, inputs: Sequence[FileInput | InputSpec], target: Target, rewriting: Rewriting = AS_IT_IS
 ) -> tuple[GraphCalls, list[Any]]:
     """A file's graph, and where it has open dimensions the tensors for GraphCalls.open. Raises ServableError."""
     try:
-        calls = GraphCalls(_cell(path, target, rewritten), path, executor())
+        calls = GraphCalls(_cell(path, target, rewriting), path, executor())
         is_open = any(DYNAMIC in spec.shape for spec in inputs)
         return calls, [_open_tensor(spec) for spec in inputs] if is_open else []
     except Exception as error:
         raise ServableError(f"model file '{path}' cannot be loaded: {first_line(error)}") from error
 
 
-def _cell(path: Path, target: Target, rewritten: bool) -> Any:
+def _cell(path: Path, target: Target, rewriting: Rewriting) -> Any:
     import mindspore
     from mindspore import nn
 
     key = {} if target.dec_key is None else {"dec_key": target.dec_key, "dec_mode": target.dec_mode}
-    with rewritten_file(path) if rewritten else contextlib.nullcontext(path) as file:
+    with rewritten_file(path, rewriting) as file:
         return nn.GraphCell(mindspore.load(str(file), **key))
 
 
-def _open_stacked(path: Path, target: Target, rewritten: bool) -> GraphCalls:
+def _open_stacked(path: Path, target: Target, rewriting: Rewriting) -> GraphCalls:
     """Calls of a graph that takes several instances. Of a file of its own: vmap changes the graph that it is given."""
     import mindspore
     from mindspore import nn
@@ -127,7 +128,7 @@ def _open_stacked(path: Path, target: Target, rewritten: bool) -> GraphCalls:
         def __call__(self, *columns: Any) -> Any:
             return self.compile_and_run(*columns)  # as a graph, like a GraphCell, whichever mode the user has set
 
-    return GraphCalls(Stacked(_cell(path, target, rewritten)), path, executor())
+    return GraphCalls(Stacked(_cell(path, target, rewriting)), path, executor())
 
 
 def _apply(context: Context, target: Target) -> None:

@@ -8,26 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from mindspore_serving.worker.mindir_file import parse
-from mindspore_serving.worker.rewrites import rewrite
+from mindspore_serving.worker.rewrites import ALL, Rewriting, rewrite
 
 logger = logging.getLogger("mindspore_serving.worker")
 
 _MOST_BYTES = 512 << 20  # a larger one would take seconds of each start, and its size in memory twice
 
 
-def places(path: Path) -> int:
-    """In how many places this file would be written otherwise; 0 where it must stay as it is."""
-    return _rewritten(path)[0]
+def places(path: Path) -> dict[Rewriting, int]:
+    """In how many places rules of each kind would write this file otherwise; nothing where it must stay as it is."""
+    return _rewritten(path, ALL)[0]
 
 
 @contextlib.contextmanager
-def rewritten_file(path: Path) -> Iterator[Path]:
+def rewritten_file(path: Path, rewriting: Rewriting) -> Iterator[Path]:
     """Gives a file that holds the rewritten model, which goes afterwards; `path` itself where nothing changes."""
-    count, model = _rewritten(path)
+    found: dict[Rewriting, int] = {}
+    model: Any = None
+    if rewriting:
+        found, model = _rewritten(path, rewriting)
     file = path
     with contextlib.ExitStack() as stack:
         try:
-            if count:
+            if any(found.values()):
                 # A folder that nobody else may read.
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mindspore-serving-"))
                 written = Path(folder) / path.name
@@ -38,19 +41,19 @@ def rewritten_file(path: Path) -> Iterator[Path]:
         yield file
 
 
-def _rewritten(path: Path) -> tuple[int, Any]:
+def _rewritten(path: Path, rewriting: Rewriting) -> tuple[dict[Rewriting, int], Any]:
     """In how many places, and the ModelProto. An encrypted file is none: its plain text must not lie on a disk."""
     if path.stat().st_size > _MOST_BYTES:
-        return 0, None
+        return {}, None
     try:
         model = parse(path.read_bytes())
     except ValueError:
-        return 0, None
+        return {}, None
     try:
-        return (0 if _has_data_elsewhere(model) else rewrite(model)), model
+        return ({} if _has_data_elsewhere(model) else rewrite(model, rewriting)), model
     except Exception:
         logger.exception("model file '%s' is not rewritten: a fault of ours", path)
-        return 0, None
+        return {}, None
 
 
 def _has_data_elsewhere(model: Any) -> bool:

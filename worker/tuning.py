@@ -1,15 +1,17 @@
 """Finds the fastest settings for a servable's models on this machine, by measuring them in processes of their own.
 
 The default plays against one change after the other: both run side by side, are measured in turn, and the faster one
-goes on. A change to fewer threads or to one core wins a draw, since other processes need the cores as well; rewritten
-graphs win whatever they gain, since each rule was found to be faster by itself. A process that fails or hangs loses.
-What was found is kept (tuning_cache.py), and nothing here ever fails a load.
+goes on. A change to fewer threads or to one core wins a draw, since other processes need the cores as well; where
+MindSpore's threads take no part in a call it is not tried. Rewritten graphs win whatever they gain, since each rule was
+found to be faster by itself. A process that fails or hangs loses. What was found is kept (tuning_cache.py), and nothing
+here ever fails a load.
 """
 
 import importlib.metadata
 import logging
 import math
 import os
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -32,6 +34,7 @@ from mindspore_serving.worker.engine_settings import (
     cpu_line,
     first_try,
 )
+from mindspore_serving.worker.rewrites import Rewriting
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning_process import Trial
 from mindspore_serving.worker.tuning_trial import model_files
@@ -43,12 +46,14 @@ _LEAST_ROUNDS, _MOST_ROUNDS = 3, 25  # a round takes milliseconds, and a machine
 _PLAY_SECONDS = 1.0  # but a large model has no more than the least after this
 _FASTER = 0.95  # what a change must reach of the time before it
 _DRAW = 1.03  # and one to fewer threads
-_REWRITTEN = 1.0  # and rewritten graphs
+_REWRITTEN, _TRANSPOSED = 1.0, 0.97  # and rewritten graphs, and weights
 # And one to a single core: it takes half the CPU, and leaves the others to Python and the master. Where there are few,
 # those want the second one all the time, which nobody does while models are measured.
 _ONE_CORE_DRAW, _ONE_OF_FEW_DRAW, _FEW_CORES = 1.10, 1.60, 3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
-_FORMAT = "5"
+_SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
+_FORMAT = "6"
+_KINDS = {"rewritten": Rewriting.FASTER, "transposed": Rewriting.TRANSPOSED}
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,7 @@ def kept_finding(cache: Path, key: str) -> Finding | None:
             str(found["settings"]["runtime"]),
             bool(found["settings"]["one_core"]),
             bool(found["settings"]["rewritten"]),
+            bool(found["settings"]["transposed"]),
         )
         seconds = {str(name): float(value) for name, value in found["seconds"].items()}
         return Finding(settings, seconds, bool(found["whole"]))
@@ -161,7 +167,8 @@ class Contestant(Protocol):
     """What is needed of a Trial."""
 
     settings: EngineSettings
-    places: int
+    places: dict[Rewriting, int]
+    threads: float
 
     def measure(self) -> list[float]: ...
     def close(self) -> None: ...
@@ -187,22 +194,21 @@ def compare(
 
         best = enter(default)
         times = best.measure()
+        places = best.places
         for change in changes:
             if times and max(times) < _NOTHING_TO_GAIN_SECONDS:
                 break
-            if best.settings.one_core and "kernel_threads" in change:
-                continue  # on one core they only take turns
-            if "rewritten" in change and not best.places:
+            if times and not _is_of_use(change, best, places):
                 continue
-            other = enter(replace(best.settings, **change), "rewritten" in change)
-            times, others = _play(best, other)
+            other = enter(replace(best.settings, **change), not _KINDS.keys().isdisjoint(change))
+            times, others, ratio = _play(best, other)
             seconds |= {str(trial.settings): _mean(found) for trial, found in ((best, times), (other, others)) if found}
             if time_is_over():
                 whole = False
                 break
             if not times and not others:
                 break
-            if _wins(other.settings, others, best.settings, times, one_core_draw):
+            if others and (not times or ratio < _allowed(other.settings, best.settings, one_core_draw)):
                 best, other, times = other, best, others
             other.close()
         if times:
@@ -210,39 +216,44 @@ def compare(
     return Finding(best.settings, seconds, whole)
 
 
-def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float]]:
-    """The shortest time of each call with either, measured in turn: a slow moment of the machine hits both."""
+def _is_of_use(change: Mapping[str, Any], best: Contestant, places: Mapping[Rewriting, int]) -> bool:
+    """Whether this change of what is best so far can change anything."""
+    kinds = [kind for name, kind in _KINDS.items() if name in change]
+    if kinds:
+        return any(places.get(kind, 0) for kind in kinds)
+    if "kernel_threads" in change and best.settings.one_core:
+        return False  # there they only take turns
+    return best.threads >= _SHARED or change.keys().isdisjoint({"one_core", "kernel_threads"})
+
+
+def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float], float]:
+    """The shortest time of each call with either, and how many times the first one's the other takes, as the median.
+
+    They are measured in turn: a machine that is slow for a second is so for both.
+    """
     rounds = [(one.measure(), other.measure())]  # the other may still be loading
     end = time.monotonic() + _PLAY_SECONDS
     while len(rounds) < _LEAST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.monotonic() < end):
         rounds.append((one.measure(), other.measure()))
+    ratios = [_mean(theirs) / _mean(ours) for ours, theirs in rounds if ours and theirs]
     ours, theirs = zip(*rounds, strict=True)
-    return _shortest(ours), _shortest(theirs)
+    return _shortest(ours), _shortest(theirs), statistics.median(ratios) if ratios else math.inf
 
 
 def _shortest(rounds: Sequence[list[float]]) -> list[float]:
     return [] if not all(rounds) else [min(times) for times in zip(*rounds, strict=True)]
 
 
-def _wins(
-    change: EngineSettings,
-    times: list[float],
-    before: EngineSettings,
-    times_before: list[float],
-    one_core_draw: float,
-) -> bool:
-    if not times:
-        return False
-    if not times_before:
-        return True
-    fewer = (change.kernel_threads, change.openmp_threads) != (before.kernel_threads, before.openmp_threads)
+def _allowed(change: EngineSettings, before: EngineSettings, one_core_draw: float) -> float:
+    """What a change may take of the time before it, to win."""
     if change.one_core and not before.one_core:
-        allowed = one_core_draw
-    elif change.rewritten and not before.rewritten:
-        allowed = _REWRITTEN
-    else:
-        allowed = _DRAW if fewer else _FASTER
-    return _mean(times) < _mean(times_before) * allowed
+        return one_core_draw
+    if change.rewritten and not before.rewritten:
+        return _REWRITTEN
+    if change.transposed and not before.transposed:
+        return _TRANSPOSED
+    fewer = (change.kernel_threads, change.openmp_threads) != (before.kernel_threads, before.openmp_threads)
+    return _DRAW if fewer else _FASTER
 
 
 def _mean(times: list[float]) -> float:

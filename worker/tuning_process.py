@@ -11,21 +11,24 @@ import time
 from pathlib import Path
 
 from mindspore_serving.worker.engine_settings import EngineSettings
+from mindspore_serving.worker.rewrites import Rewriting
 from mindspore_serving.worker.target import Target
 
 
 class Trial:
     """A process that has loaded the models with these settings, or is about to.
 
-    proves: measures nothing unless rewritten graphs give the numbers that they gave before. places: where graphs that
-    are not rewritten could be, known when it has measured.
+    proves: measures nothing unless rewritten graphs give the numbers that they gave before. Known when it has measured:
+    places, in how many of them rules of each kind could rewrite graphs as they are; threads, the CPU seconds of all
+    threads over those of the one that calls.
     """
 
     def __init__(
         self, settings: EngineSettings, folder: Path, target: Target, deadline: float, *, proves: bool = False
     ) -> None:
         self.settings = settings
-        self.places = 0
+        self.places: dict[Rewriting, int] = {}
+        self.threads = 1.0
         self._deadline = deadline
         self._buffer = b""
         self._popen = subprocess.Popen(
@@ -50,7 +53,8 @@ class Trial:
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         answer = json.loads(line)
-        self.places = int(answer["places"])
+        self.places = {Rewriting(int(kind)): int(count) for kind, count in answer["places"].items()}
+        self.threads = float(answer["threads"])
         return [float(value) for value in answer["seconds"]]
 
     def close(self) -> None:
@@ -89,7 +93,7 @@ def trial_request(
             "seconds": math.ceil(max(1.0, deadline - time.monotonic())) + 1,
             "kernel_threads": settings.kernel_threads,
             "one_core": settings.one_core,
-            "rewritten": settings.rewritten,
+            "rewriting": settings.rewriting.value,
             "proves": proves,
             "dec_key": target.dec_key.hex() if target.dec_key else None,
             "dec_mode": target.dec_mode,

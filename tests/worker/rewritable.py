@@ -78,6 +78,30 @@ class Gelu(nn.Cell):
         return ops.GeLU()(x - 1.0) * 3.0
 
 
+class Shared(nn.Cell):
+    """One layer at two places: they have one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Dense(12, 12)
+
+    def construct(self, x: Any) -> Any:
+        return self.dense(self.dense(x))
+
+
+class Product(nn.Cell):
+    """A product with a weight that is not transposed, or with the input itself."""
+
+    def __init__(self, with_itself: bool = False) -> None:
+        super().__init__()
+        self.weight = ms.Parameter(ms.ops.zeros((12, 5), ms.float32), name="weight")
+        self.plain, self.transposed = ops.MatMul(), ops.MatMul(transpose_b=True)
+        self.with_itself = with_itself
+
+    def construct(self, x: Any) -> Any:
+        return self.transposed(x, x) if self.with_itself else self.plain(x, self.weight)
+
+
 class Dice(nn.Cell):
     """Gives other numbers each time."""
 
@@ -141,6 +165,11 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "pooled_sigmoid": (Pooled(nn.Sigmoid(), "valid"), IMAGES),
     "gelu": (Gelu(), (OPEN, 5)),
     "gelu_of_halves": (Gelu(), (OPEN, 5)),
+    "dense": (nn.SequentialCell(nn.Dense(12, 7), nn.ReLU(), nn.Dense(7, 4, has_bias=False)), (OPEN, 12)),
+    "dense_twice": (Shared(), (OPEN, 12)),
+    "dense_of_halves": (nn.Dense(12, 7, dtype=ms.float16), (OPEN, 12)),
+    "product": (Product(), (OPEN, 12)),
+    "product_of_two": (Product(with_itself=True), (4, 12)),
     "dice": (Dice(), IMAGES),
     "loop": (Loop(), (4, 3, 2, 2)),
     **{f"chance_{seed}": (by_chance(seed), IMAGES) for seed in range(8)},
@@ -152,10 +181,10 @@ def main(folder: Path) -> None:
     chance = np.random.default_rng(3)
     for name, (network, shape) in NETWORKS.items():
         network.set_train(name == "norm_in_training")
+        dtype = ms.float16 if name.endswith("of_halves") else ms.float32
         for parameter in network.get_parameters():
             numbers = chance.uniform(0.2, 1.0, parameter.shape)  # a variance is no negative number
-            parameter.set_data(ms.Tensor(numbers.astype(np.float32)))
-        dtype = ms.float16 if name == "gelu_of_halves" else ms.float32
+            parameter.set_data(ms.Tensor(numbers, parameter.dtype))
         ms.export(network, ms.Tensor(shape=shape, dtype=dtype), file_name=str(folder / name), file_format="MINDIR")
 
 

@@ -74,7 +74,7 @@ def test_the_caller_and_its_later_threads_are_tied_and_move_together() -> None:
         assert later.native_id is not None
         other = min(os.sched_getaffinity(before) - {tie.core})
         found.extend([os.sched_getaffinity(0), os.sched_getaffinity(later.native_id), {tie.core}])
-        tie._move(other)
+        tie.move(other)
         found.extend([os.sched_getaffinity(0), os.sched_getaffinity(later.native_id), {other}])
         wait.set()
         later.join()

@@ -53,14 +53,16 @@ def test_settings_that_come_after_mindspore_are_told_to_the_user() -> None:
 
 
 def test_no_change_is_tried_of_what_the_user_has_set_or_the_machine_lacks() -> None:
-    assert changes({}, ("avx2",), 1) == [{"rewritten": True}]
+    assert changes({}, ("avx2",), 1) == [{"rewritten": True}, {"transposed": True}]
+    assert changes({REWRITES: "on"}, ("avx2",), 1) == [{"transposed": True}]
     set_by_user = {INSTRUCTIONS: "ALL", OPENMP_THREADS: "2", ONE_CORE: "off", REWRITES: "off"}
     assert changes(set_by_user, AVX512, 2) == [{"kernel_threads": 1}]
     tried = changes({}, AVX512, 8)
     assert tried[0] == {"instructions": "ALL"}
     assert tried[1] == {"rewritten": True}
-    assert tried[2] == {"one_core": True}
-    assert {change.get("kernel_threads") for change in tried[3:-1]} == {1, 4}
+    assert tried[2] == {"transposed": True}
+    assert tried[3] == {"one_core": True}
+    assert {change.get("kernel_threads") for change in tried[4:-1]} == {1, 4}
 
 
 def test_a_user_says_whether_one_core_is_enough() -> None:

@@ -18,6 +18,7 @@ from mindspore_serving.worker import mindspore_model, rewritten_file, tuning_tri
 from mindspore_serving.worker.batch_sizes import equal
 from mindspore_serving.worker.engine_settings import EngineSettings
 from mindspore_serving.worker.mindir_file import DYNAMIC, parse, read_inputs
+from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning_process import Trial
@@ -53,6 +54,10 @@ LEFT_ALONE = [
     "mean_beside_open_sizes",
     "pooled_sigmoid",
     "gelu_of_halves",
+    "dense_twice",
+    "dense_of_halves",
+    "product",
+    "product_of_two",
     "loop",
 ]
 
@@ -76,8 +81,12 @@ def operators(path: Path) -> list[str]:
     return [graph.op(node) for node in graph.nodes if node.op_type != "Constant"]
 
 
+def count_places(path: Path) -> int:
+    return sum(rewritten_file.places(path).values())
+
+
 def rewritten_operators(path: Path) -> list[str]:
-    with rewritten_file.rewritten_file(path) as file:
+    with rewritten_file.rewritten_file(path, ALL) as file:
         return operators(file)
 
 
@@ -85,7 +94,7 @@ def same_numbers(path: Path, slack: float = 3.0) -> bool:
     """Of the file and of what it becomes, at several sizes."""
     inputs = read_inputs(path, Target())
     rng = np.random.default_rng(1)
-    graphs = [mindspore_model.open_graph(path, inputs, Target(), rewritten=rewritten) for rewritten in (False, True)]
+    graphs = [mindspore_model.open_graph(path, inputs, Target(), how) for how in (AS_IT_IS, ALL)]
     for graph, tensors in graphs:
         if tensors:
             graph.open(tensors)
@@ -103,7 +112,7 @@ def test_a_rule_changes_the_operators_that_it_says_and_no_number(
     networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
 ) -> None:
     path = networks / f"{name}.mindir"
-    assert on_thread(lambda: rewritten_file.places(path)) == 1
+    assert on_thread(lambda: rewritten_file.places(path)) == {Rewriting.FASTER: 1, Rewriting.TRANSPOSED: 0}
     before, after = Counter(on_thread(lambda: operators(path))), Counter(on_thread(lambda: rewritten_operators(path)))
     after.subtract(before)
     assert {operator: count for operator, count in after.items() if count} == CHANGES[name]
@@ -143,9 +152,25 @@ def test_what_no_rule_knows_stays_as_it_is(
     networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
 ) -> None:
     path = networks / f"{name}.mindir"
-    assert on_thread(lambda: rewritten_file.places(path)) == 0
-    with rewritten_file.rewritten_file(path) as file:
+    assert on_thread(lambda: count_places(path)) == 0
+    with rewritten_file.rewritten_file(path, ALL) as file:
         assert file == path
+
+
+def test_weights_of_products_are_transposed(networks: Path, on_thread: Callable[[Callable[[], Any]], Any]) -> None:
+    path = networks / "dense.mindir"
+    assert on_thread(lambda: rewritten_file.places(path)) == {Rewriting.FASTER: 0, Rewriting.TRANSPOSED: 2}
+    assert on_thread(lambda: same_numbers(path))
+    with rewritten_file.rewritten_file(path, Rewriting.FASTER) as file:
+        assert file == path
+    shapes = []
+    with rewritten_file.rewritten_file(path, Rewriting.TRANSPOSED) as file:
+        graph = GraphFile(parse(file.read_bytes()))
+        for node in graph.nodes:
+            if graph.op(node) == "MatMul":
+                assert graph.constant(node.input[3]) is False
+                shapes.append(getattr(graph.value(node.input[1]), "shape", None))
+    assert shapes == [(12, 7), (7, 4)]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -153,12 +178,12 @@ def test_networks_by_chance_give_the_same_numbers(
     networks: Path, seed: int, on_thread: Callable[[Callable[[], Any]], Any]
 ) -> None:
     path = networks / f"chance_{seed}.mindir"
-    assert on_thread(lambda: rewritten_file.places(path)) > 0
+    assert on_thread(lambda: count_places(path)) > 0
     assert on_thread(lambda: same_numbers(path))
 
 
 def test_a_rewritten_file_is_for_nobody_else_and_goes(networks: Path) -> None:
-    with rewritten_file.rewritten_file(networks / "norm.mindir") as file:
+    with rewritten_file.rewritten_file(networks / "norm.mindir", ALL) as file:
         assert file.name == "norm.mindir"
         assert file.parent.stat().st_mode & 0o077 == 0
     assert not file.parent.exists()
@@ -167,18 +192,18 @@ def test_a_rewritten_file_is_for_nobody_else_and_goes(networks: Path) -> None:
 def test_a_file_that_is_encrypted_damaged_or_too_large_stays(
     models: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert rewritten_file.places(models / "secret" / "1" / "model.mindir") == 0
+    assert count_places(models / "secret" / "1" / "model.mindir") == 0
     (tmp_path / "damaged.mindir").write_bytes(b"no model")
-    assert rewritten_file.places(tmp_path / "damaged.mindir") == 0
+    assert count_places(tmp_path / "damaged.mindir") == 0
     monkeypatch.setattr(rewritten_file, "_MOST_BYTES", 1000)
-    assert rewritten_file.places(networks / "norm.mindir") == 0
+    assert count_places(networks / "norm.mindir") == 0
 
 
 def test_without_room_for_it_the_file_is_loaded_as_it_is(
     networks: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(networks / "nowhere"))
-    with rewritten_file.rewritten_file(networks / "norm.mindir") as file:
+    with rewritten_file.rewritten_file(networks / "norm.mindir", ALL) as file:
         assert file == networks / "norm.mindir"
     assert "norm.mindir' is loaded as it is, rewritten it finds no place" in caplog.text
 
@@ -186,11 +211,11 @@ def test_without_room_for_it_the_file_is_loaded_as_it_is(
 def test_a_fault_of_a_rule_leaves_the_file_as_it_is(
     networks: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_: Any) -> int:
+    def broken(*_: Any) -> dict[Rewriting, int]:
         raise KeyError("an operator that nobody thought of")
 
     monkeypatch.setattr(rewritten_file, "rewrite", broken)
-    with rewritten_file.rewritten_file(networks / "norm.mindir") as file:
+    with rewritten_file.rewritten_file(networks / "norm.mindir", ALL) as file:
         assert file == networks / "norm.mindir"
     assert "norm.mindir' is not rewritten: a fault of ours" in caplog.text
 
@@ -230,24 +255,24 @@ def test_a_file_that_is_not_all_that_it_seems_stays(
     model = parse((networks / f"{name}.mindir").read_bytes())
     change(model)
     (tmp_path / "changed.mindir").write_bytes(model.SerializeToString())
-    assert rewritten_file.places(networks / f"{name}.mindir") == 1
-    assert rewritten_file.places(tmp_path / "changed.mindir") == 0
+    assert count_places(networks / f"{name}.mindir") == 1
+    assert count_places(tmp_path / "changed.mindir") == 0
 
 
 def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
     networks: Path, on_thread: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = networks / "norm.mindir"
-    assert on_thread(lambda: tuning_trial.agrees(path, Target()))
+    assert on_thread(lambda: tuning_trial.agrees(path, Target(), ALL))
 
-    def wrong(model: Any) -> int:
+    def wrong(model: Any, _: Rewriting) -> dict[Rewriting, int]:
         bias = model.graph.parameter[-1]
         bias.raw_data = np.full(tuple(bias.dims), 0.3, np.float32).tobytes()
-        return 1
+        return {Rewriting.FASTER: 1}
 
     monkeypatch.setattr(rewritten_file, "rewrite", wrong)
-    assert not on_thread(lambda: tuning_trial.agrees(path, Target()))
-    assert not on_thread(lambda: tuning_trial.agrees(networks / "mean_of_open_sizes.mindir", Target()))
+    assert not on_thread(lambda: tuning_trial.agrees(path, Target(), ALL))
+    assert not on_thread(lambda: tuning_trial.agrees(networks / "mean_of_open_sizes.mindir", Target(), ALL))
 
 
 def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path) -> None:
@@ -257,7 +282,7 @@ def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path)
         trial = Trial(settings, tmp_path, Target(), deadline, proves=rewritten)
         try:
             assert len(trial.measure()) == 2
-            assert trial.places == 1
+            assert trial.places == {Rewriting.FASTER: 1, Rewriting.TRANSPOSED: 0}
         finally:
             trial.close()
 
@@ -266,7 +291,7 @@ def test_a_trial_does_not_measure_what_gives_other_numbers(networks: Path, tmp_p
     (tmp_path / "model.mindir").write_bytes((networks / "dice.mindir").read_bytes())
     trial = Trial(EngineSettings(rewritten=True), tmp_path, Target(), time.monotonic() + 120, proves=True)
     try:
-        assert (trial.measure(), trial.places) == ([], 1)
+        assert (trial.measure(), trial.places[Rewriting.FASTER]) == ([], 1)
     finally:
         trial.close()
 

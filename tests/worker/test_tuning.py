@@ -17,6 +17,7 @@ from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.worker import tuning_cache
 from mindspore_serving.worker.config import AUTO, OFF, TUNE_VARIABLE, read_tuning
 from mindspore_serving.worker.engine_settings import INSTRUCTIONS, EngineSettings
+from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning import Finding, compare, find_settings, kept_finding
 from mindspore_serving.worker.tuning_process import Trial
@@ -32,14 +33,15 @@ CALM_SECONDS = 120.0  # enough on a busy machine
 class Field:
     """Contestants whose times are known. Nothing that was started may be left running."""
 
-    def __init__(self, speed: Speed, places: int = 0) -> None:
+    def __init__(self, speed: Speed, places: int = 0, threads: float = 2.0) -> None:
         self._speed = speed
-        self.places = places
+        self.places = {Rewriting.FASTER: places}
+        self.threads = threads
         self.running: list[EngineSettings] = []
         self.started: list[EngineSettings] = []
 
     def start(self, settings: EngineSettings, proves: bool) -> "Runner":
-        assert proves == (settings.rewritten and not any(earlier.rewritten for earlier in self.started))
+        assert proves == (settings.rewriting not in [AS_IT_IS, *(earlier.rewriting for earlier in self.started)])
         self.started.append(settings)
         self.running.append(settings)
         return Runner(self, settings)
@@ -58,6 +60,7 @@ class Runner:
     def __init__(self, field: Field, settings: EngineSettings) -> None:
         self.settings = settings
         self.places = field.places
+        self.threads = field.threads
         self._field = field
 
     def measure(self) -> list[float]:
@@ -101,6 +104,27 @@ def test_where_there_are_few_cores_a_single_one_may_take_longer() -> None:
         assert finding.settings.one_core is wins
 
 
+def test_threads_are_not_reckoned_with_where_they_take_no_part() -> None:
+    changes: list[dict[str, Any]] = [{"one_core": True}, ONE_THREAD, ALL]
+    for threads, wins in ((1.2, EngineSettings("ALL")), (1.4, EngineSettings("ALL", one_core=True))):
+        field = Field(lambda s: [0.009 if s.instructions == "ALL" else 0.01], threads=threads)
+        assert field.find(*changes).settings == wins
+        assert len(field.started) == (2 if threads == 1.2 else 3)
+
+
+def test_weights_are_transposed_where_that_is_clearly_faster() -> None:
+    for seconds, wins in ((0.0096, True), (0.0098, False)):
+        times = {False: [0.01], True: [seconds]}
+
+        def speed(settings: EngineSettings, times: dict[bool, list[float]] = times) -> list[float]:
+            return times[settings.transposed]
+
+        field = Field(speed)
+        field.places = {Rewriting.TRANSPOSED: 3}
+        assert field.find({"transposed": True}).settings.transposed is wins
+        assert field.started[1].rewriting == Rewriting.TRANSPOSED
+
+
 def test_graphs_are_rewritten_where_that_is_faster_and_not_tried_where_there_is_nothing_to_rewrite() -> None:
     rewritten = {"rewritten": True}
     for places, speed_up, wins in ((3, 0.99, True), (3, 1.01, False), (0, 0.9, False)):
@@ -122,6 +146,18 @@ def test_a_slow_moment_of_the_machine_does_not_choose() -> None:
         return [0.05 if settings.one_core and measured.count(settings) <= 5 else 0.01]
 
     assert winner(speed, {"one_core": True}) == EngineSettings("AVX2", one_core=True)
+
+
+def test_a_machine_that_becomes_slow_between_two_measurements_does_not_choose() -> None:
+    """The shortest of all rounds would: it was fast once, for one of them."""
+    measured: list[EngineSettings] = []
+
+    def speed(settings: EngineSettings) -> list[float]:
+        measured.append(settings)
+        slow = 1.0 if len(measured) == 1 else 2.0
+        return [slow * (0.009 if settings.instructions == "ALL" else 0.01)]
+
+    assert winner(speed, ALL) == EngineSettings("ALL")
 
 
 def test_one_model_that_gains_does_not_pay_for_another_that_loses_more() -> None:

@@ -124,10 +124,12 @@ class GraphFile:
         return np.frombuffer(parameter.raw_data, "<f4").reshape(shape)
 
     def set_weights(self, name: str, array: npt.NDArray[Any]) -> None:
-        """Gives the parameter behind a value other numbers, of the same shape."""
+        """Gives the parameter behind a value these numbers, and their shape."""
         parameter = self._parameter(name)
         assert parameter is not None
-        assert tuple(parameter.dims) == array.shape
+        tensors = [tensor for given in self.maker(name).attribute if given.name == "shape" for tensor in given.tensors]
+        for tensor in (parameter, *tensors):
+            tensor.dims[:] = array.shape
         parameter.raw_data = np.ascontiguousarray(array, "<f4").tobytes()
 
     def new_constant(self, constant: bool | int | float | tuple[int, ...]) -> Any:
