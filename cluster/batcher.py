@@ -6,7 +6,6 @@ comes back to the front and runs alone from then on, so that an instance that ki
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from mindspore_serving.cluster.messages import MethodSpec
@@ -133,18 +132,34 @@ class Cut(str, Enum):
     ALONE = "alone"  # a suspect: its replica gets nothing else meanwhile
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Batch:
-    """Instances sent to one replica together."""
+    """Instances sent to one replica together.
 
-    id: int
-    method: MethodSpec
-    spans: Sequence[Span]
-    count: int
-    cut: Cut
-    sent_at: float
-    foretold_seconds: float = 0.0  # what it will take, as far as that is known
-    device_seconds: float = 0.0  # how long the device will be taken of these; 0: unknown
+    foretold_seconds: what it will take, as far as that is known. device_seconds: how long the device will be taken of
+    these; 0: unknown.
+    """
+
+    __slots__ = ("count", "cut", "device_seconds", "foretold_seconds", "id", "method", "sent_at", "spans")
+
+    def __init__(
+        self,
+        batch_id: int,
+        method: MethodSpec,
+        spans: Sequence[Span],
+        count: int,
+        cut: Cut,
+        sent_at: float,
+        foretold_seconds: float = 0.0,
+        device_seconds: float = 0.0,
+    ) -> None:
+        self.id = batch_id
+        self.method = method
+        self.spans = spans
+        self.count = count
+        self.cut = cut
+        self.sent_at = sent_at
+        self.foretold_seconds = foretold_seconds
+        self.device_seconds = device_seconds
 
 
 class MethodQueue:

@@ -26,6 +26,8 @@ _JOINED_BYTES = 32 * 1024  # up to here one copy costs less than to send several
 _MOST_CHUNKS = 64  # that one sendmsg() is given
 
 _COUNT = struct.Struct("<I")
+_SIZE = struct.Struct("<Q")
+_ONE_FRAME = struct.Struct("<IQ")  # most messages: small tensors stand in the header
 _HEX = re.compile("[0-9a-f]{32}", re.ASCII)
 
 
@@ -66,6 +68,9 @@ class Outbox:
 
     def put(self, frames: Sequence[Buffer]) -> None:
         """One message more."""
+        if len(frames) == 1 and len(frames[0]) <= _JOINED_BYTES:
+            self._chunks.append(_ONE_FRAME.pack(1, len(frames[0])) + frames[0])
+            return
         sizes = [len(frame) for frame in frames]
         prefix = struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)
         if sum(sizes) <= _JOINED_BYTES:
@@ -174,7 +179,10 @@ class FrameReader:
             raise FrameError(f"a message has 1 to {MAX_FRAMES} frames, given {count}")
         if self._end - start < _COUNT.size + 8 * count:
             return None
-        sizes = struct.unpack_from(f"<{count}Q", self._small, start + _COUNT.size)
+        if count == 1:
+            sizes = _SIZE.unpack_from(self._small, start + _COUNT.size)
+        else:
+            sizes = struct.unpack_from(f"<{count}Q", self._small, start + _COUNT.size)
         if max(sizes) > MAX_FRAME_BYTES:
             raise FrameError(f"a frame has at most {MAX_FRAME_BYTES} bytes, given {max(sizes)}")
         return sizes

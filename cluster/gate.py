@@ -10,25 +10,28 @@ counts from the master's Go on. Batches that come later wait meanwhile.
 
 import dataclasses
 from collections import deque
-from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final
 
 from mindspore_serving.cluster.messages import RunBatch
-
-M = TypeVar("M", bound=Hashable)
 
 _UNNOTICED_SECONDS = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket(Generic[M]):
+@dataclass(init=False, slots=True)
+class Ticket:
     """A batch at the gate, and the registration that it was sent to."""
 
-    master: M
-    registration: int
-    batch: RunBatch
-    arrived_at: float
+    master: Final[str]
+    registration: Final[int]
+    batch: Final[RunBatch]
+    arrived_at: Final[float]
+
+    def __init__(self, master: str, registration: int, batch: RunBatch, arrived_at: float) -> None:
+        self.master = master
+        self.registration = registration
+        self.batch = batch
+        self.arrived_at = arrived_at
 
     def batch_at(self, now: float) -> RunBatch:
         """The batch, with the seconds that are left when it starts now."""
@@ -38,27 +41,33 @@ class Ticket(Generic[M]):
         return dataclasses.replace(self.batch, seconds_left=max(0.0, self.batch.seconds_left - waited))
 
 
-@dataclass(frozen=True, slots=True)
-class Ask(Generic[M]):
+@dataclass(init=False, slots=True)
+class Ask:
     """Ask the master whether this may begin."""
 
-    ticket: Ticket[M]
+    ticket: Final[Ticket]
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
 
 
-@dataclass(frozen=True, slots=True)
-class Start(Generic[M]):
+@dataclass(init=False, slots=True)
+class Start:
     """Run this now."""
 
-    ticket: Ticket[M]
+    ticket: Final[Ticket]
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
 
 
-class Gate(Generic[M]):
+class Gate:
     """One for each worker. What a method returns is to be carried out, in this order."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Ticket[M]] = deque()
+        self._waiting: deque[Ticket] = deque()
         self._running = 0
-        self._asked: Ticket[M] | None = None
+        self._asked: Ticket | None = None
         self._suspect_runs = False
 
     @property
@@ -66,12 +75,12 @@ class Gate(Generic[M]):
         """Nothing runs, and nothing waits."""
         return not self._running and not self._waiting
 
-    def arrived(self, ticket: Ticket[M]) -> list[Ask[M] | Start[M]]:
+    def arrived(self, ticket: Ticket) -> list[Ask | Start]:
         """A master has sent a batch."""
         self._waiting.append(ticket)
         return self._advance()
 
-    def go(self, master: M, batch_id: int) -> list[Ask[M] | Start[M]]:
+    def go(self, master: str, batch_id: int) -> list[Ask | Start]:
         """The master lets its suspect run."""
         asked = self._asked
         if asked is None or (asked.master, asked.batch.batch_id) != (master, batch_id):
@@ -82,13 +91,13 @@ class Gate(Generic[M]):
         self._suspect_runs = True
         return [Start(asked)]
 
-    def finished(self) -> list[Ask[M] | Start[M]]:
+    def finished(self) -> list[Ask | Start]:
         """A batch that ran is done. A suspect that ran was the only one."""
         self._running -= 1
         self._suspect_runs = False
         return self._advance()
 
-    def lost(self, master: M) -> tuple[int, list[Ask[M] | Start[M]]]:
+    def lost(self, master: str) -> tuple[int, list[Ask | Start]]:
         """The master has given its work to others. How many of its batches will not run, and what is to be done."""
         before = len(self._waiting)
         self._waiting = deque(ticket for ticket in self._waiting if ticket.master != master)
@@ -96,8 +105,8 @@ class Gate(Generic[M]):
             self._asked = None
         return before - len(self._waiting), self._advance()
 
-    def _advance(self) -> list[Ask[M] | Start[M]]:
-        steps: list[Ask[M] | Start[M]] = []
+    def _advance(self) -> list[Ask | Start]:
+        steps: list[Ask | Start] = []
         while self._waiting and not self._suspect_runs and self._asked is None:
             first = self._waiting[0]
             if not first.batch.alone:

@@ -11,7 +11,6 @@ how much single batches were off. All of it costs the same for any number of rep
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from mindspore_serving.cluster.batcher import Batch, Batcher, Cut, MethodQueue, Request, Span, count_instances, split
@@ -26,15 +25,19 @@ _LEAST_FIXED_SHARE = 0.1  # of a batch's seconds, for a larger one to be worth a
 _WORTH_SECONDS = 0.0001  # for less nothing is held: a timer costs as much
 
 
-@dataclass(frozen=True, slots=True)
 class Move:
     """These instances run now, on this replica; `late` are requests that cannot be in time any more."""
 
-    replica: Replica
-    method: MethodSpec
-    spans: Sequence[Span]
-    cut: Cut
-    late: Sequence[Request]
+    __slots__ = ("cut", "late", "method", "replica", "spans")
+
+    def __init__(
+        self, replica: Replica, method: MethodSpec, spans: Sequence[Span], cut: Cut, late: Sequence[Request]
+    ) -> None:
+        self.replica = replica
+        self.method = method
+        self.spans = spans
+        self.cut = cut
+        self.late = late
 
 
 class Lane:

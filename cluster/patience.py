@@ -8,6 +8,7 @@ multiprocessor (1991).
 """
 
 import math
+from collections.abc import Callable
 
 POLL_SECONDS = 0.002  # long enough for the pauses of one caller of a small model, see docs/performance.md
 _WEIGHT = 0.125  # of the last wait in the forecast
@@ -15,10 +16,9 @@ _CROWDED_SECONDS = 0.0003
 
 
 class Patience:
-    """Of one thread, for its waits one after the other: begins(), goes_on() before each further look, ends().
+    """Of one thread, for its waits one after the other: begins(), look() where that pays, ends().
 
-    Between two looks it offers its core to others, and tells by offered() when it has got it back. `now` is in seconds.
-    Nothing was seen at first: it sleeps until half a dozen waits have been short.
+    Nothing was seen at first: it sleeps until half a dozen waits have been short. `now` is in seconds.
     """
 
     def __init__(self, poll_seconds: float = POLL_SECONDS) -> None:
@@ -32,6 +32,27 @@ class Patience:
         self._began_at = now
         self._is_crowded = False
         return self._forecast_seconds < self._poll_seconds
+
+    @property
+    def forecast_seconds(self) -> float:
+        """What the next wait is likely to take."""
+        return self._forecast_seconds
+
+    def look(
+        self,
+        has_come: Callable[[], object],
+        clock: Callable[[], float],
+        offer: Callable[[], object],
+        until: float = math.inf,
+    ) -> bool:
+        """Looks whether something has come, until that is not worth it; in between it offers its core to others."""
+        while not has_come():
+            now = clock()
+            if now >= until or not self.goes_on(now):
+                return False
+            offer()
+            self.offered(clock())
+        return True
 
     def goes_on(self, now: float) -> bool:
         """Whether to look once more: then the core is offered first."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Column, Stacked, Tensor
 from mindspore_serving.cluster.tensors import Value as WireValue
 from mindspore_serving.cluster.wire_values import INLINE_BYTES
+from mindspore_serving.worker.illegal_result import IllegalResult
 
 Array = npt.NDArray[Any]
 Value: TypeAlias = Array | str | bytes  # one instance's value
@@ -21,6 +22,7 @@ Values: TypeAlias = (
 )  # all instances': stacked, or one by one (None: that instance has failed)
 
 _DTYPES = {name: np.dtype(name) for name in ITEM_BYTES}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}  # numpy spells it out at each look
 _KINDS = {
     "b1": "Bool",
     "i1": "Int8",
@@ -35,10 +37,6 @@ _KINDS = {
     "f4": "Float32",
     "f8": "Float64",
 }
-
-
-class IllegalResult(TypeError):
-    """A function returned something that no client could be sent."""
 
 
 def from_column(column: Column) -> Values:
@@ -100,9 +98,10 @@ def kind_of(dtype: "np.dtype[Any]") -> str:
 
 
 def _stacked(array: Array) -> Stacked:
+    name = _NAMES.get(array.dtype) or array.dtype.str
     if array.nbytes < INLINE_BYTES:
-        return Stacked(array.dtype.str, array.shape, array.tobytes())  # it is copied into the header anyway
-    return Stacked(array.dtype.str, array.shape, np.ascontiguousarray(array).data.cast("B"))
+        return Stacked(name, array.shape, array.tobytes())  # it is copied into the header anyway
+    return Stacked(name, array.shape, np.ascontiguousarray(array).data.cast("B"))
 
 
 def _from_wire_value(value: WireValue) -> Value:

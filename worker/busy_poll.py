@@ -26,9 +26,7 @@ class BusyPoll:
         if not self._link.take_over():
             return
         try:
-            while self._link.look() and not has_work() and self._patience.goes_on(time.monotonic()):
-                os.sched_yield()  # whoever else is ready to run goes first
-                self._patience.offered(time.monotonic())
+            self._patience.look(lambda: not self._link.look() or has_work(), time.monotonic, os.sched_yield)
         finally:
             self._link.keep_or_give_back()
 

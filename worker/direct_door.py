@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import secrets
+import select
 import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -48,6 +49,7 @@ class DirectDoor:
         self._master: socket.socket | None = None
         self._reader = FrameReader()
         self._outbox = Outbox()
+        self._sight = select.poll()  # of the master's connection
         self._is_watched_for_room = False
         self._is_paused = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -107,8 +109,10 @@ class DirectDoor:
         return True
 
     def look(self) -> None:
-        """Reads what is there."""
-        self._read()
+        """Reads what is there, if anything."""
+        # To ask first costs a quarter of what it costs to be refused by an exception, and there is seldom anything.
+        if self._sight.poll(0):
+            self._read()
 
     def resume(self) -> None:
         """The watch again."""
@@ -148,6 +152,7 @@ class DirectDoor:
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 stranger.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
         self._master = stranger
+        self._sight.register(stranger, select.POLLIN)
         self._watch(stranger, self._read)
         self._read()
 
@@ -159,6 +164,7 @@ class DirectDoor:
     def _hang_up(self) -> None:
         if self._master is not None:
             self._unwatch(self._master)
+            self._sight.unregister(self._master)
             self._master.close()
         self._master = None
         self._reader = FrameReader()

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mindspore_serving.cluster.errors import Code, Failure
-from mindspore_serving.worker.arrays import IllegalResult, Value, from_function
+from mindspore_serving.worker.arrays import Value, from_function
 from mindspore_serving.worker.declarations import Stage
+from mindspore_serving.worker.illegal_result import IllegalResult
 
 logger = logging.getLogger("mindspore_serving.worker")
 

@@ -90,7 +90,7 @@ class Link(threading.Thread):
         self._on_registered = on_registered
         self._on_closed = on_closed
         self._purse = Purse(masters)
-        self._gate: Gate[str] = Gate()
+        self._gate = Gate()
         now = time.monotonic()
         self._sessions = {master: Session(offer, now, self._purse.credit(master)) for master in masters}
         self._lines: dict[str, Line] = {}
@@ -232,7 +232,7 @@ class Link(threading.Thread):
             case Close(refusal, at_once):
                 self._close(master, refusal, at_once)
 
-    def _go_on(self, steps: "Sequence[Ask[str] | Start[str]]") -> None:
+    def _go_on(self, steps: Sequence[Ask | Start]) -> None:
         for step in steps:
             master, registration = step.ticket.master, step.ticket.registration
             if isinstance(step, Ask):

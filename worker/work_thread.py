@@ -41,8 +41,8 @@ class WorkThread:
         self._posted: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._order = itertools.count()
         self._pastime: Pastime | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._own_thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._own_thread.start()
 
     def post(self, stage: int, work: Callable[[], None]) -> None:
         """Does this work soon; work of a later stage goes first, so that batches which have begun are finished."""
@@ -68,7 +68,7 @@ class WorkThread:
     def close(self) -> None:
         """Finishes what was posted, then ends the thread."""
         self._posted.put((_END, next(self._order), None))
-        self._thread.join()
+        self._own_thread.join()
 
     def _run(self) -> None:
         waiting: list[_Item] = []

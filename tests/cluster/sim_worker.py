@@ -51,7 +51,7 @@ class SimWorker:
         self.connections: dict[int, Connection] = {}
         masters = [0] if world.plan.siblings else list(range(world.plan.masters))
         self.purse = Purse(masters)
-        self.gate: Gate[int] = Gate()
+        self.gate = Gate()  # masters by their numbers, as text
         self._households: Households[int] = Households()
         self._offer = Offer("sim", version, METHODS, "CPU:0", "host", 1)
         self.sessions = {master: Session(self._offer, self.now, self.purse.credit(master)) for master in masters}
@@ -125,7 +125,7 @@ class SimWorker:
             self._share(self.purse.lost(master))
         if session.state in (SessionState.REGISTERING, SessionState.CLOSED) and before is not session.state:
             self._open[master].clear()
-            dropped, steps = self.gate.lost(master)
+            dropped, steps = self.gate.lost(str(master))
             for _ in range(dropped):
                 self.purse.finished(master)
             self._go_on(steps)
@@ -150,9 +150,9 @@ class SimWorker:
                 self._open[master].add((registration, batch.batch_id))
                 self._share(self.purse.started(master))
                 self._check_credit()
-                self._go_on(self.gate.arrived(Ticket(master, registration, batch, self.now)))
+                self._go_on(self.gate.arrived(Ticket(str(master), registration, batch, self.now)))
             case worker_side.GoAhead(batch_id):
-                self._go_on(self.gate.go(master, batch_id))
+                self._go_on(self.gate.go(str(master), batch_id))
             case worker_side.Kept(batches):
                 self._share(self.purse.kept(master, batches))
             case worker_side.Meet(siblings):
@@ -182,14 +182,14 @@ class SimWorker:
         for master, batches in changes:
             self.handle(master, worker_side.CreditChanged(batches))
 
-    def _go_on(self, steps: Sequence[Ask[int] | Start[int]]) -> None:
+    def _go_on(self, steps: Sequence[Ask | Start]) -> None:
         for step in steps:
             ticket = step.ticket
             if isinstance(step, Ask):
                 wanted = worker_side.TurnCame(ticket.registration, ticket.batch.batch_id)
-                self.handle(ticket.master, wanted)
+                self.handle(int(ticket.master), wanted)
             else:
-                self._run(ticket.master, ticket.batch_at(self.now), ticket.registration)
+                self._run(int(ticket.master), ticket.batch_at(self.now), ticket.registration)
 
     def _check_credit(self) -> None:
         masters = len(self.sessions)

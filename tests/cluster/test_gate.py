@@ -16,19 +16,19 @@ from tests.cluster.test_dispatcher import Master
 PATIENT = Limits(hang_seconds=5.0, quarantine_deaths=100)
 
 
-def ticket(master: str, batch_id: int, *, alone: bool = False, seconds_left: float | None = None) -> Ticket[str]:
+def ticket(master: str, batch_id: int, *, alone: bool = False, seconds_left: float | None = None) -> Ticket:
     return Ticket(master, 1, RunBatch(batch_id, "m", 1, (), seconds_left, alone), arrived_at=100.0)
 
 
 def test_ordinary_batches_start_as_they_come() -> None:
-    gate: Gate[str] = Gate()
+    gate = Gate()
     first, second = ticket("a", 1), ticket("b", 1)
     assert gate.arrived(first) == [Start(first)]
     assert gate.arrived(second) == [Start(second)]
 
 
 def test_a_suspect_waits_until_nothing_runs_then_asks_and_runs_alone() -> None:
-    gate: Gate[str] = Gate()
+    gate = Gate()
     running, suspect, later = ticket("a", 1), ticket("b", 1, alone=True), ticket("a", 2)
     gate.arrived(running)
     assert gate.arrived(suspect) == []
@@ -41,7 +41,7 @@ def test_a_suspect_waits_until_nothing_runs_then_asks_and_runs_alone() -> None:
 
 
 def test_suspects_of_two_masters_run_one_after_the_other() -> None:
-    gate: Gate[str] = Gate()
+    gate = Gate()
     first, second = ticket("a", 1, alone=True), ticket("b", 1, alone=True)
     assert gate.arrived(first) == [Ask(first)]
     assert gate.arrived(second) == []
@@ -50,7 +50,7 @@ def test_suspects_of_two_masters_run_one_after_the_other() -> None:
 
 
 def test_a_lost_master_does_not_hold_up_the_others() -> None:
-    gate: Gate[str] = Gate()
+    gate = Gate()
     suspect, later = ticket("a", 1, alone=True), ticket("b", 1)
     gate.arrived(suspect)
     gate.arrived(ticket("a", 2))
