@@ -6,6 +6,7 @@ that comes late finds no batch to belong to and is ignored.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 
 from mindspore_serving.cluster import refusals
@@ -37,6 +38,8 @@ from mindspore_serving.cluster.registry import Replica, Route, RouteHealth
 from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.statistics import Statistics
 from mindspore_serving.cluster.tensors import Column, column_length, cut_column, join_columns
+
+_FEW_WORKERS = 4  # the answers of more come at any time
 
 
 class Dispatcher:
@@ -105,6 +108,13 @@ class Dispatcher:
         """When to call `handle(Tick(), now)` if nothing happens before; None: no need."""
         members, requests, orphans = self._members, self._requests, self._orphans
         return earliest(members.next_wakeup(), requests.next_deadline(), orphans.next_end(), self._held.next())
+
+    def next_answer_at(self) -> float:
+        """When the first worker will answer, as far as foretold; -inf where it is not, or where there are many."""
+        replicas = self._board.registry
+        if len(replicas) > _FEW_WORKERS:
+            return -math.inf
+        return min([replica.answer_at for replica in replicas if replica.open], default=-math.inf)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about `event`. Deadlines that are due are dealt with on the way, leases only at a Tick."""

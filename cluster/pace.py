@@ -24,6 +24,11 @@ class Pace:
         """Whether `free_at` means anything, if each open batch is foretold."""
         return self._trips >= _FEWEST
 
+    @property
+    def heard_at(self) -> float:
+        """When the answer to the last batch will be here, if each open batch is foretold."""
+        return self.free_at + self._trip_seconds
+
     def sent(self, at: float, device_seconds: float) -> None:
         """A batch left at this moment, behind all that were said to be sent before."""
         self.free_at = max(at, self.free_at) + device_seconds

@@ -3,6 +3,7 @@
 replica: READY --drain--> DRAINING --release--> GONE      READY, DRAINING --lose--> GONE
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -47,6 +48,14 @@ class Replica:
         self.pace = Pace()
         self.begun: int | None = None  # the one of them that runs alone, if it was told to begin
         self.stalled = ""  # why it gets nothing new, when it does not get on
+
+    @property
+    def answer_at(self) -> float:
+        """When the oldest of its batches will be answered, as far as foretold; -inf where it is not."""
+        batches = list(self.open.values())
+        if not self.pace.is_known or not all(batch.device_seconds for batch in batches):
+            return -math.inf
+        return self.pace.heard_at - sum(batch.device_seconds for batch in batches[1:])
 
     def move(self, by: str) -> None:
         self.state = _MOVES[self.state, by]

@@ -30,6 +30,7 @@ from mindspore_serving.cluster.registry import Route, RouteHealth
 from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.cluster.statistics import Counters
 from mindspore_serving.cluster.tensors import Column
+from mindspore_serving.master.outlook import Outlook
 from mindspore_serving.master.promise import Promise
 
 logger = logging.getLogger("mindspore_serving.master")
@@ -77,11 +78,18 @@ class _Caller(Promise[T]):
 class FrontDesk:
     """One dispatcher and its callers, in one event loop. `send` puts a message on its way, and says if that worked.
 
-    `siblings`: the other processes of this master.
+    `siblings`: the other processes of this master. `outlook`: is told what to expect while several callers wait.
     """
 
-    def __init__(self, limits: Limits, send: SendToWorker, siblings: tuple[Sibling, ...] = ()) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        send: SendToWorker,
+        siblings: tuple[Sibling, ...] = (),
+        outlook: Outlook | None = None,
+    ) -> None:
         self.phase = Phase.OPEN
+        self._outlook = outlook or Outlook()
         self._dispatcher = Dispatcher(limits, siblings)
         self._send = send
         self._loop = asyncio.get_running_loop()
@@ -244,6 +252,8 @@ class FrontDesk:
                         logger.log(logging.getLevelName(level.upper()), text)
         if answers:
             self._deliver(answers)
+        # A caller who is alone waits for us, and for nobody else.
+        self._outlook.quiet_until = self._dispatcher.next_answer_at() if len(self._callers) > 1 else -math.inf
         self._set_timer()
         if self._health_version != self._dispatcher.health_version:
             self._health_version = self._dispatcher.health_version

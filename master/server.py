@@ -16,6 +16,7 @@ from mindspore_serving.master.config import DEFAULT_GRPC_ENGINE
 from mindspore_serving.master.curve import MasterKeys
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.lean_door import LeanDoor
+from mindspore_serving.master.outlook import Outlook
 from mindspore_serving.master.rest_api import RestDoor
 from mindspore_serving.master.services import services
 from mindspore_serving.master.tls import Tls
@@ -34,7 +35,8 @@ _NOBODY_CALLS_SECONDS = 5.0  # after so long without a call there is nobody to w
 class MasterServer:
     """Made and used inside a running event loop. The doors are opened one by one, in any order.
 
-    `siblings`: the other processes of this master, with which it shares its ports for clients.
+    `siblings`: the other processes of this master, with which it shares its ports for clients. `outlook`: for who waits
+    for what comes in here.
     """
 
     def __init__(
@@ -43,12 +45,13 @@ class MasterServer:
         context: "zmq.Context[zmq.Socket[bytes]]",
         tokens: Tokens | None = None,
         siblings: tuple[Sibling, ...] = (),
+        outlook: Outlook | None = None,
     ) -> None:
         self._context = context
         self._is_shared = bool(siblings)
         self._tokens = tokens  # what a call has to bring along, at either door
         self.inproc_endpoint = f"inproc://mindspore-serving-{uuid.uuid4().hex}"  # for workers of this process
-        self._desk = FrontDesk(limits, self._send, siblings)
+        self._desk = FrontDesk(limits, self._send, siblings, outlook)
         self._workers = WorkerSocket(context, self._desk.receive, self._desk.connection_dropped, self._desk.worker_gone)
         self._workers.bind_inproc(self.inproc_endpoint)
         self._zap: ZapHandler | None = None

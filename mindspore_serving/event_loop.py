@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from mindspore_serving.cluster.patience import Patience
+from mindspore_serving.master.outlook import Outlook
 from mindspore_serving.master.patient_selector import ExactSelector, PatientSelector
 
 T = TypeVar("T")
@@ -13,9 +14,12 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.001
 
 
-def run(life: Coroutine[Any, Any, T], *, polls: bool) -> T:
-    """Returns what it returns, when it and all its tasks are over. `polls`: a core may be used to wait."""
-    selector = PatientSelector(Patience(_POLL_SECONDS)) if polls else ExactSelector()
+def run(life: Coroutine[Any, Any, T], outlook: Outlook, *, polls: bool) -> T:
+    """Returns what it returns, when it and all its tasks are over. `polls`: a core may be used to wait.
+
+    outlook: the life tells there when waiting for workers is of no use yet.
+    """
+    selector = PatientSelector(Patience(_POLL_SECONDS), outlook) if polls else ExactSelector()
     loop = asyncio.SelectorEventLoop(selector)
     try:
         asyncio.set_event_loop(loop)

@@ -12,6 +12,7 @@ from mindspore_serving.allocator import keep_free_memory
 from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.joining import follow, until_workers_are_here
 from mindspore_serving.master.config import MasterConfig
+from mindspore_serving.master.outlook import Outlook
 from mindspore_serving.master.security import Security, read_security
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.master_child import Voice
@@ -29,17 +30,19 @@ def run(config: MasterConfig, notify: ServiceManager | Voice, place: Place | Non
     `polls`: a core may be used to wait.
     """
     keep_free_memory()
-    return event_loop.run(_serve(config, notify, place), polls=polls)
+    outlook = Outlook()
+    return event_loop.run(_serve(config, notify, place, outlook), outlook, polls=polls)
 
 
-async def _serve(config: MasterConfig, notify: ServiceManager | Voice, place: Place | None) -> int:
+async def _serve(config: MasterConfig, notify: ServiceManager | Voice, place: Place | None, outlook: Outlook) -> int:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop.set)
     context = zmq.Context[zmq.Socket[bytes]]()
     security = read_security(config)
-    server = MasterServer(config.limits, context, security.tokens, () if place is None else place.siblings)
+    siblings = () if place is None else place.siblings
+    server = MasterServer(config.limits, context, security.tokens, siblings, outlook)
     workers = _own_workers(context, server) if config.servable else None
     tasks = [asyncio.create_task(_feed_watchdog(notify))]
     try:

@@ -14,6 +14,7 @@ import zmq
 from mindspore_serving import event_loop
 from mindspore_serving.cluster.addresses import UnixPath
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.master.outlook import Outlook
 from mindspore_serving.master.security import read_security
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.operator.config import UpConfig
@@ -31,7 +32,9 @@ def run(config: UpConfig, notify: Callable[[str], None]) -> int:
     specs = worker_specs(config)
     folder = Path(tempfile.mkdtemp(prefix="mindspore-serving-"))  # for this user alone
     try:
-        return event_loop.run(_serve(config, specs, folder, notify), polls=may_poll(config.busy_poll))
+        outlook = Outlook()
+        life = _serve(config, specs, folder, notify, outlook)
+        return event_loop.run(life, outlook, polls=may_poll(config.busy_poll))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -58,7 +61,9 @@ def worker_specs(config: UpConfig) -> list[WorkerSpec]:
     return specs
 
 
-async def _serve(config: UpConfig, specs: list[WorkerSpec], folder: Path, notify: Callable[[str], None]) -> int:
+async def _serve(
+    config: UpConfig, specs: list[WorkerSpec], folder: Path, notify: Callable[[str], None], outlook: Outlook
+) -> int:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,7 +76,7 @@ async def _serve(config: UpConfig, specs: list[WorkerSpec], folder: Path, notify
     master_config = config.master(config.ctrl or control)
     security = read_security(master_config)
     context = zmq.Context[zmq.Socket[bytes]]()
-    server = MasterServer(master_config.limits, context, security.tokens)
+    server = MasterServer(master_config.limits, context, security.tokens, outlook=outlook)
     supervisor = Supervisor(
         specs,
         control,

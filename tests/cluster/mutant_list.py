@@ -306,4 +306,19 @@ MUTANTS = (
         "if self._moments.get(key) == moment:\n                return key",
         "if key in self._moments:\n                return key",
     ),
+    Mutant(
+        "registry.py",
+        "the last batch's answer is taken for the first one's",
+        " - sum(batch.device_seconds for batch in batches[1:])",
+        "",
+    ),
+    Mutant(
+        "pace.py", "an answer is expected before it is on its way", "self.free_at + self._trip_seconds", "self.free_at"
+    ),
+    Mutant(
+        "dispatcher.py",
+        "an answer is expected of who has nothing to do",
+        "for replica in replicas if replica.open]",
+        "for replica in replicas]",
+    ),
 )

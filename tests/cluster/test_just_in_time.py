@@ -1,5 +1,7 @@
 """What would wait behind a running batch stays with the master until that is nearly done, and takes others along."""
 
+import math
+
 import pytest
 
 from mindspore_serving.cluster.dispatch_events import RequestCancelled, Tick
@@ -178,3 +180,40 @@ def test_a_calendar_forgets_the_moments_that_were_put_off() -> None:
     assert len(calendar._heap) < 300
     assert calendar.take_until(9_998.0) == [9_997 % 3, 9_998 % 3]
     assert calendar.next() == 9_999.0
+
+
+def test_when_the_next_answer_comes_is_known_from_the_last_ones() -> None:
+    master = experienced("a")
+    assert master.dispatcher.next_answer_at() == -math.inf  # nothing is open
+    start = master.now
+    master.ask(1, 2)
+    assert master.dispatcher.next_answer_at() == pytest.approx(start + seconds(2) + TRIP, abs=1e-3)
+    running = master.batches("a")[0]
+    master.ask(3)
+    master.now = start + seconds(2)
+    master.feed(Tick())
+    assert len(master.batches("a")) == 1  # behind the first one, whose answer comes first
+    assert master.dispatcher.next_answer_at() == pytest.approx(start + seconds(2) + TRIP, abs=1e-3)
+    master.now = start + seconds(2) + TRIP
+    answered("a", master, running, seconds(2))
+    assert master.dispatcher.next_answer_at() == pytest.approx(master.now + seconds(1), abs=1e-3)
+
+
+def test_of_several_workers_the_first_to_answer_counts() -> None:
+    master = experienced("a", "b")
+    start = master.now
+    master.ask(1, 2, 3, 4)
+    master.now += 0.01
+    master.ask(5)
+    assert master.dispatcher.next_answer_at() == pytest.approx(start + 0.01 + seconds(1) + TRIP, abs=1e-3)
+
+
+def test_an_answer_may_come_at_any_time_where_nothing_is_known_or_many_work() -> None:
+    silent = experienced("a", tells=False)
+    silent.ask(1)
+    assert silent.dispatcher.next_answer_at() == -math.inf
+    many = experienced(*"abcd")
+    many.ask(1)
+    assert many.dispatcher.next_answer_at() > many.now
+    many.join("e")
+    assert many.dispatcher.next_answer_at() == -math.inf

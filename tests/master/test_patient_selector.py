@@ -1,41 +1,30 @@
 """What the event loop waits by: it tells the same as any selector, whether it looks or sleeps."""
 
+import os
 import selectors
 import socket
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from mindspore_serving.cluster.patience import Patience
+from mindspore_serving.master.outlook import Outlook
 from mindspore_serving.master.patient_selector import ExactSelector, PatientSelector
 
 Pair = tuple[socket.socket, socket.socket]
 WAIT_SECONDS = 60.0
 
 
-class Chosen(Patience):
-    """Looks always, or never. The peer sends after the third look in vain, or just before the sleep."""
-
-    def __init__(self, looks: bool, peer: socket.socket | None = None) -> None:
-        super().__init__()
-        self._looks = looks
-        self._peer = peer
-        self.looked = self.found = 0
-
-    def begins(self, now: float) -> bool:
-        super().begins(now)
-        if self._peer is not None and not self._looks:
-            self._peer.send(b"x")
-        return self._looks
-
-    def goes_on(self, now: float) -> bool:
-        self.looked += 1
-        if self._peer is not None and self.looked == 3:
-            self._peer.send(b"x")
-        return self.looked < 1000
-
-    def ends(self, now: float) -> None:
-        self.found += 1
+def taught(looks: bool) -> Patience:
+    """That of who has found soon what it waited for, or has seen nothing yet."""
+    patience = Patience(WAIT_SECONDS)
+    for _ in range(20 if looks else 0):
+        patience.begins(0.0)
+        patience.ends(0.0)
+    assert patience.begins(0.0) is looks
+    return patience
 
 
 @pytest.fixture(params=[True, False], ids=["looking", "sleeping"])
@@ -53,30 +42,88 @@ def pair() -> Iterator[Pair]:
 
 def test_what_is_ready_is_told_without_a_wait(looks: bool, pair: Pair) -> None:
     ours, peer = pair
-    patience = Chosen(looks)
-    with PatientSelector(patience) as selector:
+    patience = taught(looks)
+    before = patience.forecast_seconds
+    with PatientSelector(patience, Outlook()) as selector:
         key = selector.register(ours, selectors.EVENT_READ)
         peer.send(b"x")
         assert selector.select(WAIT_SECONDS) == [(key, selectors.EVENT_READ)]
         assert selector.select(0) == [(key, selectors.EVENT_READ)]
-    assert (patience.looked, patience.found) == (0, 0)
+    assert patience.forecast_seconds == before
 
 
-def test_what_comes_during_a_wait_is_told_and_learned_from(looks: bool, pair: Pair) -> None:
+def test_what_comes_during_a_wait_is_told_and_learned_from(
+    looks: bool, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer sends after the third look in vain, or while the selector sleeps."""
     ours, peer = pair
-    patience = Chosen(looks, peer)
-    with PatientSelector(patience) as selector:
+    offered = 0
+
+    def offer() -> None:
+        nonlocal offered
+        offered += 1
+        if offered == 3:
+            peer.send(b"x")
+
+    monkeypatch.setattr(os, "sched_yield", offer)
+    patience = taught(looks)
+    before = patience.forecast_seconds
+    with PatientSelector(patience, Outlook()) as selector:
         key = selector.register(ours, selectors.EVENT_READ)
+        sender = threading.Timer(0.01, peer.send, (b"x",))
+        if not looks:
+            sender.start()
         assert selector.select(None) == [(key, selectors.EVENT_READ)]
-    assert (patience.looked, patience.found) == (3 if looks else 0, 1)
+        if not looks:
+            sender.join()
+    assert offered == (3 if looks else 0)
+    assert patience.forecast_seconds != before
 
 
 def test_a_timer_is_not_missed_and_nothing_is_learned_from_it(looks: bool) -> None:
-    patience = Chosen(looks)
-    with PatientSelector(patience) as selector:
+    patience = taught(looks)
+    before = patience.forecast_seconds
+    with PatientSelector(patience, Outlook()) as selector:
         for seconds in (0.0, 0.002, -1.0):
             assert selector.select(seconds) == []
-    assert patience.found == 0
+    assert patience.forecast_seconds == before
+
+
+def test_it_sleeps_as_long_as_no_answer_is_to_be_expected(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer sends after the first look, which comes shortly before that moment."""
+    looked_at: list[float] = []
+    ours, peer = pair
+
+    def offer() -> None:
+        looked_at.append(time.monotonic())
+        peer.send(b"x")
+
+    monkeypatch.setattr(os, "sched_yield", offer)
+    outlook = Outlook()
+    with PatientSelector(taught(looks=True), outlook) as selector:
+        key = selector.register(ours, selectors.EVENT_READ)
+        outlook.quiet_until = time.monotonic() + 0.05
+        assert selector.select(None) == [(key, selectors.EVENT_READ)]
+    (moment,) = looked_at
+    assert moment >= outlook.quiet_until - 0.001
+
+
+def test_what_comes_nevertheless_ends_the_sleep(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, peer = pair
+    monkeypatch.setattr(os, "sched_yield", lambda: pytest.fail("it looked"))
+    patience, outlook = taught(looks=True), Outlook()
+    outlook.quiet_until = time.monotonic() + WAIT_SECONDS
+    before = patience.forecast_seconds
+    with PatientSelector(patience, outlook) as selector:
+        key = selector.register(ours, selectors.EVENT_READ)
+        sender = threading.Timer(0.01, peer.send, (b"x",))
+        sender.start()
+        assert selector.select(None) == [(key, selectors.EVENT_READ)]
+        sender.join()
+        assert selector.select(0.002) == [(key, selectors.EVENT_READ)]
+        ours.recv(1)
+        assert selector.select(0.002) == []
+    assert patience.forecast_seconds != before
 
 
 def test_a_short_sleep_is_not_rounded_up(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
