@@ -102,7 +102,13 @@ def test_what_was_compiled_is_what_runs_here() -> None:
 
 
 # A package, and what has its types where the name is another one.
-TYPES = {"google": "types-protobuf", "grpc": "types-grpcio", "msgpack": "msgpack-types", "zmq": "pyzmq"}
+TYPES = {
+    "google": "types-protobuf",
+    "grpc": "types-grpcio",
+    "msgpack": "msgpack-types",
+    "msgpack_numpy": "msgpack-numpy",
+    "zmq": "pyzmq",
+}
 
 
 def hot_modules() -> list[Path]:

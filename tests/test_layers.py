@@ -22,7 +22,7 @@ IMPURE = {
     "asyncio", "datetime", "grpc", "logging", "multiprocessing", "numpy", "os", "queue", "random", "secrets", "select",
     "selectors", "signal", "socket", "subprocess", "threading", "time", "uuid", "zmq",
 }  # fmt: skip
-MINDSPORE_FILES = ("graph_calls.py", "mindir_file.py", "mindspore_model.py")
+MINDSPORE_FILES = ("mindir_file.py", "mindspore_model.py")
 FILES = sorted(
     file
     for folder in (*FOLDERS, "mindspore_serving", "examples", "tests", "benchmarks")

@@ -33,15 +33,14 @@ _SMALL_BYTES = 16 * 1024  # up to here a copy costs less than an array that shar
 class GraphCalls:
     """One graph's calls, on MindSpore's thread. `learn` comes first for each shape, and then the calls.
 
-    execute: runs tensors through a phase; None for the public call alone.
+    to_tensor: makes a tensor of MindSpore's that shares the array's memory. execute: runs tensors through a phase; None
+    for the public call alone.
     """
 
-    def __init__(self, cell: Any, path: Path, execute: Execute | None) -> None:
-        from mindspore import Tensor
-
-        self._to_tensor = Tensor.from_numpy
+    def __init__(self, cell: Any, path: Path, to_tensor: Callable[[Array], Any], execute: Execute | None) -> None:
         self._cell = cell
         self._path = path
+        self._to_tensor = to_tensor
         self._execute = execute
         self._phases: dict[Shapes, str] = {}
         self._dtypes: tuple[np.dtype[Any], ...] = ()  # of the outputs
@@ -118,25 +117,13 @@ class GraphCalls:
         return [_array(result, dtype) for result, dtype in zip(results, self._dtypes, strict=True)]
 
     def _tensors(self, arrays: Sequence[Array]) -> tuple[Any, ...]:
-        # from_numpy shares memory, and reads it as if it were contiguous: make sure that it is.
+        # The memory is read as if it were contiguous: make sure that it is.
         return tuple(
             [
                 self._to_tensor(array if array.flags.c_contiguous and array.flags.aligned else array.copy())
                 for array in arrays
             ]
         )
-
-
-def executor() -> Execute | None:
-    """MindSpore's own way into a compiled graph. None where this MindSpore has it elsewhere."""
-    try:
-        from mindspore.graph.api import _cell_graph_executor
-
-        execute: Execute = _cell_graph_executor._graph_executor
-    except (ImportError, AttributeError):
-        logger.warning("this MindSpore has no direct call that we know: models are called its public way, a bit slower")
-        return None
-    return execute
 
 
 def _array(result: Any, dtype: "np.dtype[Any]") -> Array:

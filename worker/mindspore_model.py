@@ -1,4 +1,4 @@
-"""MindSpore itself: choosing the device, loading MindIR files. Besides, mindir_file and graph_calls import mindspore.
+"""MindSpore itself: choosing the device, loading MindIR files. Besides, mindir_file imports mindspore.
 
 Every function here runs on the process's MindSpore thread, and imports mindspore there: commands must start without it.
 """
@@ -6,6 +6,7 @@ Every function here runs on the process's MindSpore thread, and imports mindspor
 import contextlib
 import ctypes
 import gc
+import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,13 +19,15 @@ from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.worker.call_costs import cpu_clock, wall_clock
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.device_context import Context
-from mindspore_serving.worker.graph_calls import GraphCalls, executor
+from mindspore_serving.worker.graph_calls import Execute, GraphCalls
 from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel, ReadyModel, first_line
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
 from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
 from mindspore_serving.worker.rewritten_file import rewritten_file
 from mindspore_serving.worker.stacked_model import can_be_stacked, stacked
 from mindspore_serving.worker.target import Target
+
+logger = logging.getLogger("mindspore_serving.worker")
 
 
 def set_device(target: Target) -> None:
@@ -96,11 +99,29 @@ def open_graph(
 ) -> tuple[GraphCalls, list[Any]]:
     """A file's graph, and where it has open dimensions the tensors for GraphCalls.open. Raises ServableError."""
     try:
-        calls = GraphCalls(_cell(path, target, rewriting), path, executor())
+        calls = _calls(_cell(path, target, rewriting), path)
         is_open = any(DYNAMIC in spec.shape for spec in inputs)
         return calls, [_open_tensor(spec) for spec in inputs] if is_open else []
     except Exception as error:
         raise ServableError(f"model file '{path}' cannot be loaded: {first_line(error)}") from error
+
+
+def _calls(cell: Any, path: Path) -> GraphCalls:
+    from mindspore import Tensor
+
+    return GraphCalls(cell, path, Tensor.from_numpy, executor())
+
+
+def executor() -> Execute | None:
+    """MindSpore's own way into a compiled graph. None where this MindSpore has it elsewhere."""
+    try:
+        from mindspore.graph.api import _cell_graph_executor
+
+        execute: Execute = _cell_graph_executor._graph_executor
+    except (ImportError, AttributeError):
+        logger.warning("this MindSpore has no direct call that we know: models are called its public way, a bit slower")
+        return None
+    return execute
 
 
 def _cell(path: Path, target: Target, rewriting: Rewriting) -> Any:
@@ -128,7 +149,7 @@ def _open_stacked(path: Path, target: Target, rewriting: Rewriting) -> GraphCall
         def __call__(self, *columns: Any) -> Any:
             return self.compile_and_run(*columns)  # as a graph, like a GraphCell, whichever mode the user has set
 
-    return GraphCalls(Stacked(_cell(path, target, rewriting)), path, executor())
+    return _calls(Stacked(_cell(path, target, rewriting)), path)
 
 
 def _apply(context: Context, target: Target) -> None:

@@ -275,7 +275,7 @@ def test_a_dead_workers_batch_runs_on_another(master: RunningMaster) -> None:
 
 
 def test_a_master_that_stood_still_for_longer_than_a_lease_loses_no_worker() -> None:
-    lease_seconds = 4.0  # this machine may be slow as well
+    lease_seconds = 3.0
     running = RunningMaster(Limits(lease_seconds=lease_seconds))
     try:
         first, second = running.worker(), running.worker()
@@ -287,11 +287,10 @@ def test_a_master_that_stood_still_for_longer_than_a_lease_loses_no_worker() -> 
         go_on.set()
         for _ in range(5):  # turns of the loop: what is due is done
             running.run(asyncio.sleep(0))
-        (route,) = running.server._desk.health()
-        assert route.ready_replicas == 2
+        assert running.server._desk.worker_count == 2  # this machine may be so slow that they are stalled again
         call = running.send(request("echo", *[int8(value) for value in range(8)]))
         for worker in (first, second):
-            worker.say(Heartbeat())  # this machine may be so slow that they are stalled again
+            worker.say(Heartbeat())
             worker.echo()
         assert len(pb.PredictReply.FromString(call.result()).instances) == 8
     finally:

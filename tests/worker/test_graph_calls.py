@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mindspore_serving.worker.graph_calls import Execute, GraphCalls, executor
+from mindspore_serving.worker.graph_calls import Execute, GraphCalls
 from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH
-from mindspore_serving.worker.mindspore_model import set_device
+from mindspore_serving.worker.mindspore_model import executor, set_device
 from mindspore_serving.worker.target import Target
 from tests.worker.conftest import Workshop, run
 from tests.worker.test_servables import BATCH, column, results
@@ -27,7 +27,7 @@ def load(file: Path, execute: Execute | None) -> GraphCalls:
     from mindspore import nn
 
     set_device(Target())
-    return GraphCalls(nn.GraphCell(mindspore.load(str(file))), file, execute)
+    return GraphCalls(nn.GraphCell(mindspore.load(str(file))), file, mindspore.Tensor.from_numpy, execute)
 
 
 @pytest.fixture
