@@ -2,11 +2,14 @@
 
 import json
 import logging
+import os
 import re
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from typing import Any
 import pytest
 
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.worker import tuning_cache
+from mindspore_serving.worker import tuning_cache, tuning_trial
 from mindspore_serving.worker.config import AUTO, OFF, TUNE_VARIABLE, read_tuning
 from mindspore_serving.worker.engine_settings import INSTRUCTIONS, EngineSettings
 from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
@@ -158,6 +161,25 @@ def test_a_machine_that_becomes_slow_between_two_measurements_does_not_choose() 
         return [slow * (0.009 if settings.instructions == "ALL" else 0.01)]
 
     assert winner(speed, ALL) == EngineSettings("ALL")
+
+
+def test_those_who_are_measured_take_turns_on_few_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    monkeypatch.setattr(tuning_trial, "_CORES", allowed[:2])
+    task = tuning_trial.Task(Path(), Target(), AS_IT_IS, False, None, sys.stdout)
+
+    def cores(turns: int) -> list[set[int]]:
+        found = []
+        for turn in range(turns):
+            tuning_trial.take_turn(task, turn)
+            found.append(set(os.sched_getaffinity(0)))
+        return found
+
+    with ThreadPoolExecutor(1) as pool:  # it is tied: not the thread of the tests
+        assert pool.submit(cores, 3).result() == [{allowed[turn % len(allowed[:2])]} for turn in range(3)]
+    monkeypatch.setattr(tuning_trial, "_CORES", list(range(8)))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cores, 2).result() == [set(allowed)] * 2
 
 
 def test_one_model_that_gains_does_not_pay_for_another_that_loses_more() -> None:
