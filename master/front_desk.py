@@ -89,7 +89,7 @@ class FrontDesk:
         outlook: Outlook | None = None,
     ) -> None:
         self.phase = Phase.OPEN
-        self._outlook = outlook or Outlook()
+        self._outlook = outlook
         self._dispatcher = Dispatcher(limits, siblings)
         self._send = send
         self._loop = asyncio.get_running_loop()
@@ -252,8 +252,9 @@ class FrontDesk:
                         logger.log(logging.getLevelName(level.upper()), text)
         if answers:
             self._deliver(answers)
-        # A caller who is alone waits for us, and for nobody else.
-        self._outlook.quiet_until = self._dispatcher.next_answer_at() if len(self._callers) > 1 else -math.inf
+        if self._outlook is not None:
+            # A caller who is alone waits for us, and for nobody else.
+            self._outlook.quiet_until = self._dispatcher.next_answer_at() if len(self._callers) > 1 else -math.inf
         self._set_timer()
         if self._health_version != self._dispatcher.health_version:
             self._health_version = self._dispatcher.health_version

@@ -14,12 +14,12 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.001
 
 
-def run(life: Coroutine[Any, Any, T], outlook: Outlook, *, polls: bool) -> T:
-    """Returns what it returns, when it and all its tasks are over. `polls`: a core may be used to wait.
+def run(life: Coroutine[Any, Any, T], outlook: Outlook | None) -> T:
+    """Returns what it returns, when it and all its tasks are over.
 
-    outlook: the life tells there when waiting for workers is of no use yet.
+    outlook: a core may be used to wait, and the life tells there when that is of no use yet. None: the loop sleeps.
     """
-    selector = PatientSelector(Patience(_POLL_SECONDS), outlook) if polls else ExactSelector()
+    selector = ExactSelector() if outlook is None else PatientSelector(Patience(_POLL_SECONDS), outlook)
     loop = asyncio.SelectorEventLoop(selector)
     try:
         asyncio.set_event_loop(loop)

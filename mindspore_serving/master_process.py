@@ -30,11 +30,13 @@ def run(config: MasterConfig, notify: ServiceManager | Voice, place: Place | Non
     `polls`: a core may be used to wait.
     """
     keep_free_memory()
-    outlook = Outlook()
-    return event_loop.run(_serve(config, notify, place, outlook), outlook, polls=polls)
+    outlook = Outlook() if polls else None
+    return event_loop.run(_serve(config, notify, place, outlook), outlook)
 
 
-async def _serve(config: MasterConfig, notify: ServiceManager | Voice, place: Place | None, outlook: Outlook) -> int:
+async def _serve(
+    config: MasterConfig, notify: ServiceManager | Voice, place: Place | None, outlook: Outlook | None
+) -> int:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

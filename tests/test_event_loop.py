@@ -23,9 +23,9 @@ def test_it_gives_what_the_life_gives_and_raises_what_it_raises(polls: bool) -> 
     async def failing() -> None:
         raise OSError("the port is gone")
 
-    assert event_loop.run(life(), Outlook(), polls=polls) == 7
+    assert event_loop.run(life(), Outlook() if polls else None) == 7
     with pytest.raises(OSError, match="the port is gone"):
-        event_loop.run(failing(), Outlook(), polls=polls)
+        event_loop.run(failing(), Outlook() if polls else None)
 
 
 def test_tasks_that_are_left_are_ended(polls: bool) -> None:
@@ -42,6 +42,6 @@ def test_tasks_that_are_left_are_ended(polls: bool) -> None:
         await asyncio.sleep(0)
         return asyncio.get_running_loop()
 
-    loop = event_loop.run(life(), Outlook(), polls=polls)
+    loop = event_loop.run(life(), Outlook() if polls else None)
     assert ended == ["cancelled"]
     assert loop.is_closed()

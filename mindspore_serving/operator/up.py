@@ -32,9 +32,8 @@ def run(config: UpConfig, notify: Callable[[str], None]) -> int:
     specs = worker_specs(config)
     folder = Path(tempfile.mkdtemp(prefix="mindspore-serving-"))  # for this user alone
     try:
-        outlook = Outlook()
-        life = _serve(config, specs, folder, notify, outlook)
-        return event_loop.run(life, outlook, polls=may_poll(config.busy_poll))
+        outlook = Outlook() if may_poll(config.busy_poll) else None
+        return event_loop.run(_serve(config, specs, folder, notify, outlook), outlook)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -62,7 +61,7 @@ def worker_specs(config: UpConfig) -> list[WorkerSpec]:
 
 
 async def _serve(
-    config: UpConfig, specs: list[WorkerSpec], folder: Path, notify: Callable[[str], None], outlook: Outlook
+    config: UpConfig, specs: list[WorkerSpec], folder: Path, notify: Callable[[str], None], outlook: Outlook | None
 ) -> int:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()

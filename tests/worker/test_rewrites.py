@@ -1,5 +1,6 @@
 """Rewritten graphs give the numbers of the file, do what each rule says, and leave alone what no rule knows."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -282,6 +283,11 @@ def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path)
         trial = Trial(settings, tmp_path, Target(), deadline, proves=rewritten)
         try:
             assert len(trial.measure()) == 2
+            assert trial.threads != 1.0  # it has been told
+            first = os.sched_getaffinity(trial.pid)
+            trial.measure()
+            if 1 < len(os.sched_getaffinity(0)) <= 4:
+                assert os.sched_getaffinity(trial.pid) != first  # it has taken its turn on the next core
             assert trial.places == {Rewriting.FASTER: 1, Rewriting.TRANSPOSED: 0}
         finally:
             trial.close()

@@ -181,6 +181,13 @@ def test_those_who_are_measured_take_turns_on_few_cores(monkeypatch: pytest.Monk
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(cores, 2).result() == [set(allowed)] * 2
 
+    def forbidden(*_: object) -> None:
+        raise PermissionError("a sandbox")
+
+    monkeypatch.setattr(tuning_trial, "_CORES", allowed[:1])
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    tuning_trial.take_turn(task, 0)
+
 
 def test_one_model_that_gains_does_not_pay_for_another_that_loses_more() -> None:
     assert winner(lambda s: [0.01, 0.04] if s == DEFAULT else [0.005, 0.2], ALL) == DEFAULT
