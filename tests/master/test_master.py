@@ -279,15 +279,21 @@ def test_a_master_that_stood_still_for_longer_than_a_lease_loses_no_worker() -> 
     running = RunningMaster(Limits(lease_seconds=lease_seconds))
     try:
         first, second = running.worker(), running.worker()
-        go_on = threading.Event()
-        running.loop.call_soon_threadsafe(go_on.wait)  # as it does while it parses a very large request
+        stands, go_on = threading.Event(), threading.Event()
+
+        def stand_still() -> None:  # as it does while it parses a very large request
+            stands.set()
+            go_on.wait()
+
+        running.loop.call_soon_threadsafe(stand_still)
+        assert stands.wait(WAIT_SECONDS)  # or it reads the heartbeats before, and rightly misses the next ones
         for worker in (first, second):
             worker.say(Heartbeat())
         assert not threading.Event().wait(1.25 * lease_seconds)
         go_on.set()
         for _ in range(5):  # turns of the loop: what is due is done
             running.run(asyncio.sleep(0))
-        assert running.server._desk.worker_count == 2  # this machine may be so slow that they are stalled again
+        assert running.server._desk.worker_count == 2
         call = running.send(request("echo", *[int8(value) for value in range(8)]))
         for worker in (first, second):
             worker.say(Heartbeat())
