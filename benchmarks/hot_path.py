@@ -24,7 +24,6 @@ from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, MethodSpec, Register, RunBatch
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.ms_service import Predict, ms_predict
-from mindspore_serving.proto import ms_service_pb2 as pb
 
 ROUNDS = 15
 CALLERS = 8  # that call at once: the dispatcher takes bursts
