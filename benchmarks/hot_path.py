@@ -3,9 +3,9 @@
     python -m benchmarks.hot_path
 
 A request's bytes go through the front desk, the dispatcher and the codec to a worker in memory, whose reply goes all
-the way back. The yardstick is asyncio's futures, which no change of ours makes slower: of what was tried (protobuf,
-msgpack, json, sorting, Python's own objects) the ratio to it varies least with how Python was built (1.2 times) and with
-what else the core computes for its other half (1.05 times). Both run in turn in one thread.
+the way back. The yardstick is asyncio's futures, which no change of ours makes slower. Of what was tried (protobuf,
+msgpack, json, sorting, Python's own objects) the ratio to it varies least with how Python was built (1.2 times), and
+with what else the core computes for its other half (1.05 times). Both run in turn in one thread.
 """
 
 import asyncio
