@@ -52,7 +52,7 @@ _REWRITTEN, _TRANSPOSED = 1.0, 0.97  # and rewritten graphs, and weights
 _ONE_CORE_DRAW, _ONE_OF_FEW_DRAW, _FEW_CORES = 1.10, 1.60, 3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
-_FORMAT = "6"
+_FORMAT = "7"
 _KINDS = {"rewritten": Rewriting.FASTER, "transposed": Rewriting.TRANSPOSED}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
+from mindspore.ops.auto_generate import ResizeNearestNeighborV2
 
 OPEN = None
 
@@ -76,6 +77,30 @@ class Gelu(nn.Cell):
 
     def construct(self, x: Any) -> Any:
         return ops.GeLU()(x - 1.0) * 3.0
+
+
+class Larger(nn.Cell):
+    """An image resized to the nearest neighbour."""
+
+    def __init__(self, size: tuple[int, int], corners: bool = False, old: bool = True) -> None:
+        super().__init__()
+        self.old, self.size = old, size
+        self.resize = ops.ResizeNearestNeighbor(size, corners)
+        self.other = ResizeNearestNeighborV2(corners, not corners)
+
+    def construct(self, x: Any) -> Any:
+        return self.resize(x) if self.old else self.other(x, self.size)
+
+
+class Power(nn.Cell):
+    """Between two others. No exponent: x to the x."""
+
+    def __init__(self, exponent: float | None) -> None:
+        super().__init__()
+        self.exponent = exponent
+
+    def construct(self, x: Any) -> Any:
+        return ops.pow(x * 3.0, x if self.exponent is None else self.exponent) + 1.0
 
 
 class Shared(nn.Cell):
@@ -153,7 +178,12 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "mean_of_one_axis": (Reduced("mean", -1), (4, 3, 12)),
     "sum": (Reduced("sum", (1, 2, 3)), (4, 3, 12, 12)),
     "old_sum": (Reduced("ReduceSum", (2, 3), True), IMAGES),
-    "mean_in_between": (Reduced("mean", (1, 2)), IMAGES),
+    "mean_of_words": (Reduced("mean", 1), (OPEN, 64, 80)),
+    "mean_of_words_kept": (Reduced("mean", -2, True), (3, 64, 80)),
+    "sum_in_between": (Reduced("sum", (1, 2)), (OPEN, 8, 16, 33)),
+    "old_sum_in_between": (Reduced("ReduceSum", 2, True), (OPEN, 5, 32, 130)),
+    "mean_of_few_in_between": (Reduced("mean", (1, 2)), IMAGES),
+    "mean_of_axes_apart": (Reduced("mean", (1, 3)), (OPEN, 16, 16, 32)),
     "mean_of_the_batch": (Reduced("mean", (0, 1, 2, 3), True), (2, 3, 4, 5)),
     "mean_of_a_matrix": (Reduced("mean", 1), (OPEN, 12)),
     "mean_of_open_sizes": (Reduced("mean", (2, 3)), (OPEN, 3, OPEN, 12)),
@@ -163,6 +193,16 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "pooled_bias": (Pooled(nn.SequentialCell(nn.Conv2d(3, 4, 3, has_bias=True), nn.ReLU()), "same"), IMAGES),
     "pooled_besides": (Pooled(nn.ReLU(), "valid", besides=True), (4, 3, 12, 12)),
     "pooled_sigmoid": (Pooled(nn.Sigmoid(), "valid"), IMAGES),
+    "larger": (Larger((24, 36)), IMAGES),
+    "larger_too": (Larger((36, 12), old=False), (2, 3, 12, 12)),
+    "larger_by_half": (Larger((18, 18)), IMAGES),
+    "larger_with_corners": (Larger((24, 24), corners=True), IMAGES),
+    "smaller": (Larger((6, 6)), IMAGES),
+    "square": (Power(2.0), (OPEN, 5)),
+    "cube": (Power(3), (OPEN, 5)),
+    "root": (Power(0.5), (OPEN, 5)),
+    "power_of_itself": (Power(None), (OPEN, 5)),
+    "square_of_halves": (Power(2.0), (OPEN, 5)),
     "gelu": (Gelu(), (OPEN, 5)),
     "gelu_of_halves": (Gelu(), (OPEN, 5)),
     "dense": (nn.SequentialCell(nn.Dense(12, 7), nn.ReLU(), nn.Dense(7, 4, has_bias=False)), (OPEN, 12)),

@@ -31,6 +31,7 @@ Array = npt.NDArray[Any]
 
 # The operators that come and go when a network's file is rewritten.
 RESHAPED = {"Reshape": 2}
+PRODUCT = {"StridedSlice": 1, "OnesLike": 1, "BatchMatMul": 1, **RESHAPED}
 CHANGES: dict[str, dict[str, int]] = {
     "norm": {"BatchNorm": -1, "TupleGetItem": -1, "BiasAdd": 1},
     "norm_of_bias": {"BatchNorm": -1, "TupleGetItem": -1},
@@ -40,6 +41,14 @@ CHANGES: dict[str, dict[str, int]] = {
     "mean_of_one_axis": RESHAPED,
     "sum": RESHAPED,
     "old_sum": RESHAPED,
+    "mean_of_words": {"ReduceMean": -1, "Mul": 1, **PRODUCT},
+    "mean_of_words_kept": {"ReduceMean": -1, "Mul": 1, **PRODUCT},
+    "sum_in_between": {"SumExt": -1, **PRODUCT},
+    "old_sum_in_between": {"ReduceSum": -1, **PRODUCT},
+    "larger": {"ResizeNearestNeighbor": -1, "Mul": 1, **RESHAPED},
+    "larger_too": {"ResizeNearestNeighborV2": -1, "Mul": 1, **RESHAPED},
+    "square": {"Pow": -1, "Mul": 1},
+    "cube": {"Pow": -1, "Mul": 2},
     "gelu": {"GeLU": -1, "Mul": 4, "Add": 1, "Sigmoid": 1},
 }
 SWAPPED = {"pooled": ["MaxPool", "ReLU"], "pooled_same": ["MaxPool", "ReLU6"]}
@@ -48,12 +57,19 @@ LEFT_ALONE = [
     "norm_twice",
     "norm_in_training",
     "norm_alone",
-    "mean_in_between",
+    "mean_of_few_in_between",
+    "mean_of_axes_apart",
     "mean_of_the_batch",
     "mean_of_a_matrix",
     "mean_of_open_sizes",
     "mean_beside_open_sizes",
     "pooled_sigmoid",
+    "larger_by_half",
+    "larger_with_corners",
+    "smaller",
+    "root",
+    "power_of_itself",
+    "square_of_halves",
     "gelu_of_halves",
     "dense_twice",
     "dense_of_halves",

@@ -14,8 +14,10 @@ from mindspore_serving.worker.rewrites.batch_norm import fold_batch_norm
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.pooling import pool_first
+from mindspore_serving.worker.rewrites.powers import multiply_powers_out
 from mindspore_serving.worker.rewrites.products import transpose_weights
 from mindspore_serving.worker.rewrites.reductions import flatten_reductions
+from mindspore_serving.worker.rewrites.resizing import repeat_pixels
 
 
 class Rewriting(Flag):
@@ -31,7 +33,14 @@ class Rewriting(Flag):
 AS_IT_IS = Rewriting(0)
 ALL = ~AS_IT_IS
 RULES: dict[Rewriting, tuple[Callable[[GraphFile], int], ...]] = {
-    Rewriting.FASTER: (fold_batch_norm, pool_first, flatten_reductions, spell_gelu_out),
+    Rewriting.FASTER: (
+        fold_batch_norm,
+        pool_first,
+        flatten_reductions,
+        spell_gelu_out,
+        multiply_powers_out,
+        repeat_pixels,
+    ),
     Rewriting.TRANSPOSED: (transpose_weights,),
 }
 

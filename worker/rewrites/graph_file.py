@@ -4,6 +4,7 @@ A node's op_type is "REF::name", the name of an entry of the file's primitives, 
 read by a Load node. Loads are also gathered, in a MakeTuple for an UpdateState: that orders them, and is no use.
 """
 
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 FLOAT32 = 1  # TensorProto.DataType
+_FLOAT32_BYTES = 4
 _REFERENCE = "REF::"
 # AttributeProto.AttributeType, of the constants that a rewriting reads or writes
 _FLOAT, _INT64, _BOOL, _TENSORS, _TUPLE, _NONE = 1, 7, 9, 19, 20, 25
@@ -102,7 +104,10 @@ class GraphFile:
         return Value(tensors[0].data_type, tuple(tensors[0].dims)) if len(tensors) == 1 else None
 
     def constant(self, name: str) -> Any:
-        """A constant: None, a bool, a number, or a tuple of integers. UNKNOWN for anything else."""
+        """A constant: None, a bool, a number, or a tuple of integers. UNKNOWN for anything else.
+
+        A number may be a tensor of float32 without dimensions.
+        """
         maker = self.maker(name)
         if maker is None or maker.op_type != "Constant" or len(maker.attribute) != 1:
             return UNKNOWN
@@ -110,6 +115,10 @@ class GraphFile:
         if given.type == _TUPLE:
             whole = all(part.type == _INT64 and len(part.ints) == 1 for part in given.values)
             return tuple(part.ints[0] for part in given.values) if whole else UNKNOWN
+        if given.type == _TENSORS:
+            tensors = [one for one in given.tensors if one.data_type == FLOAT32 and not one.dims]
+            numbers = [struct.unpack("<f", one.raw_data)[0] for one in tensors if len(one.raw_data) == _FLOAT32_BYTES]
+            return numbers[0] if len(numbers) == len(given.tensors) == 1 else UNKNOWN
         readers = {_NONE: None, _BOOL: bool(given.i), _INT64: given.i, _FLOAT: given.f}
         return readers.get(given.type, UNKNOWN)
 
@@ -132,7 +141,7 @@ class GraphFile:
             tensor.dims[:] = array.shape
         parameter.raw_data = np.ascontiguousarray(array, "<f4").tobytes()
 
-    def new_constant(self, constant: bool | int | float | tuple[int, ...]) -> Any:
+    def new_constant(self, constant: bool | int | float | tuple[int, ...] | npt.NDArray[np.float32]) -> Any:
         """A node of a constant; a float is a tensor without dimensions. It goes into the graph by `replace`."""
         node = self._new_node("Constant", ())
         given = node.attribute.add(name="value")
@@ -140,9 +149,10 @@ class GraphFile:
             given.type = _TUPLE
             for number in constant:
                 given.values.add(type=_INT64, ints=[number])
-        elif isinstance(constant, float):
+        elif isinstance(constant, float | np.ndarray):
+            array = np.asarray(constant, "<f4")
             given.type = _TENSORS
-            given.tensors.add(data_type=FLOAT32, name="value0", raw_data=np.float32(constant).tobytes())
+            given.tensors.add(data_type=FLOAT32, name="value0", dims=array.shape, raw_data=array.tobytes())
         else:
             given.type = _BOOL if isinstance(constant, bool) else _INT64
             given.i = int(constant)
