@@ -22,14 +22,15 @@ from mindspore_serving.compiled import BUILT, LIBRARY, SWITCH, digest, file_stem
 # exceptions, data classes with slots that are generic).
 HOT = {
     "cluster": """
-        batcher board codec costs direct dispatch_events dispatcher gate lane leases losses members messages moments
-        open_requests orphans pace patience purse quarantine refusals registry results scheduler session session_events
-        siblings statistics tensors wire_values""",
+        arena batcher board codec costs direct dispatch_events dispatcher gate lane leases losses members messages
+        moments open_requests orphans pace patience purse quarantine refusals registry results scheduler session
+        session_events siblings statistics tensors wire_values""",
     "master": """
         direct_line error_status front_desk grpc_head grpc_messages http_watches joined_writes known_heads lean_call
         lean_connection message_fields message_forms ms_service outlook predict promise reply_forms request_forms
-        rest_body rest_calls rest_json rest_url service_table services tensor_rules v2_calls v2_forms v2_grpc v2_infer
-        v2_json v2_messages v2_target v2_types waits whole_calls wire_spans wire_tensors worker_socket""",
+        rest_body rest_calls rest_json rest_url service_table services shared_memory tensor_rules v2_calls v2_forms
+        v2_grpc v2_infer v2_json v2_messages v2_target v2_types waits whole_calls wire_spans wire_tensors
+        worker_socket""",
     "master.http2": """
         bodies connection control events frames header_blocks headers limits outbox phases responses runs streams
         template""",

@@ -7,6 +7,7 @@ In reading order:
     messages     what master and worker say to each other
     codec        messages <-> ZeroMQ frames; wire_values: what stands in them
     direct       the same frames on a stream, where master and worker share a machine
+    arena        which parts of a memory are taken
     addresses    HOST:PORT as people write it
     siblings     the processes of one master
     key_files    the files of CURVE keys

@@ -35,7 +35,7 @@ from mindspore_serving.cluster.messages import (
     Unregistered,
 )
 from mindspore_serving.cluster.siblings import MOST_PROCESSES, Sibling
-from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer, column_length
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer, Frame, Pieces, column_length
 from mindspore_serving.cluster.wire_values import (
     MAX_ARGUMENTS,
     MAX_BATCH,
@@ -51,7 +51,7 @@ from mindspore_serving.cluster.wire_values import (
     read_tuple,
 )
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 # Measured: below this ZeroMQ had better copy a frame that it sends. Above, it takes it by reference, and tells a thread
 # of pyzmq's when it is done with it, which costs as much as copying so many bytes.
 COPIED_BYTES = 512 * 1024
@@ -62,15 +62,21 @@ Fields: TypeAlias = Sequence[Any]  # as msgpack gives them: unchecked, from a pe
 
 
 def encode(message: Message, pack_header: Callable[[Any], bytes] = msgpack.packb) -> list[Buffer]:
-    """The frames of a message.
+    """The frames of a message, each of them one buffer; for pack_header see encode_gathered()."""
+    frames = encode_gathered(message, pack_header)
+    return [frame.joined() if isinstance(frame, Pieces) else frame for frame in frames]
+
+
+def encode_gathered(message: Message, pack_header: Callable[[Any], bytes] = msgpack.packb) -> list[Frame]:
+    """The frames of a message, large ones in as many pieces as they came in.
 
     pack_header: `msgpack.Packer().pack` of a thread that encodes often. packb makes such a packer each time, with a
     buffer of 256 KB, which takes five times as long as to fill it.
     """
     kind, pack, _ = _FORMS[type(message)]
-    buffers: list[Buffer] = []
-    fields = pack(message, buffers)
-    return [pack_header([PROTOCOL_VERSION, kind, fields]), *buffers]
+    frames: list[Frame] = []
+    fields = pack(message, frames)
+    return [pack_header([PROTOCOL_VERSION, kind, fields]), *frames]
 
 
 def decode(frames: Sequence[Buffer]) -> Message:
@@ -102,7 +108,7 @@ def decode(frames: Sequence[Buffer]) -> Message:
 # --- one pair of functions per kind; what they raise for a malformed field becomes a FrameError
 
 
-def _pack_register(message: Register, _: list[Buffer]) -> Fields:
+def _pack_register(message: Register, _: list[Frame]) -> Fields:
     methods = [
         (spec.name, spec.inputs, spec.outputs, spec.batch_size, spec.idempotent, spec.input_types, spec.output_types)
         for spec in message.methods
@@ -151,13 +157,13 @@ def _unpack_register(fields: Fields, _: Sequence[Buffer]) -> Register:
     )
 
 
-def _pack_done(message: BatchDone, buffers: list[Buffer]) -> Fields:
+def _pack_done(message: BatchDone, frames: list[Frame]) -> Fields:
     count = column_length(message.columns[0]) if message.columns else 0
     failures = [(index, failure.code, failure.text) for index, failure in message.failures.items()]
     return (
         message.batch_id,
         count,
-        [pack_column(column, buffers) for column in message.columns],
+        [pack_column(column, frames) for column in message.columns],
         failures,
         message.device_seconds,
     )
@@ -176,8 +182,8 @@ def _unpack_done(fields: Fields, frames: Sequence[Buffer]) -> BatchDone:
     )
 
 
-def _pack_run(message: RunBatch, buffers: list[Buffer]) -> Fields:
-    columns = [pack_column(column, buffers) for column in message.columns]
+def _pack_run(message: RunBatch, frames: list[Frame]) -> Fields:
+    columns = [pack_column(column, frames) for column in message.columns]
     return (
         message.batch_id,
         message.method,
@@ -243,7 +249,7 @@ def _unpack_credit(form: Callable[[int], Message]) -> "_Unpack":
     return unpack
 
 
-def _pack_bare(_message: Message, _: list[Buffer]) -> Fields:
+def _pack_bare(_message: Message, _: list[Frame]) -> Fields:
     return ()
 
 
@@ -256,7 +262,7 @@ def _unpack_bare(form: Callable[[], Message]) -> "_Unpack":
     return unpack
 
 
-_Pack: TypeAlias = Callable[[Any, list[Buffer]], Fields]
+_Pack: TypeAlias = Callable[[Any, list[Frame]], Fields]
 _Unpack: TypeAlias = Callable[[Fields, Sequence[Buffer]], Message]
 
 _FORMS: dict[type[Message], tuple[int, _Pack, _Unpack]] = {

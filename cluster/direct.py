@@ -7,6 +7,9 @@ that connection until it ends. It ends like ZeroMQ's: the worker registers again
 
 A message is: the number of its frames, the size of each, then the frames, as codec.py makes them. Sizes are little
 endian. The connection starts with the offer's token, which proves that the master connected and nobody else.
+
+With the token the master may hand over memory that the worker can read. Then a frame that lies there is told by its
+size with the highest bit set, and in the stream is only where it starts. It lies there until the worker has answered.
 """
 
 import re
@@ -16,7 +19,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mindspore_serving.cluster.errors import FrameError
-from mindspore_serving.cluster.tensors import Buffer
+from mindspore_serving.cluster.tensors import Buffer, Frame, Pieces
 
 TOKEN_BYTES = 16
 MAX_FRAMES = 1024
@@ -24,6 +27,9 @@ MAX_FRAME_BYTES = 1 << 30  # what a socket, of ZeroMQ or direct, accepts in one 
 READ_BYTES = 64 * 1024  # what one read may bring of small messages
 _JOINED_BYTES = 32 * 1024  # up to here one copy costs less than to send several buffers
 _MOST_CHUNKS = 64  # that one sendmsg() is given
+
+_PLACED = 1 << 63  # in the size of a frame that lies in the memory
+_START_BYTES = 8  # what stands in the stream for it
 
 _COUNT = struct.Struct("<I")
 _SIZE = struct.Struct("<Q")
@@ -47,6 +53,13 @@ class DirectOffer(NamedTuple):
         return bytes.fromhex(self.token)
 
 
+class Place(NamedTuple):
+    """Where a frame lies in the memory that the master has handed over."""
+
+    start: int
+    nbytes: int
+
+
 def read_offer(place: str, token: str) -> DirectOffer:
     """The offer in these words of a peer. Raises ValueError."""
     if not _HEX.fullmatch(place) or not _HEX.fullmatch(token):
@@ -66,22 +79,31 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._chunks)
 
-    def put(self, frames: Sequence[Buffer]) -> None:
+    def put(self, frames: Sequence[Frame]) -> None:
         """One message more."""
-        if len(frames) == 1 and len(frames[0]) <= _JOINED_BYTES:
-            self._chunks.append(_ONE_FRAME.pack(1, len(frames[0])) + frames[0])
+        first = frames[0]
+        if len(frames) == 1 and len(first) <= _JOINED_BYTES and not isinstance(first, Pieces):
+            self._chunks.append(_ONE_FRAME.pack(1, len(first)) + first)
             return
         sizes = [len(frame) for frame in frames]
         prefix = struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)
+        parts: list[Buffer] = [prefix]
+        for frame in frames:
+            if isinstance(frame, Pieces):
+                parts += frame.parts
+            else:
+                parts.append(frame)
         if sum(sizes) <= _JOINED_BYTES:
-            self._chunks.append(b"".join([prefix, *frames]))
+            self._chunks.append(b"".join(parts))
         else:
-            self._chunks.append(prefix)
-            self._chunks.extend(frame for frame in frames if len(frame))
+            self._chunks.extend(part for part in parts if len(part))
 
-    def put_bytes(self, proof: bytes) -> None:
-        """What is no message."""
-        self._chunks.append(proof)
+    def put_placed(self, header: Buffer, places: Sequence[Place]) -> None:
+        """One message more, of which all but the header lies in the memory that was handed over."""
+        starts, sizes = zip(*places, strict=True)
+        sizes = (len(header), *[size | _PLACED for size in sizes])
+        prefix = struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)
+        self._chunks.append(b"".join([prefix, header, struct.pack(f"<{len(starts)}Q", *starts)]))
 
     def chunks(self) -> list[Buffer]:
         """What to send next, by one sendmsg()."""
@@ -100,10 +122,12 @@ class Outbox:
 class FrameReader:
     """Puts messages together. The caller fills buffer(), tells how far, and gets what is complete.
 
-    Small messages are copied out of one buffer; the frames of a large one are read into memory of their own.
+    Small messages are copied out of one buffer; the frames of a large one are read into memory of their own. `memory`
+    is what the other side has handed over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: memoryview | None = None) -> None:
+        self._memory = memory
         self._small = bytearray(READ_BYTES)
         self._view = memoryview(self._small)
         self._end = 0  # of what has come into the small buffer
@@ -130,8 +154,10 @@ class FrameReader:
         start = 0
         while (sizes := self._sizes_at(start)) is not None:
             body = start + _COUNT.size + 8 * len(sizes)
-            end = body + sum(sizes)
+            end = body + sum([_START_BYTES if size & _PLACED else size for size in sizes])
             if end - start > READ_BYTES:
+                if max(sizes) & _PLACED:
+                    raise FrameError("a large message has frames elsewhere")
                 self._begin_large(sizes, self._view[body : self._end])
                 return messages
             if end > self._end:
@@ -183,13 +209,24 @@ class FrameReader:
             sizes = _SIZE.unpack_from(self._small, start + _COUNT.size)
         else:
             sizes = struct.unpack_from(f"<{count}Q", self._small, start + _COUNT.size)
-        if max(sizes) > MAX_FRAME_BYTES:
-            raise FrameError(f"a frame has at most {MAX_FRAME_BYTES} bytes, given {max(sizes)}")
+        largest = max([size & ~_PLACED for size in sizes])
+        if largest > MAX_FRAME_BYTES:
+            raise FrameError(f"a frame has at most {MAX_FRAME_BYTES} bytes, given {largest}")
         return sizes
 
     def _cut(self, sizes: Sequence[int], start: int) -> list[Buffer]:
         frames: list[Buffer] = []
         for size in sizes:
-            frames.append(bytes(self._view[start : start + size]))
-            start += size
+            if size & _PLACED:
+                frames.append(self._placed(start, size & ~_PLACED))
+                start += _START_BYTES
+            else:
+                frames.append(bytes(self._view[start : start + size]))
+                start += size
         return frames
+
+    def _placed(self, at: int, nbytes: int) -> memoryview:
+        (start,) = _SIZE.unpack_from(self._small, at)
+        if self._memory is None or start + nbytes > len(self._memory):
+            raise FrameError("a frame lies where there is no memory")
+        return self._memory[start : start + nbytes]

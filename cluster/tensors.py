@@ -25,6 +25,28 @@ ITEM_BYTES = {
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
+GATHERED_BYTES = 64 * 1024  # from here on buffers are not joined before somebody has to
+
+
+class Pieces:
+    """Buffers that follow each other. Whoever copies them anyway need not join them first."""
+
+    __slots__ = ("_nbytes", "parts")
+
+    def __init__(self, parts: Sequence[Buffer]) -> None:
+        self.parts = parts
+        self._nbytes = sum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return self._nbytes
+
+    def joined(self) -> bytes:
+        """As one buffer."""
+        return b"".join(self.parts)
+
+
+Frame: TypeAlias = Buffer | Pieces
+
 
 class Tensor(NamedTuple):
     """One array: `data` holds the values little-endian in C order, product(shape) * item bytes long."""
@@ -44,12 +66,24 @@ class Stacked:
     Not a named tuple: several are made for each request, and compiled this is made in a third of the time.
     """
 
-    __slots__ = ("data", "dtype", "shape")
+    __slots__ = ("_frame", "dtype", "shape")
 
-    def __init__(self, dtype: str, shape: tuple[int, ...], data: Buffer) -> None:
+    def __init__(self, dtype: str, shape: tuple[int, ...], frame: Frame) -> None:
         self.dtype = dtype
         self.shape = shape
-        self.data = data
+        self._frame: Frame = frame
+
+    @property
+    def frame(self) -> Frame:
+        """The values, in as many pieces as they came in."""
+        return self._frame
+
+    @property
+    def data(self) -> Buffer:
+        """The values, as one buffer."""
+        if isinstance(self._frame, Pieces):
+            self._frame = self._frame.joined()
+        return self._frame
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Stacked):
@@ -60,7 +94,7 @@ class Stacked:
         return hash((self.dtype, self.shape))
 
     def __repr__(self) -> str:
-        return f"Stacked({self.dtype!r}, {self.shape!r}, {len(self.data)} bytes)"
+        return f"Stacked({self.dtype!r}, {self.shape!r}, {len(self._frame)} bytes)"
 
 
 Column: TypeAlias = Stacked | tuple[Value, ...]
@@ -106,7 +140,8 @@ def join_columns(parts: Sequence[Column]) -> Column:
             count += part.shape[0]
             buffers.append(part.data)
         else:
-            return Stacked(dtype, (count, *shape), b"".join(buffers))
+            pieces = Pieces(buffers)
+            return Stacked(dtype, (count, *shape), pieces if len(pieces) >= GATHERED_BYTES else pieces.joined())
     return to_column([value for part in parts for value in from_column(part)])
 
 
@@ -124,7 +159,7 @@ def cut_column(column: Column, start: int, stop: int) -> Column:
 def row_bytes(column: Column, index: int) -> int:
     """What one instance of it weighs."""
     if isinstance(column, Stacked):
-        return len(column.data) // column.shape[0]
+        return len(column.frame) // column.shape[0]
     value = column[index]
     return len(value.data) if isinstance(value, Tensor) else len(value)
 

@@ -7,7 +7,17 @@ IndexError where it is not as it should be, which codec.py makes a FrameError.
 from collections.abc import Sequence
 from typing import Any
 
-from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer, Column, Stacked, Tensor, Value, column_length, nbytes
+from mindspore_serving.cluster.tensors import (
+    ITEM_BYTES,
+    Buffer,
+    Column,
+    Frame,
+    Stacked,
+    Tensor,
+    Value,
+    column_length,
+    nbytes,
+)
 
 INLINE_BYTES = 64 * 1024  # measured: below this a copy into the header is cheaper than a frame of its own
 MAX_DIMS = 32  # numpy's own limit before 2.0
@@ -63,11 +73,14 @@ def read_seconds(value: Any) -> float:
     return float(value)
 
 
-def _pack_array(array: Stacked | Tensor, buffers: list[Buffer]) -> dict[bytes, Any]:
-    data: Buffer | int = array.data
-    if len(array.data) >= INLINE_BYTES:
-        buffers.append(array.data)
-        data = len(buffers)
+def _pack_array(array: Stacked | Tensor, frames: list[Frame]) -> dict[bytes, Any]:
+    frame = array.frame if isinstance(array, Stacked) else array.data
+    data: Buffer | int
+    if len(frame) >= INLINE_BYTES:
+        frames.append(frame)
+        data = len(frames)
+    else:
+        data = array.data
     return {
         b"nd": True,
         b"type": array.dtype,
@@ -92,11 +105,11 @@ def _read_array(item: dict[Any, Any], frames: Sequence[Buffer]) -> tuple[str, tu
     return dtype, shape, data
 
 
-def pack_column(column: Column, buffers: list[Buffer]) -> Any:
-    """The column as it stands in the header; large buffers go to `buffers`."""
+def pack_column(column: Column, frames: list[Frame]) -> Any:
+    """The column as it stands in the header; large buffers go to `frames`."""
     if isinstance(column, Stacked):
-        return _pack_array(column, buffers)
-    return [_pack_array(value, buffers) if isinstance(value, Tensor) else value for value in column]
+        return _pack_array(column, frames)
+    return [_pack_array(value, frames) if isinstance(value, Tensor) else value for value in column]
 
 
 def _read_column(item: Any, frames: Sequence[Buffer]) -> Column:

@@ -35,7 +35,7 @@ In reading order:
     predict        one prediction, whichever door it came through
     front_desk     drives the dispatcher; callers wait here, each with a promise
     worker_socket  the ROUTER socket
-    direct_line    a connection past it, to a worker of this machine
+    direct_line    a connection past it, to a worker of this machine; shared_memory: for large tensors
     patient_selector  what the event loop waits by: it may look for a while before it sleeps
     curve          the keys of the control port
     zap            who of the workers may connect

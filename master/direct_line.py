@@ -6,23 +6,33 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 
-from mindspore_serving.cluster.direct import DirectOffer, FrameReader, Outbox
+from mindspore_serving.cluster.direct import DirectOffer, FrameReader, Outbox, Place
 from mindspore_serving.cluster.errors import FrameError
-from mindspore_serving.cluster.tensors import Buffer
+from mindspore_serving.cluster.tensors import Buffer, Frame, Pieces
+from mindspore_serving.master.shared_memory import SharedMemory
 
 logger = logging.getLogger("mindspore_serving.master")
 
 _BUFFER_BYTES = 4 << 20  # of the kernel's, which gives less where the administrator says so
-_MOST_UNSENT = 1000  # chunks; a peer that reads so little is as good as gone
+_MOST_UNSENT = 4096  # chunks; a peer that reads so little is as good as gone
+_MOST_HEADER_BYTES = 32 * 1024  # of a message whose frames lie in the shared memory: it is read at once
 
 
 class DirectLine:
-    """Made by connect(). `on_frames` gets each message; `on_end` is called once if it ends without close()."""
+    """Made by connect(). `on_frames` gets each message; `on_end` is called once if it ends without close().
+
+    `memory`: what the peer has a descriptor of.
+    """
 
     def __init__(
-        self, peer: socket.socket, on_frames: Callable[[Sequence[Buffer]], None], on_end: Callable[[], None]
+        self,
+        peer: socket.socket,
+        on_frames: Callable[[Sequence[Buffer]], None],
+        on_end: Callable[[], None],
+        memory: SharedMemory | None,
     ) -> None:
         self._peer = peer
+        self._memory = memory
         self._on_frames = on_frames
         self._on_end = on_end
         self._reader = FrameReader()
@@ -31,18 +41,29 @@ class DirectLine:
         self._loop.add_reader(peer.fileno(), self._read)
         self._is_blocked = False  # the kernel takes no more for now
 
-    def send(self, frames: Sequence[Buffer]) -> bool:
-        """Puts a message on its way; False when the connection has ended, or is stuck."""
+    def send(self, frames: Sequence[Frame], key: int | None = None) -> bool:
+        """Puts a message on its way; False when the connection has ended, or is stuck.
+
+        With a key, its frames may lie in the shared memory until release(key).
+        """
         if self._peer.fileno() < 0 or len(self._outbox) > _MOST_UNSENT:
             return False
-        self._outbox.put(frames)
+        header = frames[0]
+        places: Sequence[Place] | None = None
+        if key is not None and self._memory is not None and len(frames) > 1 and len(header) <= _MOST_HEADER_BYTES:
+            places = self._memory.put(key, frames[1:])
+        if places is not None and not isinstance(header, Pieces):
+            self._outbox.put_placed(header, places)
+        else:
+            self._outbox.put(frames)
         if not self._is_blocked:
             self._write()
         return True
 
-    def prove(self, proof: bytes) -> None:
-        """The first thing to say."""
-        self._outbox.put_bytes(proof)
+    def release(self, key: int) -> None:
+        """The peer has answered this: it reads its frames no more."""
+        if self._memory is not None:
+            self._memory.give_back(key)
 
     def close(self) -> None:
         """May be called again."""
@@ -50,6 +71,9 @@ class DirectLine:
             self._loop.remove_reader(self._peer.fileno())
             self._loop.remove_writer(self._peer.fileno())
             self._peer.close()
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
 
     def _write(self) -> None:
         while self._outbox:
@@ -102,11 +126,22 @@ def connect(
     with contextlib.suppress(OSError):
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             peer.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+    memory = None
     try:
         peer.connect(offer.address)  # a unix socket's peer has a place free for us, or has not: there is no waiting
+        memory = _shared_memory()
+        # Nothing was said before the proof, so that there is room for it.
+        socket.send_fds(peer, [offer.proof], [] if memory is None else [memory.fd])
     except OSError:
         peer.close()
+        if memory is not None:
+            memory.close()
         return None
-    line = DirectLine(peer, on_frames, on_end)
-    line.prove(offer.proof)
-    return line
+    return DirectLine(peer, on_frames, on_end, memory)
+
+
+def _shared_memory() -> SharedMemory | None:
+    try:
+        return SharedMemory()
+    except (OSError, AttributeError):  # a sandbox forbids it, or a system other than Linux has none
+        return None

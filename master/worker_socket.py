@@ -14,11 +14,11 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath, for_zeromq
-from mindspore_serving.cluster.codec import COPIED_BYTES, decode, encode
+from mindspore_serving.cluster.codec import COPIED_BYTES, decode, encode, encode_gathered
 from mindspore_serving.cluster.direct import MAX_FRAME_BYTES, DirectOffer
 from mindspore_serving.cluster.errors import FrameError, SetupError, VersionMismatch
 from mindspore_serving.cluster.key_files import KeyPair
-from mindspore_serving.cluster.messages import FromMaster, FromWorker, Refused, Register
+from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, Refused, Register, RunBatch
 from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.master.direct_line import DirectLine, connect
 from mindspore_serving.master.free_address import check_free
@@ -132,9 +132,10 @@ class WorkerSocket:
         self._socket.close(0)
 
     def _send(self, identity: bytes, message: FromMaster) -> bool:
-        frames = encode(message, self._pack_header)
         if (direct := self._direct.get(identity)) is not None:
-            return direct[1].send(frames)
+            batch = message.batch_id if isinstance(message, RunBatch) else None
+            return direct[1].send(encode_gathered(message, self._pack_header), batch)
+        frames = encode(message, self._pack_header)
         last = frames.pop()
         try:
             self._socket.send(identity, _MORE)
@@ -179,6 +180,8 @@ class WorkerSocket:
             return
         if isinstance(message, Register):
             self._accept_offer(identity, message.direct)
+        elif isinstance(message, BatchDone) and (direct := self._direct.get(identity)) is not None:
+            direct[1].release(message.batch_id)
         self._on_message(identity.decode("latin-1"), message)
 
     def _accept_offer(self, identity: bytes, offer: DirectOffer | None) -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import mmap
+import os
 import secrets
 import select
 import socket
@@ -25,6 +27,14 @@ class Watch(Protocol):
     def __call__(self, source: socket.socket, take: Callable[[], None], events: int = READABLE) -> None: ...
 
 
+class _Stranger:
+    """What one has said so far, and the descriptors that it has handed over."""
+
+    def __init__(self) -> None:
+        self.said = b""
+        self.fds: list[int] = []
+
+
 class DirectDoor:
     """Made, used and closed in one thread; send() may come from others, one at a time.
 
@@ -45,7 +55,7 @@ class DirectDoor:
         self._on_lost = on_lost
         self._registration = 0
         self._offer = _new_offer(secrets.token_hex(16))
-        self._strangers: dict[socket.socket, bytes] = {}  # what each has said so far
+        self._strangers: dict[socket.socket, _Stranger] = {}
         self._master: socket.socket | None = None
         self._reader = FrameReader()
         self._outbox = Outbox()
@@ -126,40 +136,46 @@ class DirectDoor:
             stranger.setblocking(False)
             if len(self._strangers) >= _MOST_STRANGERS:
                 self._dismiss(next(iter(self._strangers)))
-            self._strangers[stranger] = b""
+            self._strangers[stranger] = _Stranger()
             self._watch(stranger, lambda: self._examine(stranger))
             self._examine(stranger)
 
     def _examine(self, stranger: socket.socket) -> None:
-        said = self._strangers.get(stranger)
-        if said is None:  # dismissed since
+        known = self._strangers.get(stranger)
+        if known is None:  # dismissed since
             return
         try:
-            more = stranger.recv(TOKEN_BYTES - len(said))
+            more, fds, _, _ = socket.recv_fds(stranger, TOKEN_BYTES - len(known.said), 1)
         except BlockingIOError:
             return
         except OSError:
-            more = b""
-        said = self._strangers[stranger] = said + more
-        if more and len(said) < TOKEN_BYTES:
+            more, fds = b"", []
+        known.said += more
+        known.fds += fds
+        if more and len(known.said) < TOKEN_BYTES:
             return
-        if not secrets.compare_digest(said, self._offer.proof):
+        if not secrets.compare_digest(known.said, self._offer.proof):
             self._dismiss(stranger)  # or a master that has heard an earlier registration
             return
         self._hang_up()
-        del self._strangers[stranger]
         with contextlib.suppress(OSError):
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 stranger.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+        self._reader = FrameReader(_memory_of(known.fds))
+        self._forget(stranger)
         self._master = stranger
         self._sight.register(stranger, select.POLLIN)
         self._watch(stranger, self._read)
         self._read()
 
     def _dismiss(self, stranger: socket.socket) -> None:
-        del self._strangers[stranger]
+        self._forget(stranger)
         self._unwatch(stranger)
         stranger.close()
+
+    def _forget(self, stranger: socket.socket) -> None:
+        for fd in self._strangers.pop(stranger).fds:
+            os.close(fd)
 
     def _hang_up(self) -> None:
         if self._master is not None:
@@ -210,6 +226,15 @@ class DirectDoor:
             return
         for frames in messages:
             self._on_frames(frames)
+
+
+def _memory_of(fds: Sequence[int]) -> memoryview | None:
+    """The memory that the master has handed over: to be read only, and there as long as anybody has a part of it."""
+    try:
+        return memoryview(mmap.mmap(fds[0], 0, access=mmap.ACCESS_READ)) if fds else None
+    except (OSError, ValueError) as error:
+        logger.warning("the master's shared memory cannot be read: %s", error)
+        return None
 
 
 def _new_offer(place: str) -> DirectOffer:

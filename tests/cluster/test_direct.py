@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindspore_serving.cluster.direct import MAX_FRAME_BYTES, READ_BYTES, FrameReader, Outbox
+from mindspore_serving.cluster.direct import MAX_FRAME_BYTES, READ_BYTES, FrameReader, Outbox, Place
 from mindspore_serving.cluster.errors import FrameError
+from mindspore_serving.cluster.tensors import Pieces
 
 SIZES = st.one_of(st.integers(0, 40), st.sampled_from([READ_BYTES - 12, READ_BYTES - 11, READ_BYTES, 3 * READ_BYTES]))
 MESSAGES = st.lists(st.lists(SIZES, min_size=1, max_size=5), max_size=6)
@@ -78,8 +79,38 @@ def test_a_frame_that_nobody_could_hold_is_refused_before_it_comes() -> None:
         feed(FrameReader(), struct.pack("<IQ", 1, MAX_FRAME_BYTES + 1), 100)
 
 
-def test_the_proof_goes_first() -> None:
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=4), st.integers(1, 400), st.integers(1, 400))
+def test_placed_frames_are_read_where_they_lie(sizes: list[int], reads: int, writes: int) -> None:
+    memory = memoryview(bytes(number % 251 for number in range(20_000)))
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
     outbox = Outbox()
-    outbox.put_bytes(b"proof")
-    outbox.put([b"x"])
-    assert drain(outbox, 3) == b"proof" + struct.pack("<IQ", 1, 1) + b"x"
+    outbox.put_placed(b"header", [Place(start, size) for start, size in zip(starts, sizes, strict=True)])
+    outbox.put([b"next"])
+    expected = [bytes(memory[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
+    assert feed(FrameReader(memory), drain(outbox, writes), reads) == [[b"header", *expected], [b"next"]]
+
+
+@pytest.mark.parametrize("place", [Place(90, 11), Place(1 << 62, 1), Place(101, 0)])
+@pytest.mark.parametrize("nbytes", [None, 100])
+def test_a_frame_that_lies_nowhere_is_refused(nbytes: int | None, place: Place) -> None:
+    outbox = Outbox()
+    outbox.put_placed(b"header", [place])
+    memory = None if nbytes is None else memoryview(bytes(nbytes))
+    with pytest.raises(FrameError, match="a frame lies where there is no memory"):
+        feed(FrameReader(memory), drain(outbox, 100), 100)
+
+
+def test_a_message_is_in_the_memory_or_too_large_to_be_read_at_once_but_not_both() -> None:
+    outbox = Outbox()
+    outbox.put_placed(bytes(READ_BYTES), [Place(0, 1)])
+    with pytest.raises(FrameError, match="a large message has frames elsewhere"):
+        feed(FrameReader(memoryview(b"x")), drain(outbox, 100), 100)
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+def test_a_frame_in_pieces_arrives_as_one(size: int) -> None:
+    pieces = [bytes([number]) * size for number in range(3)]
+    outbox = Outbox()
+    outbox.put([b"header", Pieces(pieces), b"last"])
+    assert feed(FrameReader(), drain(outbox, 1000), READ_BYTES) == [[b"header", b"".join(pieces), b"last"]]

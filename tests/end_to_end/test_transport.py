@@ -1,10 +1,14 @@
 """A worker and a master on one machine talk past ZeroMQ, unless the worker is told otherwise."""
 
 import os
+import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mindspore_serving.client import Client
+from tests.end_to_end.light_servable import GO, NAME, light_servable, light_worker
 from tests.end_to_end.test_commands import master, worker
 from tests.processes import Process, Processes
 
@@ -29,6 +33,34 @@ def test_who_talks_past_zeromq(run: Processes, servables: Path, transport: str, 
     assert client.wait() == 0, client.output
     assert direct_connections(hand) == more
     assert hand.stop() == 0
+
+
+def test_large_tensors_pass_through_memory_that_is_gone_with_a_killed_worker(run: Processes, tmp_path: Path) -> None:
+    desk, grpc, ctrl = master(run)
+    place = light_servable(tmp_path)
+    first = light_worker(run, place, [ctrl])
+    values = [np.random.default_rng(seed).integers(0, 256, 3_000_000, dtype=np.uint8) for seed in range(4)]
+    with Client(f"127.0.0.1:{grpc}", NAME, "act", timeout=120) as client:
+        for value in values:  # the worker's answer is what lies there
+            (answer,) = client.infer({"order": "answer", "x": value})
+            assert np.array_equal(answer["y"], value)
+        assert (shared_memories(desk), shared_memories(first)) == (1, 1)
+        calls = [client.infer_async({"order": "wait", "x": value}) for value in values]
+        first.wait_for("wait")
+        first.stop(signal.SIGKILL)
+        desk.wait_for("lost")
+        assert shared_memories(desk) == 0
+        second = light_worker(run, place, [ctrl])
+        (place / GO).touch()
+        for call, value in zip(calls, values, strict=True):
+            (answer,) = call.result()
+            assert np.array_equal(answer["y"], value)
+    assert (shared_memories(desk), shared_memories(second)) == (1, 1)
+    assert desk.stop() == 0
+
+
+def shared_memories(process: Process) -> int:
+    return Path(f"/proc/{process.pid}/maps").read_text().count("memfd:mindspore-serving")
 
 
 def test_a_transport_that_is_none_is_refused(run: Processes) -> None:

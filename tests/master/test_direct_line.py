@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from mindspore_serving.cluster.arena import Arena
 from mindspore_serving.cluster.codec import decode
 from mindspore_serving.cluster.direct import DirectOffer
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.messages import Registered, RunBatch
+from mindspore_serving.cluster.tensors import Stacked
 from mindspore_serving.proto import ms_service_pb2 as pb
 from tests.master.direct_worker import DirectWorker
 from tests.master.running_master import RunningMaster
@@ -38,6 +40,65 @@ def test_batches_and_answers_go_past_zeromq(master: RunningMaster, direct: Direc
         direct.echo()
         assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == tensor
     assert not direct.socket.poll(0)
+
+
+def test_large_tensors_lie_in_memory_until_they_are_answered(master: RunningMaster, direct: DirectWorker) -> None:
+    tensors = [
+        pb.Tensor(shape=pb.TensorShape(dims=[500_000]), dtype=pb.MS_UINT8, data=secrets.token_bytes(500_000))
+        for _ in range(3)
+    ]
+    places = []
+    for tensor in tensors:
+        call = master.send(request("echo", tensor))
+        batch = direct.next_batch()
+        (column,) = batch.columns
+        assert isinstance(column, Stacked) and isinstance(column.data, memoryview)
+        assert column.data.obj is direct.memory  # no copy of it
+        places.append(bytes(column.data) == direct.memory[:500_000])
+        direct.answer(batch)
+        assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == tensor
+    assert places == [True] * 3  # its place is free again with the answer
+
+
+def test_what_is_still_open_keeps_its_place(master: RunningMaster, direct: DirectWorker) -> None:
+    values = [secrets.token_bytes(200_000) for _ in range(2)]
+    tensors = [pb.Tensor(shape=pb.TensorShape(dims=[200_000]), dtype=pb.MS_UINT8, data=value) for value in values]
+    calls = [master.send(request("echo", tensors[0]))]
+    batches = [direct.next_batch()]
+    calls.append(master.send(request("echo", tensors[1])))
+    batches.append(direct.next_batch())
+    for batch, value in zip(batches, values, strict=True):
+        assert isinstance(batch.columns[0], Stacked) and bytes(batch.columns[0].data) == value
+    for batch in reversed(batches):
+        direct.answer(batch)
+    for call, tensor in zip(calls, tensors, strict=True):
+        assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == tensor
+
+
+def test_without_room_in_memory_the_stream_carries_it(
+    master: RunningMaster, direct: DirectWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (known,) = master.server._workers._direct.values()
+    monkeypatch.setattr(known[1]._memory, "_arena", Arena(100))
+    large = pb.Tensor(shape=pb.TensorShape(dims=[200_000]), dtype=pb.MS_UINT8, data=secrets.token_bytes(200_000))
+    call = master.send(request("echo", large))
+    batch = direct.next_batch()
+    assert isinstance(batch.columns[0], Stacked) and isinstance(batch.columns[0].data, bytearray)
+    direct.answer(batch)
+    assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == large
+
+
+def test_a_system_without_shared_memory_does_without(master: RunningMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr("os.memfd_create", forbidden)
+    worker = DirectWorker(master.context, master.ctrl.port)
+    large = pb.Tensor(shape=pb.TensorShape(dims=[200_000]), dtype=pb.MS_UINT8, data=secrets.token_bytes(200_000))
+    call = master.send(request("echo", large))
+    worker.echo()
+    assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == large
+    worker.close()
 
 
 def test_a_lost_connection_gives_its_batches_to_others_at_once(master: RunningMaster, direct: DirectWorker) -> None:

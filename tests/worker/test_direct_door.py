@@ -1,5 +1,6 @@
 """The worker's door for a master on its machine: only who knows the token is let in, and what he says arrives."""
 
+import os
 import socket
 from collections.abc import Iterator, Sequence
 
@@ -8,6 +9,7 @@ import pytest
 from mindspore_serving.cluster.direct import DirectOffer, FrameReader, Outbox
 from mindspore_serving.cluster.session_events import Event
 from mindspore_serving.cluster.tensors import Buffer
+from mindspore_serving.master.shared_memory import SharedMemory
 from mindspore_serving.worker.direct_door import DirectDoor
 from mindspore_serving.worker.watches import Watches
 
@@ -125,6 +127,45 @@ def test_strangers_who_say_nothing_do_not_keep_the_master_out(worker: Worker) ->
             worker.turn()
     for stranger in strangers:
         stranger.close()
+
+
+def test_frames_are_read_in_the_memory_that_the_master_hands_over(worker: Worker) -> None:
+    offer = worker.door.offer(1)
+    memory = SharedMemory(1 << 20)
+    with connect(offer, b"") as master:
+        socket.send_fds(master, [offer.proof], [memory.fd])
+        for key, text in enumerate((b"first", b"second")):
+            places = memory.put(key, [text])
+            assert places is not None
+            outbox = Outbox()
+            outbox.put_placed(b"header", places)
+            master.sendall(b"".join(outbox.chunks()))
+        while len(worker.heard) < 2:
+            worker.turn()
+    assert worker.heard == [[b"header", b"first"], [b"header", b"second"]]
+    memory.close()
+
+
+def test_descriptors_of_strangers_are_closed(worker: Worker) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for said in (b"\0" * 16, b"GET /"):
+        with connect(worker.door.offer(1), b"") as stranger, open(os.devnull, "rb") as file:
+            socket.send_fds(stranger, [said], [file.fileno()])
+            worker.turn()
+            stranger.shutdown(socket.SHUT_WR)
+            while len(said) < 16 and worker.door._strangers:
+                worker.turn()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_is_no_memory_is_said_and_the_stream_goes_on(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    offer = worker.door.offer(1)
+    with connect(offer, b"") as master, open(os.devnull, "rb") as file:
+        socket.send_fds(master, [offer.proof], [file.fileno()])
+        master.sendall(message(b"run"))
+        while not worker.heard:
+            worker.turn()
+    assert "the master's shared memory cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize("end", [b"", b"\0\0\0\0"])

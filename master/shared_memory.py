@@ -1,0 +1,68 @@
+"""Memory that a worker of this machine may read: large frames lie there, and no socket copies them.
+
+A file without a name (memfd_create(2)), which the worker gets a descriptor of: nothing is left behind, whatever either
+dies of. The worker reads a batch there until it has answered; then its place is free again. The file is sealed: nobody
+can make it shorter while the other one reads.
+"""
+
+import contextlib
+import fcntl
+import mmap
+import os
+from collections.abc import Sequence
+
+from mindspore_serving.cluster.arena import Arena, aligned
+from mindspore_serving.cluster.direct import Place
+from mindspore_serving.cluster.tensors import Frame, Pieces
+
+NBYTES = 256 << 20  # for each worker, and only what is used of it is there; two of the largest batches, and more
+_KEPT_BYTES = 8 << 20  # stays, to be used again, while nothing is in use
+
+
+class SharedMemory:
+    """Of one worker. Raises OSError where there can be none."""
+
+    def __init__(self, nbytes: int = NBYTES) -> None:
+        self._arena = Arena(nbytes)
+        self._starts: dict[int, int] = {}  # by key
+        self.fd = os.memfd_create("mindspore-serving", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(self.fd, nbytes)
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            self._memory = mmap.mmap(self.fd, nbytes)
+        except OSError:
+            os.close(self.fd)
+            raise
+
+    def put(self, key: int, frames: Sequence[Frame]) -> list[Place] | None:
+        """Copies the frames here, until give_back(key). Where they lie; None: there is no room for them now."""
+        nbytes = sum([aligned(len(frame)) for frame in frames])
+        start = None if key in self._starts else self._arena.take(nbytes)
+        if start is None:
+            return None
+        self._starts[key] = start
+        places = []
+        for frame in frames:
+            places.append(Place(start, len(frame)))
+            at = start
+            for part in frame.parts if isinstance(frame, Pieces) else (frame,):
+                self._memory[at : at + len(part)] = part
+                at += len(part)
+            start += aligned(len(frame))
+        return places
+
+    def give_back(self, key: int) -> None:
+        """Nobody reads the frames of this key any more, if there are any."""
+        start = self._starts.pop(key, None)
+        if start is None:
+            return
+        self._arena.give_back(start)
+        if self._arena.is_empty and self._arena.touched > _KEPT_BYTES:
+            with contextlib.suppress(OSError):  # a kernel that cannot: it stays
+                self._memory.madvise(mmap.MADV_REMOVE, _KEPT_BYTES, self._arena.touched - _KEPT_BYTES)
+            self._arena.touched = _KEPT_BYTES
+
+    def close(self) -> None:
+        """The worker may still read what it has."""
+        self._memory.close()
+        os.close(self.fd)
