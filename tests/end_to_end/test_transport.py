@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,8 +43,7 @@ def test_large_tensors_pass_through_memory_that_is_gone_with_a_killed_worker(run
     values = [np.random.default_rng(seed).integers(0, 256, 3_000_000, dtype=np.uint8) for seed in range(4)]
     with Client(f"127.0.0.1:{grpc}", NAME, "act", timeout=120) as client:
         for value in values:  # the worker's answer is what lies there
-            (answer,) = client.infer({"order": "answer", "x": value})
-            assert np.array_equal(answer["y"], value)
+            assert_answered(client.infer_async({"order": "answer", "x": value}), value)
         assert (shared_memories(desk), shared_memories(first)) == (1, 1)
         calls = [client.infer_async({"order": "wait", "x": value}) for value in values]
         first.wait_for("wait")
@@ -53,10 +53,14 @@ def test_large_tensors_pass_through_memory_that_is_gone_with_a_killed_worker(run
         second = light_worker(run, place, [ctrl])
         (place / GO).touch()
         for call, value in zip(calls, values, strict=True):
-            (answer,) = call.result()
-            assert np.array_equal(answer["y"], value)
+            assert_answered(call, value)
     assert (shared_memories(desk), shared_memories(second)) == (1, 1)
     assert desk.stop() == 0
+
+
+def assert_answered(call: Any, value: object) -> None:
+    (answer,) = call.result()
+    assert np.array_equal(answer["y"], value)
 
 
 def shared_memories(process: Process) -> int:
