@@ -58,7 +58,7 @@ def test_large_tensors_pass_through_memory_that_is_gone_with_a_killed_worker(run
     assert desk.stop() == 0
 
 
-def assert_answered(call: Any, value: object) -> None:
+def assert_answered(call: Any, value: Any) -> None:
     (answer,) = call.result()
     assert np.array_equal(answer["y"], value)
 
