@@ -154,9 +154,12 @@ class FrameReader:
         start = 0
         while (sizes := self._sizes_at(start)) is not None:
             body = start + _COUNT.size + 8 * len(sizes)
-            end = body + sum([_START_BYTES if size & _PLACED else size for size in sizes])
+            is_placed = len(sizes) > 1 and max(sizes) >= _PLACED
+            end = body + (
+                sum([_START_BYTES if size >= _PLACED else size for size in sizes]) if is_placed else sum(sizes)
+            )
             if end - start > READ_BYTES:
-                if max(sizes) & _PLACED:
+                if is_placed:
                     raise FrameError("a large message has frames elsewhere")
                 self._begin_large(sizes, self._view[body : self._end])
                 return messages
@@ -209,7 +212,7 @@ class FrameReader:
             sizes = _SIZE.unpack_from(self._small, start + _COUNT.size)
         else:
             sizes = struct.unpack_from(f"<{count}Q", self._small, start + _COUNT.size)
-        largest = max([size & ~_PLACED for size in sizes])
+        largest = sizes[0] if count == 1 else max([size & ~_PLACED for size in sizes])  # the header is never elsewhere
         if largest > MAX_FRAME_BYTES:
             raise FrameError(f"a frame has at most {MAX_FRAME_BYTES} bytes, given {largest}")
         return sizes
@@ -217,7 +220,7 @@ class FrameReader:
     def _cut(self, sizes: Sequence[int], start: int) -> list[Buffer]:
         frames: list[Buffer] = []
         for size in sizes:
-            if size & _PLACED:
+            if size > MAX_FRAME_BYTES:
                 frames.append(self._placed(start, size & ~_PLACED))
                 start += _START_BYTES
             else:
