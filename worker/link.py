@@ -3,10 +3,7 @@
 A master of several processes tells of its others: each of them is a master like those that the worker was given.
 """
 
-import contextlib
 import logging
-import queue
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -41,6 +38,7 @@ from mindspore_serving.cluster.session_events import (
 )
 from mindspore_serving.cluster.siblings import Households, Sibling, sibling_endpoint
 from mindspore_serving.worker.curve import WorkerKeys
+from mindspore_serving.worker.inbox import Inbox
 from mindspore_serving.worker.line import Line
 from mindspore_serving.worker.loan import Loan
 from mindspore_serving.worker.watches import Take, Watches
@@ -102,18 +100,14 @@ class Link(threading.Thread):
         self._turn = threading.Lock()  # held by whoever touches what is above and the lines
         self._loan = Loan()  # of the only line
         self._end = End(masters[0])
-        # Other threads put events here and wake this one, which alone touches ZeroMQ's sockets and what is watched.
-        self._inbox: queue.SimpleQueue[tuple[str | None, Event]] = queue.SimpleQueue()  # None: for every master
-        self._alarm, self._waker = socket.socketpair()
-        self._alarm.setblocking(False)
-        self._waker.setblocking(False)
+        self._inbox = Inbox()  # this thread alone touches ZeroMQ's sockets and what is watched
 
     def drain(self, seconds: float) -> None:
         """Finish what is open, at most this long, then close. From any thread."""
-        self._post(None, DrainRequested(time.monotonic() + seconds))
+        self._inbox.post(None, DrainRequested(time.monotonic() + seconds))
 
     def run(self) -> None:
-        self._watches.watch("", self._alarm, self._read_inbox)
+        self._watches.watch("", self._inbox.alarm, self._read_inbox)
         try:
             for master in self._sessions:
                 self._open_line(master)
@@ -128,10 +122,9 @@ class Link(threading.Thread):
                 for line in self._lines.values():
                     line.close()
                 self._lines.clear()
-            self._watches.unwatch(self._alarm)
+            self._watches.unwatch(self._inbox.alarm)
             self._watches.close()
-            self._alarm.close()
-            self._waker.close()
+            self._inbox.close()
             self._on_closed(self._end)
 
     def _take_turn(self, ready: list[tuple[str, Take]]) -> None:
@@ -173,10 +166,9 @@ class Link(threading.Thread):
 
     def _read_inbox(self) -> list[Event]:
         """What other threads have put there. Carries it out at once: it is for several masters."""
-        with contextlib.suppress(BlockingIOError):
-            self._alarm.recv(4096)
-        while not self._inbox.empty():
-            whom, event = self._inbox.get()
+        self._inbox.silence()
+        while not self._inbox.is_empty:
+            whom, event = self._inbox.take()
             self._is_leaving = self._is_leaving or (whom is None and isinstance(event, DrainRequested))
             for master in self._open_masters() if whom is None else [whom]:
                 if isinstance(event, BatchFinished):
@@ -246,16 +238,16 @@ class Link(threading.Thread):
         """From any thread, which answers the master itself where it may: to wake the link up takes longer."""
         event = BatchFinished(registration, done)
         if not self._turn.acquire(blocking=False):
-            self._post(master, event)
+            self._inbox.post(master, event)
             return
         try:
             line = self._only_line()
             if line is None:
-                self._post(master, event)
+                self._inbox.post(master, event)
                 return
             self._finish(master, event)
             if line.is_blocked:
-                self._wake()
+                self._inbox.wake()
         finally:
             self._turn.release()
 
@@ -281,12 +273,12 @@ class Link(threading.Thread):
                 return False
             (master,) = self._lines
             for event in line.look():
-                if isinstance(event, MessageArrived) and isinstance(event.message, RunBatch) and self._inbox.empty():
+                if isinstance(event, MessageArrived) and isinstance(event.message, RunBatch) and self._inbox.is_empty:
                     self._handle(master, event)
                 else:  # after it, all others, in their order
-                    self._post(master, event)
+                    self._inbox.post(master, event)
             if line.is_blocked:
-                self._wake()
+                self._inbox.wake()
             return self._gate.is_idle
 
     def give_back(self) -> None:
@@ -323,7 +315,7 @@ class Link(threading.Thread):
         self._households.met(master, found)
         for gone in [sibling for sibling, told in self._met_at.items() if told == master and sibling not in found]:
             logger.info("%s: is no process of the master any more", gone)
-            self._post(gone, DrainRequested(time.monotonic() + _FAREWELL_SECONDS))
+            self._inbox.post(gone, DrainRequested(time.monotonic() + _FAREWELL_SECONDS))
         new = sorted(found - self._sessions.keys())
         if not new or self._is_leaving:
             return
@@ -340,15 +332,7 @@ class Link(threading.Thread):
             return
         # One master that would not have us ends the worker: whoever started it has something to mend.
         self._end = End(master, refusal, at_once)
-        self._post(None, DrainRequested(time.monotonic() + (0.0 if at_once else _FAREWELL_SECONDS)))
-
-    def _post(self, master: str | None, event: Event) -> None:
-        self._inbox.put((master, event))
-        self._wake()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # full: it is being woken already; closed: nobody is left to tell
-            self._waker.send(b"\0")
+        self._inbox.post(None, DrainRequested(time.monotonic() + (0.0 if at_once else _FAREWELL_SECONDS)))
 
 
 _FAREWELL_SECONDS = 30.0  # for what other masters have open when one of them has refused the worker
