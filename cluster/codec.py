@@ -35,7 +35,7 @@ from mindspore_serving.cluster.messages import (
     Unregistered,
 )
 from mindspore_serving.cluster.siblings import MOST_PROCESSES, Sibling
-from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer, Frame, Pieces, column_length
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer, Frame, as_buffer, column_length
 from mindspore_serving.cluster.wire_values import (
     MAX_ARGUMENTS,
     MAX_BATCH,
@@ -63,8 +63,7 @@ Fields: TypeAlias = Sequence[Any]  # as msgpack gives them: unchecked, from a pe
 
 def encode(message: Message, pack_header: Callable[[Any], bytes] = msgpack.packb) -> list[Buffer]:
     """The frames of a message, each of them one buffer; for pack_header see encode_gathered()."""
-    frames = encode_gathered(message, pack_header)
-    return [frame.joined() if isinstance(frame, Pieces) else frame for frame in frames]
+    return [as_buffer(frame) for frame in encode_gathered(message, pack_header)]
 
 
 def encode_gathered(message: Message, pack_header: Callable[[Any], bytes] = msgpack.packb) -> list[Frame]:

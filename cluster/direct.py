@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mindspore_serving.cluster.errors import FrameError
-from mindspore_serving.cluster.tensors import Buffer, Frame, Pieces
+from mindspore_serving.cluster.tensors import Buffer
 
 TOKEN_BYTES = 16
 MAX_FRAMES = 1024
@@ -79,24 +79,18 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._chunks)
 
-    def put(self, frames: Sequence[Frame]) -> None:
+    def put(self, frames: Sequence[Buffer]) -> None:
         """One message more."""
-        first = frames[0]
-        if len(frames) == 1 and len(first) <= _JOINED_BYTES and not isinstance(first, Pieces):
-            self._chunks.append(_ONE_FRAME.pack(1, len(first)) + first)
+        if len(frames) == 1 and len(frames[0]) <= _JOINED_BYTES:
+            self._chunks.append(_ONE_FRAME.pack(1, len(frames[0])) + frames[0])
             return
         sizes = [len(frame) for frame in frames]
         prefix = struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)
-        parts: list[Buffer] = [prefix]
-        for frame in frames:
-            if isinstance(frame, Pieces):
-                parts += frame.parts
-            else:
-                parts.append(frame)
         if sum(sizes) <= _JOINED_BYTES:
-            self._chunks.append(b"".join(parts))
+            self._chunks.append(b"".join([prefix, *frames]))
         else:
-            self._chunks.extend(part for part in parts if len(part))
+            self._chunks.append(prefix)
+            self._chunks.extend(frame for frame in frames if len(frame))
 
     def put_placed(self, header: Buffer, places: Sequence[Place]) -> None:
         """One message more, of which all but the header lies in the memory that was handed over."""

@@ -25,7 +25,8 @@ ITEM_BYTES = {
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-GATHERED_BYTES = 64 * 1024  # from here on buffers are not joined before somebody has to
+INLINE_BYTES = 64 * 1024  # measured: below this a copy into a message's header is cheaper than a frame of its own
+_PIECE_BYTES = 4096  # smaller ones are joined faster at once than one by one later
 
 
 class Pieces:
@@ -46,6 +47,11 @@ class Pieces:
 
 
 Frame: TypeAlias = Buffer | Pieces
+
+
+def as_buffer(frame: Frame) -> Buffer:
+    """The frame, joined if it is in pieces."""
+    return frame.joined() if isinstance(frame, Pieces) else frame
 
 
 class Tensor(NamedTuple):
@@ -81,9 +87,8 @@ class Stacked:
     @property
     def data(self) -> Buffer:
         """The values, as one buffer."""
-        if isinstance(self._frame, Pieces):
-            self._frame = self._frame.joined()
-        return self._frame
+        data = self._frame = as_buffer(self._frame)
+        return data
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Stacked):
@@ -141,7 +146,8 @@ def join_columns(parts: Sequence[Column]) -> Column:
             buffers.append(part.data)
         else:
             pieces = Pieces(buffers)
-            return Stacked(dtype, (count, *shape), pieces if len(pieces) >= GATHERED_BYTES else pieces.joined())
+            is_large = len(pieces) >= max(INLINE_BYTES, _PIECE_BYTES * len(buffers))
+            return Stacked(dtype, (count, *shape), pieces if is_large else pieces.joined())
     return to_column([value for part in parts for value in from_column(part)])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mindspore_serving.cluster.tensors import (
+    INLINE_BYTES,
     ITEM_BYTES,
     Buffer,
     Column,
@@ -19,7 +20,6 @@ from mindspore_serving.cluster.tensors import (
     nbytes,
 )
 
-INLINE_BYTES = 64 * 1024  # measured: below this a copy into the header is cheaper than a frame of its own
 MAX_DIMS = 32  # numpy's own limit before 2.0
 MAX_NAME = 1024  # characters in any name or address a peer tells
 MAX_ARGUMENTS = 256  # inputs or outputs of a method

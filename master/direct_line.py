@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 
 from mindspore_serving.cluster.direct import DirectOffer, FrameReader, Outbox, Place
 from mindspore_serving.cluster.errors import FrameError
-from mindspore_serving.cluster.tensors import Buffer, Frame, Pieces
+from mindspore_serving.cluster.tensors import Buffer, Frame, as_buffer
 from mindspore_serving.master.shared_memory import SharedMemory
 
 logger = logging.getLogger("mindspore_serving.master")
 
 _BUFFER_BYTES = 4 << 20  # of the kernel's, which gives less where the administrator says so
-_MOST_UNSENT = 4096  # chunks; a peer that reads so little is as good as gone
+_MOST_UNSENT = 1000  # chunks; a peer that reads so little is as good as gone
 _MOST_HEADER_BYTES = 32 * 1024  # of a message whose frames lie in the shared memory: it is read at once
 
 
@@ -48,14 +48,14 @@ class DirectLine:
         """
         if self._peer.fileno() < 0 or len(self._outbox) > _MOST_UNSENT:
             return False
-        header = frames[0]
+        header = as_buffer(frames[0])
         places: Sequence[Place] | None = None
         if key is not None and self._memory is not None and len(frames) > 1 and len(header) <= _MOST_HEADER_BYTES:
             places = self._memory.put(key, frames[1:])
-        if places is not None and not isinstance(header, Pieces):
-            self._outbox.put_placed(header, places)
+        if places is None:
+            self._outbox.put([as_buffer(frame) for frame in frames])
         else:
-            self._outbox.put(frames)
+            self._outbox.put_placed(header, places)
         if not self._is_blocked:
             self._write()
         return True

@@ -30,7 +30,7 @@ class SharedMemory:
             os.ftruncate(self.fd, nbytes)
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
             self._memory = mmap.mmap(self.fd, nbytes)
-        except OSError:
+        except BaseException:
             os.close(self.fd)
             raise
 

@@ -10,9 +10,8 @@ import msgpack_numpy
 import numpy as np
 import numpy.typing as npt
 
-from mindspore_serving.cluster.tensors import ITEM_BYTES, Column, Stacked, Tensor
+from mindspore_serving.cluster.tensors import INLINE_BYTES, ITEM_BYTES, Column, Stacked, Tensor
 from mindspore_serving.cluster.tensors import Value as WireValue
-from mindspore_serving.cluster.wire_values import INLINE_BYTES
 from mindspore_serving.worker.illegal_result import IllegalResult
 
 Array = npt.NDArray[Any]

@@ -56,6 +56,7 @@ class DirectDoor:
         self._registration = 0
         self._offer = _new_offer(secrets.token_hex(16))
         self._strangers: dict[socket.socket, _Stranger] = {}
+        self._is_of_use = True
         self._master: socket.socket | None = None
         self._reader = FrameReader()
         self._outbox = Outbox()
@@ -67,8 +68,13 @@ class DirectDoor:
         self._listener.listen(_MOST_STRANGERS)
         watch(self._listener, self._accept)
 
-    def offer(self, registration: int) -> DirectOffer:
-        """What to tell a master with this registration. A new one ends what there was: it starts afresh."""
+    def offer(self, registration: int) -> DirectOffer | None:
+        """What to tell a master with this registration. A new one ends what there was: it starts afresh.
+
+        None: a master came whose memory cannot be read here, so that it would lose each large batch. ZeroMQ goes on.
+        """
+        if not self._is_of_use:
+            return None
         if registration != self._registration:
             self._registration = registration
             self._offer = _new_offer(self._offer.place)
@@ -157,11 +163,19 @@ class DirectDoor:
         if not secrets.compare_digest(known.said, self._offer.proof):
             self._dismiss(stranger)  # or a master that has heard an earlier registration
             return
+        try:
+            memory = _memory_of(known.fds)
+        except (OSError, ValueError) as error:
+            logger.warning("no direct connection to the master, only ZeroMQ: its memory cannot be read: %s", error)
+            self._is_of_use = False
+            self._dismiss(stranger)
+            self._on_lost()
+            return
         self._hang_up()
         with contextlib.suppress(OSError):
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 stranger.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
-        self._reader = FrameReader(_memory_of(known.fds))
+        self._reader = FrameReader(memory)
         self._forget(stranger)
         self._master = stranger
         self._sight.register(stranger, select.POLLIN)
@@ -229,12 +243,11 @@ class DirectDoor:
 
 
 def _memory_of(fds: Sequence[int]) -> memoryview | None:
-    """The memory that the master has handed over: to be read only, and there as long as anybody has a part of it."""
-    try:
-        return memoryview(mmap.mmap(fds[0], 0, access=mmap.ACCESS_READ)) if fds else None
-    except (OSError, ValueError) as error:
-        logger.warning("the master's shared memory cannot be read: %s", error)
-        return None
+    """The memory that the master has handed over: to be read only, and there as long as anybody has a part of it.
+
+    Raises OSError and ValueError.
+    """
+    return memoryview(mmap.mmap(fds[0], 0, access=mmap.ACCESS_READ)) if fds else None
 
 
 def _new_offer(place: str) -> DirectOffer:

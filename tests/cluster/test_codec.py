@@ -36,8 +36,7 @@ from mindspore_serving.cluster.messages import (
     TensorType,
     Unregistered,
 )
-from mindspore_serving.cluster.tensors import ITEM_BYTES, Stacked, Tensor, nbytes
-from mindspore_serving.cluster.wire_values import INLINE_BYTES
+from mindspore_serving.cluster.tensors import INLINE_BYTES, ITEM_BYTES, Stacked, Tensor, nbytes
 
 FLOATS = TensorType("<f4", (2, ANY_SIZE))
 TYPED = MethodSpec("m", ("a", "b"), ("y",), 8, False, (FLOATS, None), (TensorType("|b1", ()),))

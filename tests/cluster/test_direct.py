@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from mindspore_serving.cluster.direct import MAX_FRAME_BYTES, READ_BYTES, FrameReader, Outbox, Place
 from mindspore_serving.cluster.errors import FrameError
-from mindspore_serving.cluster.tensors import Pieces
 
 SIZES = st.one_of(st.integers(0, 40), st.sampled_from([READ_BYTES - 12, READ_BYTES - 11, READ_BYTES, 3 * READ_BYTES]))
 MESSAGES = st.lists(st.lists(SIZES, min_size=1, max_size=5), max_size=6)
@@ -106,11 +105,3 @@ def test_a_message_is_in_the_memory_or_too_large_to_be_read_at_once_but_not_both
     outbox.put_placed(bytes(READ_BYTES), [Place(0, 1)])
     with pytest.raises(FrameError, match="a large message has frames elsewhere"):
         feed(FrameReader(memoryview(b"x")), drain(outbox, 100), 100)
-
-
-@pytest.mark.parametrize("size", [10, 200_000])
-def test_a_frame_in_pieces_arrives_as_one(size: int) -> None:
-    pieces = [bytes([number]) * size for number in range(3)]
-    outbox = Outbox()
-    outbox.put([b"header", Pieces(pieces), b"last"])
-    assert feed(FrameReader(), drain(outbox, 1000), READ_BYTES) == [[b"header", b"".join(pieces), b"last"]]

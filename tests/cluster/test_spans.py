@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from mindspore_serving.cluster.registry import Route
 from mindspore_serving.cluster.results import Collected, Results
 from mindspore_serving.cluster.tensors import (
     Column,
+    Pieces,
     Stacked,
     Tensor,
     Value,
@@ -45,6 +47,15 @@ def test_columns_are_cut_and_joined_without_loss(values: list[Value], data: st.D
     assert rows(joined) == values
     assert isinstance(joined, Stacked) == isinstance(column, Stacked)
     assert column_length(joined) == len(values)
+
+
+@pytest.mark.parametrize("count, size, gathered", [(3, 10, False), (2000, 100, False), (3, 30_000, True)])
+def test_only_few_and_large_parts_are_left_apart(count: int, size: int, gathered: bool) -> None:
+    parts = [Stacked("|u1", (1, size), bytes([number % 251]) * size) for number in range(count)]
+    joined = join_columns(parts)
+    assert isinstance(joined, Stacked) and isinstance(joined.frame, Pieces) == gathered
+    assert joined.data == b"".join(bytes(part.data) for part in parts)
+    assert joined.frame == joined.data  # joined once
 
 
 def a_request(number: int, count: int, size: int = 1) -> Request:

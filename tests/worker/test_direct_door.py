@@ -54,7 +54,8 @@ def worker() -> Iterator[Worker]:
     found.door.close()
 
 
-def connect(offer: DirectOffer, proof: bytes | None = None) -> socket.socket:
+def connect(offer: DirectOffer | None, proof: bytes | None = None) -> socket.socket:
+    assert offer is not None
     peer = socket.socket(socket.AF_UNIX)
     peer.settimeout(WAIT_SECONDS)
     peer.connect(offer.address)
@@ -85,6 +86,7 @@ def test_before_a_master_has_connected_there_is_no_way(worker: Worker) -> None:
 
 def test_a_proof_may_come_in_pieces(worker: Worker) -> None:
     offer = worker.door.offer(1)
+    assert offer is not None
     with connect(offer, offer.proof[:5]) as master:
         worker.turn()
         master.sendall(offer.proof[5:] + message(b"run"))
@@ -133,6 +135,7 @@ def test_frames_are_read_in_the_memory_that_the_master_hands_over(worker: Worker
     offer = worker.door.offer(1)
     memory = SharedMemory(1 << 20)
     with connect(offer, b"") as master:
+        assert offer is not None
         socket.send_fds(master, [offer.proof], [memory.fd])
         for key, text in enumerate((b"first", b"second")):
             places = memory.put(key, [text])
@@ -158,14 +161,17 @@ def test_descriptors_of_strangers_are_closed(worker: Worker) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_what_is_no_memory_is_said_and_the_stream_goes_on(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_master_whose_memory_cannot_be_read_is_talked_to_by_zeromq(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
     offer = worker.door.offer(1)
     with connect(offer, b"") as master, open(os.devnull, "rb") as file:
+        assert offer is not None
         socket.send_fds(master, [offer.proof], [file.fileno()])
-        master.sendall(message(b"run"))
-        while not worker.heard:
-            worker.turn()
-    assert "the master's shared memory cannot be read" in caplog.text
+        worker.turn()
+        assert master.recv(1) == b""
+    assert worker.losses == 1 and worker.door.offer(2) is None
+    assert "only ZeroMQ: its memory cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize("end", [b"", b"\0\0\0\0"])
