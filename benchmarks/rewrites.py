@@ -21,7 +21,7 @@ from benchmarks.export_models import Image, lenet, mlp
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.call_costs import measure, wall_clock
 from mindspore_serving.worker.mindir_file import read_inputs
-from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
+from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
 from mindspore_serving.worker.target import Target
 
 
@@ -101,8 +101,11 @@ NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...], Rewriting]] = {
     "means of 128 words' 64 numbers": (Words, (16, 128), Rewriting.FASTER),
     "resize 128x26x26": (Larger, (4, 128, 26, 26), Rewriting.FASTER),
     "LeNet": (lenet, (64, 1, 32, 32), Rewriting.FASTER),
-    "MLP": (mlp, (16, 784), Rewriting.TRANSPOSED),
-    "MLP, one instance": (mlp, (1, 784), Rewriting.TRANSPOSED),
+    "MLP": (mlp, (16, 784), Rewriting.FASTER),
+    "MLP, one instance": (mlp, (1, 784), Rewriting.FASTER),
+    "MLP, transposed": (mlp, (16, 784), Rewriting.TRANSPOSED),
+    "MLP, transposed, one instance": (mlp, (1, 784), Rewriting.TRANSPOSED),
+    "MLP, all of it": (mlp, (16, 784), ALL),
 }
 
 

@@ -127,6 +127,24 @@ class Product(nn.Cell):
         return self.transposed(x, x) if self.with_itself else self.plain(x, self.weight)
 
 
+class Biased(nn.Cell):
+    """A product, and what is added: `first`, on its left; `besides`: the product, or the sum, is needed besides."""
+
+    def __init__(self, shape: tuple[int, ...], first: bool = False, besides: str = "") -> None:
+        super().__init__()
+        self.weight = ms.Parameter(ms.ops.zeros((12, 5), ms.float32), name="weight")
+        self.bias = ms.Parameter(ms.ops.zeros(shape, ms.float32), name="bias")
+        self.first, self.besides = first, besides
+        self.product, self.relu = ops.MatMul(), ops.ReLU()
+
+    def construct(self, x: Any) -> Any:
+        product = self.product(x - 0.5, self.weight)
+        made = self.bias + product if self.first else product + self.bias
+        if self.besides == "sum":
+            return self.relu(made) * made
+        return made * product if self.besides == "product" else self.relu(made)
+
+
 class Dice(nn.Cell):
     """Gives other numbers each time."""
 
@@ -208,6 +226,12 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "dense": (nn.SequentialCell(nn.Dense(12, 7), nn.ReLU(), nn.Dense(7, 4, has_bias=False)), (OPEN, 12)),
     "dense_twice": (Shared(), (OPEN, 12)),
     "dense_of_halves": (nn.Dense(12, 7, dtype=ms.float16), (OPEN, 12)),
+    "biased": (Biased((5,)), (OPEN, 12)),
+    "biased_first": (Biased((5,), first=True), (4, 12)),
+    "biased_sum_besides": (Biased((5,), besides="sum"), (OPEN, 12)),
+    "biased_product_besides": (Biased((5,), besides="product"), (OPEN, 12)),
+    "biased_by_one": (Biased((1,)), (OPEN, 12)),
+    "biased_by_rows": (Biased((4, 1)), (4, 12)),
     "product": (Product(), (OPEN, 12)),
     "product_of_two": (Product(with_itself=True), (4, 12)),
     "dice": (Dice(), IMAGES),

@@ -50,6 +50,9 @@ CHANGES: dict[str, dict[str, int]] = {
     "square": {"Pow": -1, "Mul": 1},
     "cube": {"Pow": -1, "Mul": 2},
     "gelu": {"GeLU": -1, "Mul": 4, "Add": 1, "Sigmoid": 1},
+    "biased": {"MatMul": -1, "Add": -1, "ReLU": -1, "FusedMatMulBiasAdd": 1},
+    "biased_first": {"MatMul": -1, "Add": -1, "ReLU": -1, "FusedMatMulBiasAdd": 1},
+    "biased_sum_besides": {"MatMul": -1, "Add": -1, "FusedMatMulBiasAdd": 1},
 }
 SWAPPED = {"pooled": ["MaxPool", "ReLU"], "pooled_same": ["MaxPool", "ReLU6"]}
 LEFT_ALONE = [
@@ -71,8 +74,10 @@ LEFT_ALONE = [
     "power_of_itself",
     "square_of_halves",
     "gelu_of_halves",
-    "dense_twice",
     "dense_of_halves",
+    "biased_product_besides",
+    "biased_by_one",
+    "biased_by_rows",
     "product",
     "product_of_two",
     "loop",
@@ -176,10 +181,8 @@ def test_what_no_rule_knows_stays_as_it_is(
 
 def test_weights_of_products_are_transposed(networks: Path, on_thread: Callable[[Callable[[], Any]], Any]) -> None:
     path = networks / "dense.mindir"
-    assert on_thread(lambda: rewritten_file.places(path)) == {Rewriting.FASTER: 0, Rewriting.TRANSPOSED: 2}
+    assert on_thread(lambda: rewritten_file.places(path)) == {Rewriting.FASTER: 1, Rewriting.TRANSPOSED: 2}
     assert on_thread(lambda: same_numbers(path))
-    with rewritten_file.rewritten_file(path, Rewriting.FASTER) as file:
-        assert file == path
     shapes = []
     with rewritten_file.rewritten_file(path, Rewriting.TRANSPOSED) as file:
         graph = GraphFile(parse(file.read_bytes()))
@@ -188,6 +191,26 @@ def test_weights_of_products_are_transposed(networks: Path, on_thread: Callable[
                 assert graph.constant(node.input[3]) is False
                 shapes.append(getattr(graph.value(node.input[1]), "shape", None))
     assert shapes == [(12, 7), (7, 4)]
+
+
+def test_a_bias_is_part_of_the_product_whether_or_not_its_weight_is_transposed(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / "dense.mindir"
+    for rewriting, is_transposed in ((Rewriting.FASTER, True), (ALL, False)):
+        with rewritten_file.rewritten_file(path, rewriting) as file:
+            graph = GraphFile(parse(file.read_bytes()))
+            (fused,) = [node for node in graph.nodes if graph.op(node) == "FusedMatMulBiasAdd"]
+            assert graph.constant(fused.input[4]) is is_transposed
+            assert "ReLU" not in map(graph.op, graph.nodes)  # part of it, too
+
+
+def test_a_layer_at_two_places_keeps_its_one_weight(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / "dense_twice.mindir"
+    assert on_thread(lambda: rewritten_file.places(path)) == {Rewriting.FASTER: 2, Rewriting.TRANSPOSED: 0}
+    assert on_thread(lambda: same_numbers(path))
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -1,9 +1,10 @@
 """Graphs of MindIR files, written in another way that MindSpore runs faster on a CPU, and that gives the same numbers.
 
 A rule takes a GraphFile, changes what it knows, and returns how often it did. What it does not know for sure stays as
-it is: a weight that is used twice, an open dimension, a type other than float32. Rules hold one by one, in any order.
-Floating point numbers may differ in their last digits, since sums and products come in another order. That a rewritten
-file gives the numbers of the original, and is faster, is proven by tuning_trial.py before a worker uses it.
+it is: a weight that is used twice, an open dimension, a type other than float32. Each holds by itself; they have an
+order since what one writes another may take further. Floating point numbers may differ in their last digits, since sums
+and products come in another order. That a rewritten file gives the numbers of the original, and is faster, is proven by
+tuning_trial.py before a worker uses it.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from enum import Flag, auto
 from typing import Any
 
 from mindspore_serving.worker.rewrites.batch_norm import fold_batch_norm
+from mindspore_serving.worker.rewrites.biases import fuse_biases
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.pooling import pool_first
@@ -33,6 +35,7 @@ class Rewriting(Flag):
 AS_IT_IS = Rewriting(0)
 ALL = ~AS_IT_IS
 RULES: dict[Rewriting, tuple[Callable[[GraphFile], int], ...]] = {
+    Rewriting.TRANSPOSED: (transpose_weights,),
     Rewriting.FASTER: (
         fold_batch_norm,
         pool_first,
@@ -40,8 +43,8 @@ RULES: dict[Rewriting, tuple[Callable[[GraphFile], int], ...]] = {
         spell_gelu_out,
         multiply_powers_out,
         repeat_pixels,
+        fuse_biases,
     ),
-    Rewriting.TRANSPOSED: (transpose_weights,),
 }
 
 

@@ -5,8 +5,9 @@ read by a Load node. Loads are also gathered, in a MakeTuple for an UpdateState:
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ _FLOAT32_BYTES = 4
 _REFERENCE = "REF::"
 # AttributeProto.AttributeType, of the constants that a rewriting reads or writes
 _FLOAT, _INT64, _BOOL, _TENSORS, _TUPLE, _NONE = 1, 7, 9, 19, 20, 25
-_PRIMITIVE_FUNCTION = 2  # PrimitiveProto.PrimType: its arguments are inputs of the node, not attributes
+# PrimitiveProto.PrimType: what an operator does is told by attributes, or by inputs of the node alone
+_PRIMITIVE, _PRIMITIVE_FUNCTION = 1, 2
+_NO_ATTRIBUTES: Mapping[str, bool] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -158,10 +161,18 @@ class GraphFile:
             given.i = int(constant)
         return node
 
-    def new_node(self, op: str, inputs: Sequence[Any], value: Value, output: str | None = None) -> Any:
-        """A node of an operator whose arguments are inputs: nodes, or names of values. output: whose place it takes."""
+    def new_node(
+        self,
+        op: str,
+        inputs: Sequence[Any],
+        value: Value,
+        output: str | None = None,
+        attributes: Mapping[str, bool] = _NO_ATTRIBUTES,
+    ) -> Any:
+        """A node of an operator. inputs: nodes, or names of values. output: whose place it takes."""
         names = [given if isinstance(given, str) else given.output[0] for given in inputs]
-        node = self._new_node(_REFERENCE + self._primitive(op), names, output)
+        primitive = self._primitive_with(op, attributes) if attributes else self._primitive(op)
+        node = self._new_node(_REFERENCE + primitive, names, output)
         node.attribute.add(name="shape", type=_TENSORS).tensors.add(data_type=value.data_type, dims=value.shape)
         return node
 
@@ -189,6 +200,16 @@ class GraphFile:
                 return str(name)
         name = f"{op}:rewritten"
         self._primitives[name] = self._model.primitives.add(name=name, op_type=op, prim_type=_PRIMITIVE_FUNCTION)
+        return name
+
+    def _primitive_with(self, op: str, attributes: Mapping[str, bool]) -> str:
+        """The name of a primitive of this operator with these attributes, each set of them its own."""
+        name = ":".join([op, *(key for key, value in attributes.items() if value), "rewritten"])
+        if name not in self._primitives:
+            primitive = self._model.primitives.add(name=name, op_type=op, prim_type=_PRIMITIVE)
+            for key, value in attributes.items():
+                primitive.attribute.add(name=key, type=_BOOL, i=int(value))
+            self._primitives[name] = primitive
         return name
 
     def _new_node(self, op_type: str, inputs: Sequence[str], output: str | None = None) -> Any:
