@@ -46,7 +46,7 @@ _LEAST_ROUNDS, _MOST_ROUNDS = 3, 25  # a round takes milliseconds, and a machine
 _PLAY_SECONDS = 1.0  # but a large model has no more than the least after this
 _FASTER = 0.95  # what a change must reach of the time before it
 _DRAW = 1.03  # and one to fewer threads
-_REWRITTEN, _TRANSPOSED = 1.04, 0.97  # and rewritten graphs, whose gain may be less than what two processes differ by
+_REWRITTEN, _TRANSPOSED = 1.12, 0.97  # and rewritten graphs (two processes differ by a tenth), and weights
 # And one to a single core: it takes half the CPU, and leaves the others to Python and the master. Where there are few,
 # those want the second one all the time, which nobody does while models are measured.
 _ONE_CORE_DRAW, _ONE_OF_FEW_DRAW, _FEW_CORES = 1.10, 1.60, 3
