@@ -169,7 +169,7 @@ def tuned_settings(folder: Path) -> None:
             continue
         deadline = time.monotonic() + 60
         sides = [Trial(settings, folder / name / "1", Target(), deadline) for settings in (OWN, finding.settings)]
-        rounds = [[statistics.geometric_mean(side.measure()) for side in sides] for _ in range(ROUNDS)]
+        rounds = [[statistics.geometric_mean(side.measure(turn)) for side in sides] for turn in range(ROUNDS)]
         for side in sides:
             side.close()
         before, after = (statistics.median(times) * 1e6 for times in zip(*rounds, strict=True))

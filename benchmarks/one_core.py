@@ -31,10 +31,10 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
-def measure(trial: Trial) -> tuple[list[float], float]:
+def measure(trial: Trial, turn: int) -> tuple[list[float], float]:
     """Seconds of a call at each size, and the CPU of all of them over the time they took."""
     cpu, start = cpu_seconds(trial.pid), time.perf_counter()
-    times = trial.measure()
+    times = trial.measure(turn)
     return times, (cpu_seconds(trial.pid) - cpu) / (time.perf_counter() - start)
 
 
@@ -44,7 +44,7 @@ def compare(folder: Path, name: str) -> None:
     settings = [EngineSettings(instructions, runtime=NO_PIPELINE, one_core=one_core) for one_core in (False, True)]
     trials = [Trial(setting, folder / name / "1", Target(), deadline) for setting in settings]
     with closing(trials[0]) as free, closing(trials[1]) as tied:
-        rounds = [(measure(free), measure(tied)) for _ in range(WARM_UP + ROUNDS)][WARM_UP:]
+        rounds = [(measure(free, turn), measure(tied, turn)) for turn in range(WARM_UP + ROUNDS)][WARM_UP:]
     cores = [statistics.median(found[side][1] for found in rounds) for side in (0, 1)]
     for place, size in enumerate(SIZES):
         before, after = ([found[side][0][place] for found in rounds] for side in (0, 1))

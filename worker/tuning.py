@@ -3,8 +3,8 @@
 The default plays against one change after the other: both run side by side, are measured in turn, and the faster one
 goes on. A change to fewer threads or to one core wins a draw, since other processes need the cores as well; where
 MindSpore's threads take no part in a call it is not tried. Rewritten graphs win a draw too, since each rule was found
-to be faster by itself. A process that fails or hangs loses. What was found is kept (tuning_cache.py), and nothing
-here ever fails a load.
+to be faster by itself; a process that tries them has the graphs of before as well, and is compared with itself. A
+process that fails or hangs loses. What was found is kept (tuning_cache.py), and nothing here ever fails a load.
 """
 
 import importlib.metadata
@@ -45,14 +45,14 @@ _SECONDS = 20.0  # for all trials of a version together
 _LEAST_ROUNDS, _MOST_ROUNDS = 3, 25  # a round takes milliseconds, and a machine can be slow for several;
 _PLAY_SECONDS = 1.0  # but a large model has no more than the least after this
 _FASTER = 0.95  # what a change must reach of the time before it
-_DRAW = 1.03  # and one to fewer threads
-_REWRITTEN, _TRANSPOSED = 1.12, 0.97  # and rewritten graphs (two processes differ by a tenth), and weights
+_DRAW = 1.03  # and one to fewer threads, or to rewritten graphs
+_TRANSPOSED = 0.97  # and one to transposed weights
 # And one to a single core: it takes half the CPU, and leaves the others to Python and the master. Where there are few,
 # those want the second one all the time, which nobody does while models are measured.
 _ONE_CORE_DRAW, _ONE_OF_FEW_DRAW, _FEW_CORES = 1.10, 1.60, 3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
-_FORMAT = "8"
+_FORMAT = "9"
 _KINDS = {"rewritten": Rewriting.FASTER, "transposed": Rewriting.TRANSPOSED}
 
 
@@ -103,7 +103,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str, seconds
         with tuning_cache.alone(cache, key, deadline):
             known = kept_finding(cache, key) if mode == AUTO else None  # another worker may have measured meanwhile
             finding = known or compare(
-                lambda settings, proves: Trial(settings, place, target, deadline, proves=proves),
+                lambda settings, before: Trial(settings, place, target, deadline, before=before),
                 first_try(os.environ, cpu_flags()),
                 changes(os.environ, cpu_flags(), core_count()),
                 lambda: time.monotonic() > deadline,
@@ -167,41 +167,47 @@ class Contestant(Protocol):
     """What is needed of a Trial."""
 
     settings: EngineSettings
+    before: Rewriting | None
     places: dict[Rewriting, int]
     threads: float
 
-    def measure(self) -> list[float]: ...
+    def measure(self, turn: int) -> list[float]: ...
+    def measure_both(self, turn: int) -> tuple[list[float], list[float]]: ...
     def close(self) -> None: ...
 
 
 def compare(
-    start: Callable[[EngineSettings, bool], Contestant],
+    start: Callable[[EngineSettings, Rewriting | None], Contestant],
     default: EngineSettings,
     changes: Sequence[Mapping[str, Any]],
     time_is_over: Callable[[], bool],
     one_core_draw: float = _ONE_CORE_DRAW,
 ) -> Finding:
-    """Plays one change after the other against the best so far. What is first rewritten has to prove it.
+    """Plays one change after the other against the best so far.
 
-    one_core_draw: a single core wins up to so many times the seconds.
+    start: its second argument is how graphs were written until then, where the change writes them anew. one_core_draw:
+    a single core wins up to so many times the seconds.
     """
     seconds: dict[str, float] = {}
     whole = True
     with ExitStack() as running:
 
-        def enter(settings: EngineSettings, proves: bool = False) -> Contestant:
-            return running.enter_context(closing(start(settings, proves)))
+        def enter(settings: EngineSettings, before: Rewriting | None = None) -> Contestant:
+            return running.enter_context(closing(start(settings, before)))
 
         best = enter(default)
-        times = best.measure()
+        times = best.measure(0)
         places = best.places
         for change in changes:
             if times and max(times) < _NOTHING_TO_GAIN_SECONDS:
                 break
             if times and not _is_of_use(change, best, places):
                 continue
-            other = enter(replace(best.settings, **change), not _KINDS.keys().isdisjoint(change))
-            times, others, ratio = _play(best, other)
+            before = None if _KINDS.keys().isdisjoint(change) else best.settings.rewriting
+            other = enter(replace(best.settings, **change), before)
+            found, others, ratio = _play(best, other)
+            if before is None or found:
+                times = found
             seconds |= {str(trial.settings): _mean(found) for trial, found in ((best, times), (other, others)) if found}
             if time_is_over():
                 whole = False
@@ -229,15 +235,25 @@ def _is_of_use(change: Mapping[str, Any], best: Contestant, places: Mapping[Rewr
 def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float], float]:
     """The shortest time of each call with either, and how many times the first one's the other takes, as the median.
 
-    They are measured in turn: a machine that is slow for a second is so for both.
+    They are measured in turn, on the same core: a machine that is slow for a second is so for both.
     """
-    rounds = [(one.measure(), other.measure())]  # the other may still be loading
+    rounds = [_round(one, other, 0)]  # the other may still be loading
     end = time.monotonic() + _PLAY_SECONDS
     while len(rounds) < _LEAST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.monotonic() < end):
-        rounds.append((one.measure(), other.measure()))
+        rounds.append(_round(one, other, len(rounds)))
     ratios = [_mean(theirs) / _mean(ours) for ours, theirs in rounds if ours and theirs]
     ours, theirs = zip(*rounds, strict=True)
     return _shortest(ours), _shortest(theirs), statistics.median(ratios) if ratios else math.inf
+
+
+def _round(one: Contestant, other: Contestant, turn: int) -> tuple[list[float], list[float]]:
+    """Who goes first changes every other turn, since a core that did something else meanwhile is slower."""
+    if other.before is not None:
+        return other.measure_both(turn)
+    if turn // 2 % 2:
+        theirs = other.measure(turn)
+        return one.measure(turn), theirs
+    return one.measure(turn), other.measure(turn)
 
 
 def _shortest(rounds: Sequence[list[float]]) -> list[float]:
@@ -248,12 +264,10 @@ def _allowed(change: EngineSettings, before: EngineSettings, one_core_draw: floa
     """What a change may take of the time before it, to win."""
     if change.one_core and not before.one_core:
         return one_core_draw
-    if change.rewritten and not before.rewritten:
-        return _REWRITTEN
     if change.transposed and not before.transposed:
         return _TRANSPOSED
-    fewer = (change.kernel_threads, change.openmp_threads) != (before.kernel_threads, before.openmp_threads)
-    return _DRAW if fewer else _FASTER
+    threads = (change.kernel_threads, change.openmp_threads) != (before.kernel_threads, before.openmp_threads)
+    return _DRAW if threads or (change.rewritten and not before.rewritten) else _FASTER
 
 
 def _mean(times: list[float]) -> float:

@@ -18,15 +18,22 @@ from mindspore_serving.worker.target import Target
 class Trial:
     """A process that has loaded the models with these settings, or is about to.
 
-    proves: measures nothing unless rewritten graphs give the numbers that they gave before. Known when it has measured:
-    places, in how many of them rules of each kind could rewrite graphs as they are; threads, the CPU seconds of all
-    threads over those of the one that calls.
+    before: how graphs were written until now, where this is to be compared with that. The process holds both then, and
+    measures nothing unless they give the same numbers. Known when it has measured: places, in how many of them rules
+    of each kind could rewrite graphs as they are; threads, the CPU seconds of all threads over those of the caller's.
     """
 
     def __init__(
-        self, settings: EngineSettings, folder: Path, target: Target, deadline: float, *, proves: bool = False
+        self,
+        settings: EngineSettings,
+        folder: Path,
+        target: Target,
+        deadline: float,
+        *,
+        before: Rewriting | None = None,
     ) -> None:
         self.settings = settings
+        self.before = before
         self.places: dict[Rewriting, int] = {}
         self.threads = 1.0
         self._deadline = deadline
@@ -39,23 +46,19 @@ class Trial:
             stderr=subprocess.DEVNULL,
         )
         self.pid = self._popen.pid
-        self._say(trial_request(folder, settings, target, deadline, proves=proves))
+        self._say(trial_request(folder, settings, target, deadline, before=before))
 
-    def measure(self) -> list[float]:
-        """Seconds of each call. Empty when it has failed, when there is nothing to measure, or the time is over."""
-        self._say("measure")
-        assert self._popen.stdout is not None
-        while b"\n" not in self._buffer:
-            ready, _, _ = select.select([self._popen.stdout], [], [], max(0.0, self._deadline - time.monotonic()))
-            chunk = os.read(self._popen.stdout.fileno(), 65536) if ready else b""
-            if not chunk:
-                return []
-            self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        answer = json.loads(line)
-        self.places = {Rewriting(int(kind)): int(count) for kind, count in answer["places"].items()}
-        self.threads = float(answer["threads"])
-        return [float(value) for value in answer["seconds"]]
+    def measure(self, turn: int = 0) -> list[float]:
+        """Seconds of each call. Empty when it has failed, when there is nothing to measure, or the time is over.
+
+        Those that are measured in the same turn are so on the same core, where there are few.
+        """
+        return self._measured(turn, both=False)[-1]
+
+    def measure_both(self, turn: int) -> tuple[list[float], list[float]]:
+        """The same, of the graphs as they were written before, and as they are now."""
+        before, now = self._measured(turn, both=True)
+        return before, now
 
     def close(self) -> None:
         """Ends it."""
@@ -66,6 +69,21 @@ class Trial:
         self._popen.stdout.close()
         with contextlib.suppress(BrokenPipeError):
             self._popen.stdin.close()
+
+    def _measured(self, turn: int, *, both: bool) -> list[list[float]]:
+        self._say(json.dumps({"turn": turn, "both": both}))
+        assert self._popen.stdout is not None
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([self._popen.stdout], [], [], max(0.0, self._deadline - time.monotonic()))
+            chunk = os.read(self._popen.stdout.fileno(), 65536) if ready else b""
+            if not chunk:
+                return [[], []]
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        answer = json.loads(line)
+        self.places = {Rewriting(int(kind)): int(count) for kind, count in answer["places"].items()}
+        self.threads = float(answer["threads"])
+        return [[float(value) for value in way] for way in answer["seconds"]]
 
     def _say(self, line: str) -> None:
         assert self._popen.stdin is not None
@@ -84,7 +102,7 @@ def trial_environment(settings: EngineSettings) -> dict[str, str]:
 
 
 def trial_request(
-    place: Path, settings: EngineSettings, target: Target, deadline: float, *, proves: bool = False
+    place: Path, settings: EngineSettings, target: Target, deadline: float, *, before: Rewriting | None = None
 ) -> str:
     """What such a process is told first: a line of JSON, which trial_task() of tuning_trial.py reads."""
     return json.dumps(
@@ -94,7 +112,7 @@ def trial_request(
             "kernel_threads": settings.kernel_threads,
             "one_core": settings.one_core,
             "rewriting": settings.rewriting.value,
-            "proves": proves,
+            "before": None if before is None else before.value,
             "dec_key": target.dec_key.hex() if target.dec_key else None,
             "dec_mode": target.dec_mode,
         }

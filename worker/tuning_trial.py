@@ -2,7 +2,9 @@
 
 It reads a request in JSON from its standard input, loads the models, and answers each further line with the seconds of
 a call: one number for each model file and batch size. It ends with its input, or when its time is over. Where graphs
-are rewritten by further rules it measures nothing unless each of them gives the numbers that it gave before.
+are rewritten by further rules it loads both, those of before too, and measures nothing unless each gives the same
+numbers as it did. Two processes that do the same differ by up to a tenth, for as long as they run: their pages lie
+elsewhere. Two graphs in one of them hardly do.
 """
 
 import contextlib
@@ -11,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,7 @@ from mindspore_serving.worker.call_costs import measure
 from mindspore_serving.worker.core_tie import CoreTie
 from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
-from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, RULES, Rewriting
+from mindspore_serving.worker.rewrites import ALL, RULES, Rewriting
 from mindspore_serving.worker.target import Target
 
 _CORES = sorted(os.sched_getaffinity(0))
@@ -35,24 +37,21 @@ _OPEN_BATCH = 16
 _ROWS = (None, 1)  # the file's own batch, and one instance
 _SLACK = 10.0  # a rewritten graph has other products as well as other sums
 
-Call = Callable[[], float]
+Ways = tuple[Callable[[], float], ...]  # of one call: with a graph written in each of the task's ways
 
 
 def main() -> None:
     """Runs until standard input ends."""
     task = trial_task()
     files = sorted(model_files(task.place), key=lambda file: -file.stat().st_size)
-    found = {file: rewritten_file.places(file) for file in files} if task.proves or task.rewriting != ALL else {}
-    kinds = [kind for kind in RULES if kind in task.rewriting]
-    changed = [file for file, places in found.items() if any(places.get(kind) for kind in kinds)]
-    calls: list[Call] = []
-    if not task.proves or all(agrees(file, task.target, task.rewriting) for file in changed):
-        calls = [call for file in files[:_MOST_FILES] for call in _calls(file, task)]
+    found = {file: rewritten_file.places(file) for file in files} if task.ways != (ALL,) else {}
+    calls = _calls(files, found, task)
     counts = {kind.value: sum(places.get(kind, 0) for places in found.values()) for kind in RULES}
-    for turn, _ in enumerate(sys.stdin):
-        take_turn(task, turn)
+    for line in sys.stdin:
+        order = json.loads(line)
+        take_turn(task, order["turn"])
         all_threads, own = time.process_time(), time.thread_time()
-        seconds = [call() for call in calls]
+        seconds = _seconds(calls if order["both"] else [ways[-1:] for ways in calls], order["turn"])
         threads = (time.process_time() - all_threads) / max(time.thread_time() - own, 1e-6)
         task.answers.write(json.dumps({"seconds": seconds, "places": counts, "threads": threads}) + "\n")
         task.answers.flush()
@@ -60,12 +59,14 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """What to try, and where to answer. proves: as Trial has it. tie: where MindSpore's threads share a core."""
+    """What to try, and where to answer. ways: in which graphs are written; with two, they are to give the same numbers.
+
+    tie: where MindSpore's threads share a core.
+    """
 
     place: Path
     target: Target
-    rewriting: Rewriting
-    proves: bool
+    ways: tuple[Rewriting, ...]
     tie: CoreTie | None
     answers: TextIO
 
@@ -84,7 +85,9 @@ def trial_task() -> Task:
     mindspore_model.set_device(target)
     if request["kernel_threads"]:
         mindspore_model.set_kernel_threads(request["kernel_threads"])
-    return Task(Path(request["place"]), target, Rewriting(request["rewriting"]), request["proves"], tie, answers)
+    before = request["before"]
+    ways = tuple(Rewriting(way) for way in (before, request["rewriting"]) if way is not None)
+    return Task(Path(request["place"]), target, ways, tie, answers)
 
 
 def take_turn(task: Task, turn: int) -> None:
@@ -107,45 +110,54 @@ def model_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.mindir"))
 
 
-def _calls(path: Path, task: Task) -> list[Call]:
-    """Measures the file at its full batch, and where it can at one instance; nothing where a shape is not known."""
-    inputs = read_inputs(path, task.target)
-    if not _known(inputs):
-        return []
-    graph = _opened(path, inputs, task.target, task.rewriting)
-    calls: list[Call] = []
-    for rows in _ROWS:
-        arrays = _arrays(inputs, rows)
-        try:
-            graph.learn(arrays)
-        except Exception:
-            break  # for one instance: the batch is fixed. For all: the worker itself will say why
-        calls.append(partial(measure, partial(graph, arrays)))
+def _calls(files: Sequence[Path], found: Mapping[Path, Mapping[Rewriting, int]], task: Task) -> list[Ways]:
+    """What is to be measured: nothing where the graphs of one file give other numbers than before.
+
+    found: in how many places rules of each kind could write a file otherwise. What no rule changes is loaded once.
+    """
+    calls: list[Ways] = []
+    for number, file in enumerate(files):
+        is_changed = any(found[file].get(kind) for kind in RULES if kind in task.ways[-1] and kind not in task.ways[0])
+        if is_changed or number < _MOST_FILES:
+            measurable = file_calls(file, task.target, task.ways if is_changed else task.ways[-1:])
+            if is_changed and not measurable:
+                return []
+            if number < _MOST_FILES:
+                calls += [(ways[0], ways[-1]) if len(task.ways) > 1 else ways for ways in measurable]
     return calls
 
 
-def agrees(path: Path, target: Target, rewriting: Rewriting) -> bool:
-    """Whether the rewritten file gives the numbers of the file itself, at each size that this runs at."""
+def _seconds(calls: Sequence[Ways], turn: int) -> list[list[float]]:
+    """Of each call, by way. Who goes first changes every other turn: the second one finds the caches warm."""
+    step = -1 if turn // 2 % 2 else 1
+    found = [[call() for call in ways[::step]][::step] for ways in calls]
+    return [list(way) for way in zip(*found, strict=True)] or [[], []]
+
+
+def file_calls(path: Path, target: Target, ways: Sequence[Rewriting]) -> list[Ways]:
+    """What measures the file, with its graph written in each of these ways: at its full batch, and at one instance.
+
+    Nothing where a shape is not known, or where it gives other numbers written in one way than in the first.
+    """
     inputs = read_inputs(path, target)
-    if not _known(inputs):
-        return False
-    before, after = [_opened(path, inputs, target, how) for how in (AS_IT_IS, rewriting)]
-    compared = 0
+    if any(DYNAMIC in given.shape[1:] for given in inputs):
+        return []
+    first, *others = graphs = [_opened(path, inputs, target, way) for way in ways]
+    calls: list[Ways] = []
     for rows in _ROWS:
         arrays = _arrays(inputs, rows)
         try:
-            expected = before.learn(arrays)
+            expected = first.learn(arrays)
         except Exception:
-            break
-        found = after.learn(arrays)  # what it raises ends this trial
-        if len(found) != len(expected) or not all(map(partial(equal, slack=_SLACK), found, expected)):
-            return False
-        compared += 1
-    return compared > 0
+            break  # for one instance: the batch is fixed. For all: the worker itself will say why
+        if not all(_same(graph.learn(arrays), expected) for graph in others):  # what it raises ends this trial
+            return []
+        calls.append(tuple(partial(measure, partial(graph, arrays)) for graph in graphs))
+    return calls
 
 
-def _known(inputs: tuple[FileInput, ...]) -> bool:
-    return not any(DYNAMIC in given.shape[1:] for given in inputs)
+def _same(found: Sequence[Any], expected: Sequence[Any]) -> bool:
+    return len(found) == len(expected) and all(map(partial(equal, slack=_SLACK), found, expected))
 
 
 def _opened(path: Path, inputs: tuple[FileInput, ...], target: Target, rewriting: Rewriting) -> GraphCalls:

@@ -224,6 +224,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "gelu": (Gelu(), (OPEN, 5)),
     "gelu_of_halves": (Gelu(), (OPEN, 5)),
     "dense": (nn.SequentialCell(nn.Dense(12, 7), nn.ReLU(), nn.Dense(7, 4, has_bias=False)), (OPEN, 12)),
+    "dense_of_one": (nn.SequentialCell(nn.Dense(12, 7), nn.ReLU(), nn.Dense(7, 4)), (1, 12)),
     "dense_twice": (Shared(), (OPEN, 12)),
     "dense_of_halves": (nn.Dense(12, 7, dtype=ms.float16), (OPEN, 12)),
     "biased": (Biased((5,)), (OPEN, 12)),

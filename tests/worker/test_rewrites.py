@@ -17,10 +17,13 @@ import pytest
 
 from mindspore_serving.worker import mindspore_model, rewritten_file, tuning_trial
 from mindspore_serving.worker.batch_sizes import equal
+from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.engine_settings import EngineSettings
 from mindspore_serving.worker.mindir_file import DYNAMIC, parse, read_inputs
+from mindspore_serving.worker.model_stage import run_stacked
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.stacked_model import StackedModel
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning_process import Trial
 from mindspore_serving.worker.work_thread import WorkThread
@@ -205,6 +208,20 @@ def test_a_bias_is_part_of_the_product_whether_or_not_its_weight_is_transposed(
             assert "ReLU" not in map(graph.op, graph.nodes)  # part of it, too
 
 
+def test_products_that_hold_their_bias_run_many_instances_in_one_call(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """MindSpore's vmap has no rule of its own for them: it is taken at its numbers, as any other."""
+    model = Model("dense_of_one.mindir", with_batch_dim=False)
+    load = partial(mindspore_model.load, model, networks, Target())
+    (as_it_is,) = on_thread(partial(load, lambda _: False, rewriting=AS_IT_IS))
+    (fused,) = on_thread(partial(load, lambda _: True, rewriting=ALL))
+    assert isinstance(fused, StackedModel)
+    rows = [np.random.default_rng(5).normal(size=(20, 1, 12)).astype(np.float32)]
+    (expected,), (found,) = (on_thread(partial(run_stacked, one, rows)) for one in (as_it_is, fused))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_layer_at_two_places_keeps_its_one_weight(
     networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
 ) -> None:
@@ -303,7 +320,7 @@ def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
     networks: Path, on_thread: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = networks / "norm.mindir"
-    assert on_thread(lambda: tuning_trial.agrees(path, Target(), ALL))
+    assert len(on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, ALL)))) == 2
 
     def wrong(model: Any, _: Rewriting) -> dict[Rewriting, int]:
         bias = model.graph.parameter[-1]
@@ -311,20 +328,23 @@ def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
         return {Rewriting.FASTER: 1}
 
     monkeypatch.setattr(rewritten_file, "rewrite", wrong)
-    assert not on_thread(lambda: tuning_trial.agrees(path, Target(), ALL))
-    assert not on_thread(lambda: tuning_trial.agrees(networks / "mean_of_open_sizes.mindir", Target(), ALL))
+    assert on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, ALL))) == []
+    open_sizes = networks / "mean_of_open_sizes.mindir"
+    assert on_thread(lambda: tuning_trial.file_calls(open_sizes, Target(), (AS_IT_IS, ALL))) == []
 
 
 def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path) -> None:
     (tmp_path / "model.mindir").write_bytes((networks / "mean.mindir").read_bytes())
     for rewritten in (False, True):
         settings, deadline = EngineSettings(rewritten=rewritten), time.monotonic() + 120
-        trial = Trial(settings, tmp_path, Target(), deadline, proves=rewritten)
+        trial = Trial(settings, tmp_path, Target(), deadline, before=AS_IT_IS if rewritten else None)
         try:
             assert len(trial.measure()) == 2
             assert trial.threads != 1.0  # it has been told
+            if rewritten:
+                assert [len(found) for found in trial.measure_both(0)] == [2, 2]
             first = os.sched_getaffinity(trial.pid)
-            trial.measure()
+            trial.measure(1)
             if 1 < len(os.sched_getaffinity(0)) <= 4:
                 assert os.sched_getaffinity(trial.pid) != first  # it has taken its turn on the next core
             assert trial.places == {Rewriting.FASTER: 1, Rewriting.TRANSPOSED: 0}
@@ -334,9 +354,9 @@ def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path)
 
 def test_a_trial_does_not_measure_what_gives_other_numbers(networks: Path, tmp_path: Path) -> None:
     (tmp_path / "model.mindir").write_bytes((networks / "dice.mindir").read_bytes())
-    trial = Trial(EngineSettings(rewritten=True), tmp_path, Target(), time.monotonic() + 120, proves=True)
+    trial = Trial(EngineSettings(rewritten=True), tmp_path, Target(), time.monotonic() + 120, before=AS_IT_IS)
     try:
-        assert (trial.measure(), trial.places[Rewriting.FASTER]) == ([], 1)
+        assert (trial.measure_both(0), trial.places[Rewriting.FASTER]) == (([], []), 1)
     finally:
         trial.close()
 

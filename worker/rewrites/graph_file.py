@@ -171,8 +171,7 @@ class GraphFile:
     ) -> Any:
         """A node of an operator. inputs: nodes, or names of values. output: whose place it takes."""
         names = [given if isinstance(given, str) else given.output[0] for given in inputs]
-        primitive = self._primitive_with(op, attributes) if attributes else self._primitive(op)
-        node = self._new_node(_REFERENCE + primitive, names, output)
+        node = self._new_node(_REFERENCE + self._primitive(op, attributes), names, output)
         node.attribute.add(name="shape", type=_TENSORS).tensors.add(data_type=value.data_type, dims=value.shape)
         return node
 
@@ -193,20 +192,12 @@ class GraphFile:
         load = self.maker(name)
         return self._parameters.get(load.input[0]) if load is not None and self.op(load) == "Load" else None
 
-    def _primitive(self, op: str) -> str:
-        """The name of a primitive of this operator without attributes, which is added where there is none."""
-        for name, primitive in self._primitives.items():
-            if primitive.op_type == op and primitive.prim_type == _PRIMITIVE_FUNCTION and not primitive.attribute:
-                return str(name)
-        name = f"{op}:rewritten"
-        self._primitives[name] = self._model.primitives.add(name=name, op_type=op, prim_type=_PRIMITIVE_FUNCTION)
-        return name
-
-    def _primitive_with(self, op: str, attributes: Mapping[str, bool]) -> str:
+    def _primitive(self, op: str, attributes: Mapping[str, bool]) -> str:
         """The name of a primitive of this operator with these attributes, each set of them its own."""
         name = ":".join([op, *(key for key, value in attributes.items() if value), "rewritten"])
         if name not in self._primitives:
-            primitive = self._model.primitives.add(name=name, op_type=op, prim_type=_PRIMITIVE)
+            kind = _PRIMITIVE if attributes else _PRIMITIVE_FUNCTION
+            primitive = self._model.primitives.add(name=name, op_type=op, prim_type=kind)
             for key, value in attributes.items():
                 primitive.attribute.add(name=key, type=_BOOL, i=int(value))
             self._primitives[name] = primitive
