@@ -4,8 +4,8 @@
 
 Without any overlap, both would take the sum; with perfect overlap, the longer of the two. Measured in turn with
 Python's own switch interval and with the worker's, in many short rounds: the ratio is the median of those made within a
-round, since a shared machine's speed changes by half from one second to the next. Each with MindSpore's threads free,
-and with all of them on one core.
+round, since a shared machine's speed changes by half from one second to the next. Each with MindSpore's own threads,
+and with none of them.
 """
 
 import os
@@ -23,7 +23,7 @@ from mindspore import nn
 
 from mindspore_serving.cluster.messages import RunBatch
 from mindspore_serving.cluster.tensors import Stacked
-from mindspore_serving.worker.engine_settings import ONE_CORE
+from mindspore_serving.worker.engine_settings import ONE_THREAD
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.process import SWITCH_SECONDS
 from mindspore_serving.worker.servable import Servable
@@ -36,7 +36,7 @@ ROUNDS, BATCHES, INSTANCES, WIDTH = 21, 10, 16, 1024
 CONFIG = '''"""A function that keeps a core busy, a model, and both after one another."""
 from mindspore_serving.server import register
 
-model = register.declare_model("net.mindir", "MindIR", context=register.Context(thread_num=1))
+model = register.declare_model("net.mindir", "MindIR")
 
 def busy(instances):
     total = 0
@@ -81,9 +81,9 @@ def measure(servable: Servable, method: str) -> float:
 
 def main() -> None:
     for choice in ("off", "on"):
-        print(f"MindSpore's threads on one core: {choice}", flush=True)
+        print(f"MindSpore in one thread: {choice}", flush=True)
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.overlap", "here"], env={**os.environ, ONE_CORE: choice}, check=True
+            [sys.executable, "-m", "benchmarks.overlap", "here"], env={**os.environ, ONE_THREAD: choice}, check=True
         )
 
 

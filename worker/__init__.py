@@ -34,7 +34,6 @@ In reading order:
     work_thread       the thread that runs MindSpore, and the one for Python stages
     busy_poll         what the first one does while it has nothing to do
     engine_settings   which CPU instructions and threads MindSpore may use, before it is imported
-    core_tie          MindSpore's threads on one core; core_choice: on which
     tuning            finds the fastest of them by measuring
     tuning_process, tuning_trial: the processes that are measured, from outside and inside
     tuning_cache      keeps what was found

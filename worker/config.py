@@ -8,7 +8,7 @@ from pathlib import Path
 from mindspore_serving.cluster.addresses import Endpoint, parse_endpoint
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.settings import LOG_LEVELS, busy_poll, choice, integer, seconds, setting, switch
-from mindspore_serving.worker.engine_settings import ONE_CORE
+from mindspore_serving.worker.engine_settings import ONE_THREAD
 from mindspore_serving.worker.target import DEC_MODES, Target
 
 DIRECTORY_VARIABLE = "MINDSPORE_SERVING_DIRECTORY"
@@ -103,8 +103,8 @@ class WorkerConfig:
     tune: str | None = setting(
         "MODE",
         f"{', '.join(TUNE_MODES)}: before loading, measure which instructions and threads suit the models on this "
-        f"machine: once, again, or not at all (default: ${TUNE_VARIABLE}, else {AUTO}); ${ONE_CORE}=on or off decides "
-        "whether MindSpore's threads share a core, whatever would be measured",
+        f"machine: once, again, or not at all (default: ${TUNE_VARIABLE}, else {AUTO}); ${ONE_THREAD}=on or off "
+        "decides whether MindSpore computes in one thread, whatever would be measured",
         choice("--tune", *TUNE_MODES),
         None,
     )

@@ -28,7 +28,7 @@ INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
 OPENMP_THREADS = "OMP_NUM_THREADS"
 RUNTIME = "MS_DEV_RUNTIME_CONF"
 # on or off; what is not set is measured
-ONE_CORE = "MINDSPORE_SERVING_ONE_CORE"
+ONE_THREAD = "MINDSPORE_SERVING_ONE_THREAD"
 REWRITES = "MINDSPORE_SERVING_REWRITES"
 _SAFE = "AVX2"
 NO_PIPELINE = "pipeline:False"
@@ -40,15 +40,15 @@ class EngineSettings:
     """instructions: the highest that oneDNN may use. openmp_threads: of convolutions and matrix products.
 
     kernel_threads: of MindSpore's other operators. runtime: what MindSpore's runtime does. Empty and 0 leave the choice
-    to MindSpore. one_core: MindSpore's threads share one, see core_tie.py. rewritten: graphs are written in a way that
-    MindSpore runs faster, see rewrites/; and so, transposed, are the weights of matrix products.
+    to MindSpore. one_thread: it has none for operators, the thread that calls computes alone. rewritten: graphs are
+    written in a way that MindSpore runs faster, see rewrites/; and so, transposed, are the weights of matrix products.
     """
 
     instructions: str = ""
     openmp_threads: int = 0
     kernel_threads: int = 0
     runtime: str = ""
-    one_core: bool = False
+    one_thread: bool = False
     rewritten: bool = False
     transposed: bool = False
 
@@ -56,8 +56,8 @@ class EngineSettings:
         parts = [f"{name}={value}" for name, value in self.environment().items()]
         if self.kernel_threads:
             parts.append(f"{self.kernel_threads} kernel thread{'s' if self.kernel_threads > 1 else ''}")
-        if self.one_core:
-            parts.append("one core")
+        if self.one_thread:
+            parts.append("one thread")
         if self.rewritten:
             parts.append("rewritten graphs")
         if self.transposed:
@@ -81,7 +81,7 @@ def default_settings(environment: Mapping[str, str], flags: Container[str]) -> E
     """What is right for most models on a CPU with these flags, and with what the user has set. Raises ServableError."""
     instructions = _SAFE if INSTRUCTIONS not in environment and "avx512f" in flags else ""
     return EngineSettings(
-        instructions, one_core=_is_wished(environment, ONE_CORE), rewritten=_is_wished(environment, REWRITES)
+        instructions, one_thread=_is_wished(environment, ONE_THREAD), rewritten=_is_wished(environment, REWRITES)
     )
 
 
@@ -93,13 +93,13 @@ def first_try(environment: Mapping[str, str], flags: Container[str]) -> EngineSe
 def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -> list[dict[str, Any]]:
     """What may be faster than the default, one after the other: each for whatever has been the fastest before it.
 
-    One core early: differences of a few percent, as between graphs, show where threads do not wait for each other.
+    One thread early: differences of a few percent, as between graphs, show where threads do not wait for each other.
     """
     found: list[dict[str, Any]] = []
     if INSTRUCTIONS not in environment and "avx512f" in flags:
         found.append({"instructions": "ALL"})
-    if ONE_CORE not in environment and cores > 1:
-        found.append({"one_core": True})
+    if ONE_THREAD not in environment:
+        found.append({"one_thread": True})
     if REWRITES not in environment:
         found.append({"rewritten": True})
     if environment.get(REWRITES) != "off":

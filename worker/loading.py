@@ -11,7 +11,6 @@ from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
-from mindspore_serving.worker.core_tie import CoreTie
 from mindspore_serving.worker.declarations import Declarations, Method, Model, Stage
 from mindspore_serving.worker.engine_settings import EngineSettings, apply_environment, cpu_flags, default_settings
 from mindspore_serving.worker.loaded_model import ReadyModel
@@ -99,22 +98,14 @@ def load_models(
 ) -> dict[Model, tuple[ReadyModel, ...]]:
     """The models of a version's folder. Each fault goes to `on_fault`, which raises it or takes it down.
 
-    settings: say how many threads an operator may use, unless a Context does, whether they share a core, and whether
-    graphs are rewritten. tune: as load_servable has it.
+    settings: say how many threads an operator may use, unless a Context does, and whether graphs are rewritten. tune:
+    as load_servable has it.
     """
     loaded: dict[Model, tuple[ReadyModel, ...]] = {}
     if declarations.models:
         mindspore_model.set_device(target)
-        threads = settings.kernel_threads
-        chosen = any(model.context and model.context.cores for model in declarations.models)
-        # Of several servables in a process the first one ties.
-        if settings.one_core and not chosen and len(os.sched_getaffinity(0)) > 1:
-            try:
-                CoreTie().start()
-            except OSError as error:
-                logger.warning("MindSpore's threads cannot be kept to one core: %s", error.strerror)
-        if threads and not any(model.context and model.context.thread_num for model in declarations.models):
-            mindspore_model.set_kernel_threads(threads)
+        if not any(model.context and model.context.thread_num for model in declarations.models):
+            _set_threads(settings)
 
     def can_stack(file: Path) -> bool:
         return may_stack(file, target, settings, tune)
@@ -131,6 +122,17 @@ def load_models(
                 for text in _misfits(method, stage, loaded[stage.work][0]):
                     on_fault(stage.place, ServableError(text))
     return loaded
+
+
+def _set_threads(settings: EngineSettings) -> None:
+    """Of several servables in a process, the first one decides."""
+    if settings.one_thread:
+        try:
+            mindspore_model.set_one_thread()
+        except ServableError as error:
+            logger.warning("%s", error)
+    elif settings.kernel_threads:
+        mindspore_model.set_kernel_threads(settings.kernel_threads)
 
 
 def method_specs(declarations: Declarations, loaded: Mapping[Model, ReadyModel]) -> tuple[MethodSpec, ...]:

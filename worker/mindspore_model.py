@@ -58,6 +58,22 @@ def set_kernel_threads(count: int) -> None:
         mindspore.device_context.cpu.op_tuning.threads_num(count)
 
 
+def set_one_thread() -> None:
+    """Has the thread that calls compute alone: MindSpore starts none for operators. It can be said once, as above.
+
+    threads_num() takes one at least, besides the one that dispatches, while what it sets may be 0. Raises ServableError
+    where MindSpore has no such thing.
+    """
+    import mindspore
+
+    try:
+        with contextlib.suppress(RuntimeError):  # as above
+            mindspore.runtime.dispatch_threads_num(1)
+            mindspore.device_context.cpu.op_tuning.RuntimeConf.get_instance().set_op_threads_num(0)
+    except AttributeError as error:
+        raise ServableError(f"MindSpore keeps threads for its operators: {first_line(error)}") from error
+
+
 def load(
     model: Model,
     folder: Path,

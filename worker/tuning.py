@@ -1,7 +1,7 @@
 """Finds the fastest settings for a servable's models on this machine, by measuring them in processes of their own.
 
 The default plays against one change after the other: both run side by side, are measured in turn, and the faster one
-goes on. A change to fewer threads or to one core wins a draw, since other processes need the cores as well; where
+goes on. A change to fewer threads wins a draw, since other processes need the cores as well; where
 MindSpore's threads take no part in a call it is not tried. Rewritten graphs win a draw too, since each rule was found
 to be faster by itself; a process that tries them has the graphs of before as well, and is compared with itself. A
 process that fails or hangs loses. What was found is kept (tuning_cache.py), and nothing here ever fails a load.
@@ -23,7 +23,7 @@ from mindspore_serving.worker import tuning_cache
 from mindspore_serving.worker.config import AUTO, OFF
 from mindspore_serving.worker.engine_settings import (
     INSTRUCTIONS,
-    ONE_CORE,
+    ONE_THREAD,
     OPENMP_THREADS,
     REWRITES,
     RUNTIME,
@@ -47,12 +47,12 @@ _PLAY_SECONDS = 1.0  # but a large model has no more than the least after this
 _FASTER = 0.95  # what a change must reach of the time before it
 _DRAW = 1.03  # and one to fewer threads, or to rewritten graphs
 _TRANSPOSED = 0.97  # and one to transposed weights
-# And one to a single core: it takes half the CPU, and leaves the others to Python and the master. Where there are few,
-# those want the second one all the time, which nobody does while models are measured.
-_ONE_CORE_DRAW, _ONE_OF_FEW_DRAW, _FEW_CORES = 1.10, 1.60, 3
+# And one to a single thread: it takes half the CPU, and leaves other cores to Python and the master. Where there are
+# few, those want the second one all the time, which nobody does while models are measured.
+_ONE_THREAD_DRAW, _ON_FEW_CORES_DRAW, _FEW_CORES = 1.10, 1.60, 3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
-_FORMAT = "9"
+_FORMAT = "10"
 _KINDS = {"rewritten": Rewriting.FASTER, "transposed": Rewriting.TRANSPOSED}
 
 
@@ -107,7 +107,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str, seconds
                 first_try(os.environ, cpu_flags()),
                 changes(os.environ, cpu_flags(), core_count()),
                 lambda: time.monotonic() > deadline,
-                _ONE_OF_FEW_DRAW if core_count() <= _FEW_CORES else _ONE_CORE_DRAW,
+                _ON_FEW_CORES_DRAW if core_count() <= _FEW_CORES else _ONE_THREAD_DRAW,
             )
             # When the machine was too busy to measure anything, the next start tries again.
             if known is None and (finding.seconds or finding.whole):
@@ -129,7 +129,7 @@ def facts(target: Target) -> list[str]:
         os.environ.get(INSTRUCTIONS, ""),
         os.environ.get(OPENMP_THREADS, ""),
         os.environ.get(RUNTIME, ""),
-        os.environ.get(ONE_CORE, ""),
+        os.environ.get(ONE_THREAD, ""),
         os.environ.get(REWRITES, ""),
         target.dec_mode if target.dec_key else "",
     ]
@@ -153,7 +153,7 @@ def kept_finding(cache: Path, key: str) -> Finding | None:
             int(found["settings"]["openmp_threads"]),
             int(found["settings"]["kernel_threads"]),
             str(found["settings"]["runtime"]),
-            bool(found["settings"]["one_core"]),
+            bool(found["settings"]["one_thread"]),
             bool(found["settings"]["rewritten"]),
             bool(found["settings"]["transposed"]),
         )
@@ -181,12 +181,12 @@ def compare(
     default: EngineSettings,
     changes: Sequence[Mapping[str, Any]],
     time_is_over: Callable[[], bool],
-    one_core_draw: float = _ONE_CORE_DRAW,
+    one_thread_draw: float = _ONE_THREAD_DRAW,
 ) -> Finding:
     """Plays one change after the other against the best so far.
 
-    start: its second argument is how graphs were written until then, where the change writes them anew. one_core_draw:
-    a single core wins up to so many times the seconds.
+    start: its second argument is how graphs were written until then, where the change writes them anew.
+    one_thread_draw: a single thread wins up to so many times the seconds.
     """
     seconds: dict[str, float] = {}
     whole = True
@@ -214,7 +214,7 @@ def compare(
                 break
             if not times and not others:
                 break
-            if others and (not times or ratio < _allowed(other.settings, best.settings, one_core_draw)):
+            if others and (not times or ratio < _allowed(other.settings, best.settings, one_thread_draw)):
                 best, other, times = other, best, others
             other.close()
         if times:
@@ -227,9 +227,9 @@ def _is_of_use(change: Mapping[str, Any], best: Contestant, places: Mapping[Rewr
     kinds = [kind for name, kind in _KINDS.items() if name in change]
     if kinds:
         return any(places.get(kind, 0) for kind in kinds)
-    if "kernel_threads" in change and best.settings.one_core:
-        return False  # there they only take turns
-    return best.threads >= _SHARED or change.keys().isdisjoint({"one_core", "kernel_threads"})
+    if best.settings.one_thread:
+        return change.keys().isdisjoint({"kernel_threads", "runtime"})  # no others, and nobody to hand over to
+    return best.threads >= _SHARED or change.keys().isdisjoint({"one_thread", "kernel_threads"})
 
 
 def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float], float]:
@@ -260,10 +260,10 @@ def _shortest(rounds: Sequence[list[float]]) -> list[float]:
     return [] if not all(rounds) else [min(times) for times in zip(*rounds, strict=True)]
 
 
-def _allowed(change: EngineSettings, before: EngineSettings, one_core_draw: float) -> float:
+def _allowed(change: EngineSettings, before: EngineSettings, one_thread_draw: float) -> float:
     """What a change may take of the time before it, to win."""
-    if change.one_core and not before.one_core:
-        return one_core_draw
+    if change.one_thread and not before.one_thread:
+        return one_thread_draw
     if change.transposed and not before.transposed:
         return _TRANSPOSED
     threads = (change.kernel_threads, change.openmp_threads) != (before.kernel_threads, before.openmp_threads)

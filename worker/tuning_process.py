@@ -110,7 +110,7 @@ def trial_request(
             "place": str(place),
             "seconds": math.ceil(max(1.0, deadline - time.monotonic())) + 1,
             "kernel_threads": settings.kernel_threads,
-            "one_core": settings.one_core,
+            "one_thread": settings.one_thread,
             "rewriting": settings.rewriting.value,
             "before": None if before is None else before.value,
             "dec_key": target.dec_key.hex() if target.dec_key else None,

@@ -24,7 +24,6 @@ import numpy as np
 from mindspore_serving.worker import mindspore_model, rewritten_file
 from mindspore_serving.worker.batch_sizes import equal, sample
 from mindspore_serving.worker.call_costs import measure
-from mindspore_serving.worker.core_tie import CoreTie
 from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
 from mindspore_serving.worker.rewrites import ALL, RULES, Rewriting
@@ -49,7 +48,7 @@ def main() -> None:
     counts = {kind.value: sum(places.get(kind, 0) for places in found.values()) for kind in RULES}
     for line in sys.stdin:
         order = json.loads(line)
-        take_turn(task, order["turn"])
+        take_turn(order["turn"])
         all_threads, own = time.process_time(), time.thread_time()
         seconds = _seconds(calls if order["both"] else [ways[-1:] for ways in calls], order["turn"])
         threads = (time.process_time() - all_threads) / max(time.thread_time() - own, 1e-6)
@@ -59,15 +58,11 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """What to try, and where to answer. ways: in which graphs are written; with two, they are to give the same numbers.
-
-    tie: where MindSpore's threads share a core.
-    """
+    """What to try, and where to answer. ways: in which graphs are written; two are to give the same numbers."""
 
     place: Path
     target: Target
     ways: tuple[Rewriting, ...]
-    tie: CoreTie | None
     answers: TextIO
 
 
@@ -81,28 +76,25 @@ def trial_task() -> Task:
     signal.alarm(request["seconds"])  # by itself, even when it hangs and its parent is gone
     key = request["dec_key"]
     target = Target(dec_key=None if key is None else bytes.fromhex(key), dec_mode=request["dec_mode"])
-    tie = CoreTie() if request["one_core"] and len(os.sched_getaffinity(0)) > 1 else None
     mindspore_model.set_device(target)
-    if request["kernel_threads"]:
+    if request["one_thread"]:
+        mindspore_model.set_one_thread()
+    elif request["kernel_threads"]:
         mindspore_model.set_kernel_threads(request["kernel_threads"])
     before = request["before"]
     ways = tuple(Rewriting(way) for way in (before, request["rewriting"]) if way is not None)
-    return Task(Path(request["place"]), target, ways, tie, answers)
+    return Task(Path(request["place"]), target, ways, answers)
 
 
-def take_turn(task: Task, turn: int) -> None:
+def take_turn(turn: int) -> None:
     """Where there are few cores, the one that calls changes with each turn.
 
     Those of a virtual machine may differ by half, for seconds: as long as their other halves compute for others. Who is
     measured on one of them is not to be compared with who is measured on another.
     """
     if len(_CORES) <= _MOST_CORES:
-        core = _CORES[turn % len(_CORES)]
-        if task.tie is not None:
-            task.tie.move(core)
-            return
         with contextlib.suppress(OSError):  # a sandbox may forbid it
-            os.sched_setaffinity(0, {core})  # of this thread: MindSpore's have started
+            os.sched_setaffinity(0, {_CORES[turn % len(_CORES)]})  # of this thread: MindSpore's have started
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ TOOLS = {
     "grpc_door --calls 200 --rounds 1": "lean",
     "transports": "direct",
     "scale --quick": "| 1,000 | 100 |",
-    "one_core": "cores kept busy meanwhile",
+    "one_thread": "cores kept busy meanwhile",
     "policy --quick": "| idle, window 2 |",
     "processes --processes 1,2 --rounds 1 --seconds 0.2": "\n        2 ",
     "worker_path --workloads add_batch --rounds 1 --seconds 0.01": "add_batch         32",

@@ -6,7 +6,7 @@ from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.worker.engine_settings import (
     INSTRUCTIONS,
     NO_PIPELINE,
-    ONE_CORE,
+    ONE_THREAD,
     OPENMP_THREADS,
     REWRITES,
     RUNTIME,
@@ -53,24 +53,24 @@ def test_settings_that_come_after_mindspore_are_told_to_the_user() -> None:
 
 
 def test_no_change_is_tried_of_what_the_user_has_set_or_the_machine_lacks() -> None:
-    assert changes({}, ("avx2",), 1) == [{"rewritten": True}, {"transposed": True}]
-    assert changes({REWRITES: "on"}, ("avx2",), 1) == [{"transposed": True}]
-    set_by_user = {INSTRUCTIONS: "ALL", OPENMP_THREADS: "2", ONE_CORE: "off", REWRITES: "off"}
+    assert changes({}, ("avx2",), 1) == [{"one_thread": True}, {"rewritten": True}, {"transposed": True}]
+    assert changes({REWRITES: "on"}, ("avx2",), 1) == [{"one_thread": True}, {"transposed": True}]
+    set_by_user = {INSTRUCTIONS: "ALL", OPENMP_THREADS: "2", ONE_THREAD: "off", REWRITES: "off"}
     assert changes(set_by_user, AVX512, 2) == [{"kernel_threads": 1}]
     tried = changes({}, AVX512, 8)
     assert tried[0] == {"instructions": "ALL"}
-    assert tried[1] == {"one_core": True}
+    assert tried[1] == {"one_thread": True}
     assert tried[2] == {"rewritten": True}
     assert tried[3] == {"transposed": True}
     assert {change.get("kernel_threads") for change in tried[4:-1]} == {1, 4}
 
 
-def test_a_user_says_whether_one_core_is_enough() -> None:
-    assert default_settings({ONE_CORE: "on"}, ()) == first_try({ONE_CORE: "on", RUNTIME: "x"}, ())
-    assert default_settings({ONE_CORE: "on"}, ()).one_core
-    assert not default_settings({ONE_CORE: "off"}, ()).one_core
-    with pytest.raises(ServableError, match=r"^\$MINDSPORE_SERVING_ONE_CORE 'yes' is neither on nor off$"):
-        default_settings({ONE_CORE: "yes"}, ())
+def test_a_user_says_whether_one_thread_is_enough() -> None:
+    assert default_settings({ONE_THREAD: "on"}, ()) == first_try({ONE_THREAD: "on", RUNTIME: "x"}, ())
+    assert default_settings({ONE_THREAD: "on"}, ()).one_thread
+    assert not default_settings({ONE_THREAD: "off"}, ()).one_thread
+    with pytest.raises(ServableError, match=r"^\$MINDSPORE_SERVING_ONE_THREAD 'yes' is neither on nor off$"):
+        default_settings({ONE_THREAD: "yes"}, ())
 
 
 def test_a_user_says_whether_graphs_are_rewritten() -> None:
@@ -83,6 +83,6 @@ def test_a_user_says_whether_graphs_are_rewritten() -> None:
 def test_settings_are_shown_as_one_would_set_them() -> None:
     assert str(EngineSettings("AVX2", 1, 2)) == "ONEDNN_MAX_CPU_ISA=AVX2, OMP_NUM_THREADS=1, 2 kernel threads"
     assert str(EngineSettings(runtime=NO_PIPELINE)) == "MS_DEV_RUNTIME_CONF=pipeline:False"
-    assert str(EngineSettings("AVX2", one_core=True)) == "ONEDNN_MAX_CPU_ISA=AVX2, one core"
+    assert str(EngineSettings("AVX2", one_thread=True)) == "ONEDNN_MAX_CPU_ISA=AVX2, one thread"
     assert str(EngineSettings(rewritten=True)) == "rewritten graphs"
     assert str(EngineSettings()) == "MindSpore's own settings"

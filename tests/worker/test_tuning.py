@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -103,27 +102,27 @@ def test_a_draw_goes_to_fewer_threads_and_not_to_other_instructions() -> None:
     assert winner(lambda _: [0.01, 0.02], ALL, ONE_THREAD) == EngineSettings("AVX2", kernel_threads=1)
 
 
-def test_a_single_core_wins_unless_it_takes_clearly_longer() -> None:
-    one_core = {"one_core": True}
-    assert winner(lambda s: [0.0109 if s.one_core else 0.01], one_core) == EngineSettings("AVX2", one_core=True)
-    assert winner(lambda s: [0.0111 if s.one_core else 0.01], one_core) == DEFAULT
-    assert winner(lambda s: [0.01], one_core, ONE_THREAD) == EngineSettings("AVX2", one_core=True)
+def test_a_single_thread_wins_unless_it_takes_clearly_longer() -> None:
+    one_thread = {"one_thread": True}
+    assert winner(lambda s: [0.0109 if s.one_thread else 0.01], one_thread) == EngineSettings("AVX2", one_thread=True)
+    assert winner(lambda s: [0.0111 if s.one_thread else 0.01], one_thread) == DEFAULT
+    assert winner(lambda s: [0.01], one_thread, ONE_THREAD) == EngineSettings("AVX2", one_thread=True)
 
 
 def test_where_there_are_few_cores_a_single_one_may_take_longer() -> None:
     for seconds, wins in ((0.0159, True), (0.0161, False)):
 
-        def speed(settings: EngineSettings, tied: float = seconds) -> list[float]:
-            return [tied if settings.one_core else 0.01]
+        def speed(settings: EngineSettings, alone: float = seconds) -> list[float]:
+            return [alone if settings.one_thread else 0.01]
 
         field = Field(speed)
-        finding = compare(field.start, DEFAULT, [{"one_core": True}], lambda: False, one_core_draw=1.6)
-        assert finding.settings.one_core is wins
+        finding = compare(field.start, DEFAULT, [{"one_thread": True}], lambda: False, one_thread_draw=1.6)
+        assert finding.settings.one_thread is wins
 
 
 def test_threads_are_not_reckoned_with_where_they_take_no_part() -> None:
-    changes: list[dict[str, Any]] = [{"one_core": True}, ONE_THREAD, ALL]
-    for threads, wins in ((1.2, EngineSettings("ALL")), (1.4, EngineSettings("ALL", one_core=True))):
+    changes: list[dict[str, Any]] = [{"one_thread": True}, ONE_THREAD, ALL]
+    for threads, wins in ((1.2, EngineSettings("ALL")), (1.4, EngineSettings("ALL", one_thread=True))):
         field = Field(lambda s: [0.009 if s.instructions == "ALL" else 0.01], threads=threads)
         assert field.find(*changes).settings == wins
         assert len(field.started) == (2 if threads == 1.2 else 3)
@@ -177,9 +176,9 @@ def test_a_slow_moment_of_the_machine_does_not_choose() -> None:
 
     def speed(settings: EngineSettings) -> list[float]:
         measured.append(settings)
-        return [0.05 if settings.one_core and measured.count(settings) <= 5 else 0.01]
+        return [0.05 if settings.one_thread and measured.count(settings) <= 5 else 0.01]
 
-    assert winner(speed, {"one_core": True}) == EngineSettings("AVX2", one_core=True)
+    assert winner(speed, {"one_thread": True}) == EngineSettings("AVX2", one_thread=True)
 
 
 def test_a_machine_that_becomes_slow_between_two_measurements_does_not_choose() -> None:
@@ -197,12 +196,11 @@ def test_a_machine_that_becomes_slow_between_two_measurements_does_not_choose() 
 def test_those_who_are_measured_take_turns_on_few_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     allowed = sorted(os.sched_getaffinity(0))
     monkeypatch.setattr(tuning_trial, "_CORES", allowed[:2])
-    task = tuning_trial.Task(Path(), Target(), (AS_IT_IS,), None, sys.stdout)
 
     def cores(turns: int) -> list[set[int]]:
         found = []
         for turn in range(turns):
-            tuning_trial.take_turn(task, turn)
+            tuning_trial.take_turn(turn)
             found.append(set(os.sched_getaffinity(0)))
         return found
 
@@ -217,7 +215,7 @@ def test_those_who_are_measured_take_turns_on_few_cores(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(tuning_trial, "_CORES", allowed[:1])
     monkeypatch.setattr(os, "sched_setaffinity", forbidden)
-    tuning_trial.take_turn(task, 0)
+    tuning_trial.take_turn(0)
 
 
 def test_one_model_that_gains_does_not_pay_for_another_that_loses_more() -> None:

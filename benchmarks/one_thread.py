@@ -1,6 +1,6 @@
-"""MindSpore's threads free, and all on one core: time and CPU of a call of the MLP, LeNet and the image model.
+"""MindSpore's own threads, and none but the one that calls: what a call of the MLP, LeNet and the image model takes.
 
-    python -m benchmarks.one_core
+    python -m benchmarks.one_thread
 
 Two processes of the worker's own tuning have loaded the same model, with an open batch axis, each its own way. They are
 measured in turn; ratios are made within a round.
@@ -16,7 +16,13 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.peers import ROOT
-from mindspore_serving.worker.engine_settings import NO_PIPELINE, ONE_CORE, EngineSettings, cpu_flags, default_settings
+from mindspore_serving.worker.engine_settings import (
+    NO_PIPELINE,
+    ONE_THREAD,
+    EngineSettings,
+    cpu_flags,
+    default_settings,
+)
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning_process import Trial
 
@@ -40,20 +46,20 @@ def measure(trial: Trial, turn: int) -> tuple[list[float], float]:
 
 def compare(folder: Path, name: str) -> None:
     deadline = time.monotonic() + SECONDS
-    instructions = default_settings({**os.environ, ONE_CORE: ""}, cpu_flags()).instructions
-    settings = [EngineSettings(instructions, runtime=NO_PIPELINE, one_core=one_core) for one_core in (False, True)]
+    instructions = default_settings({**os.environ, ONE_THREAD: ""}, cpu_flags()).instructions
+    settings = [EngineSettings(instructions, runtime=NO_PIPELINE, one_thread=alone) for alone in (False, True)]
     trials = [Trial(setting, folder / name / "1", Target(), deadline) for setting in settings]
-    with closing(trials[0]) as free, closing(trials[1]) as tied:
-        rounds = [(measure(free, turn), measure(tied, turn)) for turn in range(WARM_UP + ROUNDS)][WARM_UP:]
+    with closing(trials[0]) as several, closing(trials[1]) as one:
+        rounds = [(measure(several, turn), measure(one, turn)) for turn in range(WARM_UP + ROUNDS)][WARM_UP:]
     cores = [statistics.median(found[side][1] for found in rounds) for side in (0, 1)]
     for place, size in enumerate(SIZES):
         before, after = ([found[side][0][place] for found in rounds] for side in (0, 1))
         ratio = statistics.median(one / other for one, other in zip(after, before, strict=True))
         print(
-            f"{name:6} {size:3} instances  free {statistics.median(before) * 1e6:6.0f} us"
-            f"  one core {statistics.median(after) * 1e6:6.0f} us  ratio {ratio:.2f}"
+            f"{name:6} {size:3} instances  its own threads {statistics.median(before) * 1e6:6.0f} us"
+            f"  one thread {statistics.median(after) * 1e6:6.0f} us  ratio {ratio:.2f}"
         )
-    print(f"{name:6} cores kept busy meanwhile: free {cores[0]:.2f}, one core {cores[1]:.2f}")
+    print(f"{name:6} cores kept busy meanwhile: its own threads {cores[0]:.2f}, one thread {cores[1]:.2f}")
 
 
 def main() -> None:
