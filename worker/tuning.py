@@ -46,13 +46,13 @@ _LEAST_ROUNDS, _MOST_ROUNDS = 3, 25  # a round takes milliseconds, and a machine
 _PLAY_SECONDS = 1.0  # but a large model has no more than the least after this
 _FASTER = 0.95  # what a change must reach of the time before it
 _DRAW = 1.03  # and one to fewer threads, or to rewritten graphs
-_TRANSPOSED = 0.97  # and one to transposed weights
+_TRANSPOSED = 1.0  # and one to transposed weights
 # And one to a single thread: it takes half the CPU, and leaves other cores to Python and the master. Where there are
 # few, those want the second one all the time, which nobody does while models are measured.
 _ONE_THREAD_DRAW, _ON_FEW_CORES_DRAW, _FEW_CORES = 1.10, 1.60, 3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
-_FORMAT = "10"
+_FORMAT = "11"
 _KINDS = {"rewritten": Rewriting.FASTER, "transposed": Rewriting.TRANSPOSED}
 
 

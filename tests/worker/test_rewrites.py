@@ -320,7 +320,7 @@ def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
     networks: Path, on_thread: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = networks / "norm.mindir"
-    assert len(on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, ALL)))) == 2
+    assert len(on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, Rewriting.FASTER)))) == 2
 
     def wrong(model: Any, _: Rewriting) -> dict[Rewriting, int]:
         bias = model.graph.parameter[-1]
@@ -331,6 +331,29 @@ def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
     assert on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, ALL))) == []
     open_sizes = networks / "mean_of_open_sizes.mindir"
     assert on_thread(lambda: tuning_trial.file_calls(open_sizes, Target(), (AS_IT_IS, ALL))) == []
+
+
+@pytest.mark.parametrize(
+    "name, before, now, sizes",
+    [
+        ("dense", AS_IT_IS, Rewriting.FASTER, 2),  # 16 instances, and one
+        ("dense", AS_IT_IS, Rewriting.TRANSPOSED, 3),
+        ("dense", Rewriting.FASTER, ALL, 3),
+        ("dense", Rewriting.TRANSPOSED, ALL, 2),  # they were before
+        ("dense_of_one", Rewriting.FASTER, ALL, 2),  # the batch is fixed
+    ],
+)
+def test_where_weights_are_transposed_many_instances_are_measured_too(
+    networks: Path,
+    on_thread: Callable[[Callable[[], Any]], Any],
+    name: str,
+    before: Rewriting,
+    now: Rewriting,
+    sizes: int,
+) -> None:
+    calls = on_thread(partial(tuning_trial.file_calls, networks / f"{name}.mindir", Target(), (before, now)))
+    assert len(calls) == sizes
+    assert all(on_thread(call) > 0 for ways in calls for call in ways)
 
 
 def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path) -> None:
