@@ -24,7 +24,7 @@ import numpy as np
 
 from mindspore_serving.worker import mindspore_model, rewritten_file
 from mindspore_serving.worker.batch_sizes import equal, sample
-from mindspore_serving.worker.call_costs import measure
+from mindspore_serving.worker.call_costs import cpu_clock, measure
 from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
 from mindspore_serving.worker.rewrites import ALL, RULES, Rewriting
@@ -148,7 +148,7 @@ def file_calls(path: Path, target: Target, ways: Sequence[Rewriting]) -> list[Wa
             break  # for one instance: the batch is fixed. For all: the worker itself will say why
         if not all(_same(graph.learn(arrays), expected) for graph in others):  # what it raises ends this trial
             return []
-        calls.append(tuple(partial(measure, partial(graph, arrays)) for graph in graphs))
+        calls.append(tuple(partial(measure, partial(graph, arrays), cpu_clock) for graph in graphs))
     return calls
 
 

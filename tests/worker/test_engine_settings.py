@@ -58,8 +58,8 @@ def test_no_change_is_tried_of_what_the_user_has_set_or_the_machine_lacks() -> N
     set_by_user = {INSTRUCTIONS: "ALL", OPENMP_THREADS: "2", ONE_THREAD: "off", REWRITES: "off"}
     assert changes(set_by_user, AVX512, 2) == [{"kernel_threads": 1}]
     tried = changes({}, AVX512, 8)
-    assert tried[0] == {"instructions": "ALL"}
-    assert tried[1] == {"one_thread": True}
+    assert tried[0] == {"one_thread": True}
+    assert tried[1] == {"instructions": "ALL"}
     assert tried[2] == {"rewritten": True}
     assert tried[3] == {"transposed": True}
     assert {change.get("kernel_threads") for change in tried[4:-1]} == {1, 4}

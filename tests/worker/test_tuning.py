@@ -120,12 +120,19 @@ def test_where_there_are_few_cores_a_single_one_may_take_longer() -> None:
         assert finding.settings.one_thread is wins
 
 
-def test_threads_are_not_reckoned_with_where_they_take_no_part() -> None:
-    changes: list[dict[str, Any]] = [{"one_thread": True}, ONE_THREAD, ALL]
-    for threads, wins in ((1.2, EngineSettings("ALL")), (1.4, EngineSettings("ALL", one_thread=True))):
+def test_more_threads_than_one_are_not_reckoned_with_where_they_take_no_part() -> None:
+    for threads, wins in ((1.2, EngineSettings("ALL")), (1.4, EngineSettings("ALL", kernel_threads=1))):
         field = Field(lambda s: [0.009 if s.instructions == "ALL" else 0.01], threads=threads)
-        assert field.find(*changes).settings == wins
+        assert field.find(ONE_THREAD, ALL).settings == wins
         assert len(field.started) == (2 if threads == 1.2 else 3)
+
+
+def test_where_a_single_thread_computes_nothing_of_others_is_tried() -> None:
+    """It is tried itself where nobody takes part, too: with the next change, they may."""
+    field = Field(lambda _: [0.01], threads=1.0)
+    wins = EngineSettings("AVX2", one_thread=True)
+    assert field.find({"one_thread": True}, ONE_THREAD, {"runtime": ""}).settings == wins
+    assert field.started == [DEFAULT, wins]
 
 
 def test_weights_are_transposed_where_that_is_faster() -> None:
