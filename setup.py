@@ -32,8 +32,8 @@ HOT = {
         v2_grpc v2_infer v2_json v2_messages v2_target v2_types waits whole_calls wire_spans wire_tensors
         worker_socket""",
     "master.http2": """
-        bodies connection control events frames header_blocks headers limits outbox phases responses runs streams
-        template""",
+        bodies connection control events frames header_blocks headers limits openings outbox phases responses runs
+        streams template""",
     "worker": """
         arrays batch_plan batch_sizes busy_poll call_costs direct_door function_stage graph_calls handshakes inbox
         line link loan model_stage pipeline servable stages watches work_thread""",

@@ -17,6 +17,7 @@ from mindspore_serving.master.free_address import check_free, share
 from mindspore_serving.master.grpc_head import head_reader
 from mindspore_serving.master.http2.connection import Connection
 from mindspore_serving.master.http2.limits import Limits
+from mindspore_serving.master.http2.openings import Openings
 from mindspore_serving.master.lean_connection import LINGER_SECONDS, LeanConnection
 from mindspore_serving.master.service_table import STOPPING_TEXT, RpcFault, ServiceTable, Status
 from mindspore_serving.master.tls import Tls
@@ -50,6 +51,7 @@ class LeanDoor:
         self.inbox = memoryview(bytearray(INBOX_BYTES))
         self.most_connections = min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_FILES)
         self._read_head = head_reader(table)
+        self._openings = Openings()
         self._most_held = max(LEAST_HELD_BYTES, HELD_MESSAGES * self.largest_message)
         self._held = 0
         self._is_shared = is_shared
@@ -131,7 +133,7 @@ class LeanDoor:
 
     def make_http2(self) -> Connection:
         """The state machine of a new connection."""
-        return Connection(self._read_head, self.limits, self.loop.time())
+        return Connection(self._read_head, self.limits, self.loop.time(), self._openings)
 
     def admit(self, connection: LeanConnection) -> bool:
         """A new connection may stay, if need be in place of the one that has been idle for the longest time."""

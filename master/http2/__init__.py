@@ -4,7 +4,8 @@ In reading order:
     errors         the error codes, and the two ways to fail: a stream, or the connection
     limits         what a peer is allowed, and the patience that floods use up
     frames         frames <-> bytes
-    headers        header blocks <-> fields, by the hpack library behind a cache
+    openings       how connections begin, remembered for the next one that begins alike
+    headers        header blocks <-> fields, by the hpack library behind caches
     header_blocks  frames put together to header blocks
     runs           the frames of a body, many at once
     streams        the open streams, and enough of the closed ones

@@ -22,6 +22,7 @@ from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, HEAD_
 from mindspore_serving.master.http2.header_blocks import Block, BlockReader
 from mindspore_serving.master.http2.headers import Fields, HeaderReader
 from mindspore_serving.master.http2.limits import Limits, Patience
+from mindspore_serving.master.http2.openings import Openings
 from mindspore_serving.master.http2.outbox import Outbox
 from mindspore_serving.master.http2.phases import Phase, check_frame
 from mindspore_serving.master.http2.responses import Responses
@@ -39,14 +40,18 @@ class Connection:
     """`interpret` makes of a request's fields what RequestReceived.head is; its results are kept for repetitions.
 
     What is sent on streams, and what windows are granted, is told to the methods of Responses, which are here too.
+    openings: of all connections with the same `interpret` and limits.
     """
 
-    def __init__(self, interpret: Callable[[Fields], Any], limits: Limits, now: float) -> None:
+    def __init__(
+        self, interpret: Callable[[Fields], Any], limits: Limits, now: float, openings: Openings | None = None
+    ) -> None:
+        openings = openings or Openings()
         self._limits = limits
         self._patience = Patience(limits, now)
-        self._headers = HeaderReader(interpret, limits)
+        self._headers = HeaderReader(interpret, limits, openings.reading)
         self._blocks = BlockReader(limits)
-        self._out = Outbox(self._patience)
+        self._out = Outbox(self._patience, openings.writing)
         self._streams = Streams(now)
         self._control = control = Control(limits, self._patience, self._streams, self._out)
         self._responses = responses = Responses(self._patience, self._streams, self._out)

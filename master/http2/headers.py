@@ -5,13 +5,14 @@ add any, and none of ours.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import hpack
 
 from mindspore_serving.master.http2.errors import ConnectionFault, ErrorCode, StreamFault
 from mindspore_serving.master.http2.limits import Limits
+from mindspore_serving.master.http2.openings import Entries, Mark, Opening
 
 Field: TypeAlias = tuple[bytes, bytes]
 Fields: TypeAlias = tuple[Field, ...]
@@ -25,6 +26,7 @@ _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
 _BAD_VALUE = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]$")
 _PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority"))
 _REQUIRED = frozenset((b":method", b":scheme", b":path"))
+_SECRETS = frozenset((b"authorization", b"cookie"))  # not kept for longer than their connection
 _OF_HTTP_1 = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
 
 
@@ -36,10 +38,14 @@ class Request(NamedTuple):
 
 
 class HeaderReader:
-    """The decompressing side of a connection. `interpret` makes of a request's fields what its owner wants to see."""
+    """The decompressing side of a connection. `interpret` makes of a request's fields what its owner wants to see.
 
-    def __init__(self, interpret: Callable[[Fields], Any], limits: Limits) -> None:
+    opening: where it begins, of all connections with the same `interpret` and limits.
+    """
+
+    def __init__(self, interpret: Callable[[Fields], Any], limits: Limits, opening: Opening) -> None:
         self._interpret = interpret
+        self._opening: Opening | None = opening  # None: where it has come to is not remembered
         self._decoder = hpack.Decoder(limits.max_header_bytes)
         self._known: dict[bytes, Request] = {}
         self.recall = self._known.get  # what a block was read as; None, if it has to be read
@@ -48,47 +54,72 @@ class HeaderReader:
         """Raises StreamFault for fields that are no request, ConnectionFault for what is no header block."""
         request = self.recall(block)
         if request is None:
-            fields, is_lasting = self._decode(block)
-            content_length = _check_request(fields)
-            request = Request(self._interpret(fields), content_length)
-            if is_lasting and len(block) <= LARGEST_CACHED and _size(fields) <= LARGEST_CACHED_FIELDS:
-                if len(self._known) >= MOST_CACHED:
-                    self._known.clear()
-                self._known[block] = request
-        return request
+            request = self._follow(block)
+        return self._read(block) if request is None else request
 
     def read_trailers(self, block: bytes) -> None:
         """Checks fields after a body, which nobody wants. Raises StreamFault and ConnectionFault."""
-        for name, value in self._decode(block)[0]:
+        for name, value in self._decode(block, None)[0]:
             if name.startswith(b":"):
                 raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"{name!r} after a body")
             _check_field(name, value)
 
     def skip(self, block: bytes) -> None:
         """Keeps the state right for a block that comes too late. Raises ConnectionFault."""
-        self._decode(block)
+        self._decode(block, None)
 
-    def _decode(self, block: bytes) -> tuple[Fields, bool]:
-        """The fields, and whether the block left the table as it was: then it will mean the same again."""
-        entries: Sequence[object] = self._decoder.header_table.dynamic_entries
-        size, newest = len(entries), entries[0] if entries else None
+    def _follow(self, block: bytes) -> Request | None:
+        """What a block means that other connections have begun with; None, if it has to be read."""
+        step = None if self._opening is None else self._opening.follow(block)
+        if step is None:
+            return None
+        for name, value in step.added:
+            self._decoder.header_table.add(name, value)
+        self._known.clear()
+        self._opening = step.after
+        found: Request = step.result
+        return found
+
+    def _read(self, block: bytes) -> Request:
+        opening = self._opening
+        fields, added = self._decode(block, opening)
+        content_length = _check_request(fields)
+        request = Request(self._interpret(fields), content_length)
+        if added is not None and len(block) <= LARGEST_CACHED and _size(fields) <= LARGEST_CACHED_FIELDS:
+            if not added:
+                if len(self._known) >= MOST_CACHED:
+                    self._known.clear()
+                self._known[block] = request
+            elif opening is not None and _SECRETS.isdisjoint(_names(fields)):
+                self._opening = opening.remember(block, request, added)
+        return request
+
+    def _decode(self, block: bytes, opening: Opening | None) -> tuple[Fields, Entries | None]:
+        """The fields, and what the block added to the table: if nothing, it will mean the same again.
+
+        None for a change of other kind.
+        """
+        mark = Mark(self._decoder.header_table.dynamic_entries)
         try:
             fields = tuple(self._decoder.decode(block, raw=True))
         except hpack.OversizedHeaderListError as error:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "header fields that are too large") from error
         except hpack.HPACKError as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"no header block: {error}") from error
-        if len(entries) != size or (entries[0] if entries else None) is not newest:
-            self._known.clear()
-            return fields, False
         resizes = block[:1] and block[0] & 0xE0 == 0x20  # RFC 7541 §6.3: has to be done again
-        return fields, not resizes
+        added = mark.added()
+        if added != ():
+            self._known.clear()
+        if added != () or resizes:
+            self._opening = None  # unless somebody notes where this leads
+        return fields, None if resizes else added
 
 
 class HeaderWriter:
-    """The compressing side of a connection."""
+    """The compressing side of a connection. opening: where it begins, of all connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, opening: Opening) -> None:
+        self._opening: Opening | None = opening
         self._encoder = hpack.Encoder()
         self._new_sizes: list[int] = []  # that the peer has set since the last block; patience bounds them
         self._known: dict[Fields, bytes] = {}
@@ -104,12 +135,9 @@ class HeaderWriter:
             self._resize()
         block = self._known.get(lasting)
         if block is None:
-            block = self._encoder.encode(lasting)
-            if _is_indexed(block):
-                if len(self._known) < MOST_CACHED:
-                    self._known[lasting] = block
-            else:
-                self._forget()
+            block = self._follow(lasting)
+        if block is None:
+            block = self._encode(lasting)
         if passing:
             block += self._encoder.encode([(name, value, True) for name, value in passing])
         return block
@@ -119,15 +147,49 @@ class HeaderWriter:
         self._forget()
         self._new_sizes.append(min(size, _TABLE_BYTES))
 
+    def _follow(self, lasting: Fields) -> bytes | None:
+        """The block that other connections have made of these fields here, if any."""
+        step = None if self._opening is None else self._opening.follow(lasting)
+        if step is None:
+            return None
+        for name, value in step.added:
+            self._encoder.header_table.add(name, value)
+        self._forget()
+        self._opening = step.after
+        found: bytes = step.result
+        return found
+
+    def _encode(self, lasting: Fields) -> bytes:
+        mark = Mark(self._encoder.header_table.dynamic_entries)
+        block = self._encoder.encode(lasting)
+        if _is_indexed(block):
+            if len(self._known) < MOST_CACHED:
+                self._known[lasting] = block
+            return block
+        self._forget()
+        if added := mark.added():
+            opening, self._opening = self._opening, None
+            if opening is not None and len(block) <= LARGEST_CACHED:
+                self._opening = opening.remember(lasting, block, added)
+        elif added is None:
+            self._opening = None
+        return block
+
     def _resize(self) -> None:
         """RFC 7541 §4.2: the smallest of the sizes since the last block, then the last; none between."""
         for size in dict.fromkeys((min(self._new_sizes), self._new_sizes[-1])):
+            if size != self._encoder.header_table_size:
+                self._opening = None
             self._encoder.header_table_size = size
         self._new_sizes.clear()
 
     def _forget(self) -> None:
         self._known.clear()
         self.edition += 1
+
+
+def _names(fields: Fields) -> Iterable[bytes]:
+    return [name for name, _ in fields]
 
 
 def _size(fields: Fields) -> int:

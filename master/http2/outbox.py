@@ -13,6 +13,7 @@ from mindspore_serving.master.http2.frames import (
 )
 from mindspore_serving.master.http2.headers import Field, Fields, HeaderWriter
 from mindspore_serving.master.http2.limits import Pace, Patience
+from mindspore_serving.master.http2.openings import Opening
 from mindspore_serving.master.http2.streams import Stream
 from mindspore_serving.master.http2.template import Template
 
@@ -22,8 +23,8 @@ TURN_BYTES = 256 << 10  # of queued bodies, taken at once
 class Outbox:
     """What leaves a connection. Header blocks are made in the order in which they leave: their table depends on it."""
 
-    def __init__(self, patience: Patience) -> None:
-        self.headers = HeaderWriter()
+    def __init__(self, patience: Patience, opening: Opening) -> None:
+        self.headers = HeaderWriter(opening)
         self.window = DEFAULT_WINDOW  # bytes of bodies that the peer lets the connection send
         self.initial_window = DEFAULT_WINDOW  # and a new stream
         self.max_frame = DEFAULT_MAX_FRAME

@@ -11,6 +11,7 @@ from mindspore_serving.master.http2.events import DataReceived, Event, RequestRe
 from mindspore_serving.master.http2.frames import PREFACE
 from mindspore_serving.master.http2.headers import Field
 from mindspore_serving.master.http2.limits import Limits
+from mindspore_serving.master.http2.openings import Openings
 
 F = TypeVar("F", bound=Frame)
 
@@ -27,10 +28,16 @@ REQUEST: list[Field] = [
 class Peer:
     """A connection under test, its clock, and what it has said."""
 
-    def __init__(self, limits: Limits | None = None, greet: bool = True, interpret: Any = tuple) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        greet: bool = True,
+        interpret: Any = tuple,
+        openings: Openings | None = None,
+    ) -> None:
         self.limits = limits or Limits()
         self.now = 1000.0
-        self.connection = Connection(interpret, self.limits, self.now)
+        self.connection = Connection(interpret, self.limits, self.now, openings)
         self.encoder = hpack.Encoder()
         self.said: list[Frame] = []
         self.raw = b""

@@ -15,18 +15,20 @@ from hypothesis import strategies as st
 from mindspore_serving.master.http2.connection import Connection
 from mindspore_serving.master.http2.events import ConnectionEnded, DataReceived, Event, RequestReceived, StreamEnded
 from mindspore_serving.master.http2.limits import Limits
+from mindspore_serving.master.http2.openings import Openings
 from tests.master.http2.peer import REQUEST
 
 GREETING = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 GOOD = ((b"grpc-status", b"0"),)
 LIMITS = Limits(window_bytes=70_000, connection_window_bytes=140_000, max_streams=8)
+OPENINGS = Openings()  # one for all that is tried: each connection begins like some before
 
 
 class EchoServer:
     """Answers each request, when it is complete, with its body."""
 
     def __init__(self) -> None:
-        self.http2 = Connection(tuple, LIMITS, 0.0)
+        self.http2 = Connection(tuple, LIMITS, 0.0, OPENINGS)
         self.bodies: dict[int, bytes] = {}
         self.answered: Counter[int] = Counter()
         self.over = 0
