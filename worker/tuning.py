@@ -53,7 +53,7 @@ _TRANSPOSED = 1.0  # and one to transposed weights
 _ONE_THREAD_DRAW, _ON_FEW_CORES_DRAW, _FEW_CORES = 1.10, 1.60, 3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
-_FORMAT = "12"
+_FORMAT = "13"
 _KINDS = {"rewritten": Rewriting.FASTER, "transposed": Rewriting.TRANSPOSED}
 
 
@@ -61,8 +61,9 @@ _KINDS = {"rewritten": Rewriting.FASTER, "transposed": Rewriting.TRANSPOSED}
 class Finding:
     """settings: the fastest. seconds: of a call with each of the settings that were tried, the default first.
 
-    It is the geometric mean over model files and batch sizes. Empty: the models could not be measured, as when they
-    have open dimensions besides the batch. `whole`: nothing was left out for want of time.
+    It is the geometric mean over model files and batch sizes with the default, times the ratios that were found. Empty:
+    the models could not be measured, as when they have open dimensions besides the batch. `whole`: nothing was left out
+    for want of time.
     """
 
     settings: EngineSettings
@@ -209,7 +210,11 @@ def compare(
             found, others, ratio = _play(best, other)
             if before is None or found:
                 times = found
-            seconds |= {str(trial.settings): _mean(found) for trial, found in ((best, times), (other, others)) if found}
+            if times:
+                seconds.setdefault(str(best.settings), _mean(times))
+            if others:
+                # By the ratio: what was measured at another moment, or with other sizes, is not to be compared.
+                seconds[str(other.settings)] = ratio * seconds[str(best.settings)] if found else _mean(others)
             if time_is_over():
                 whole = False
                 break

@@ -178,6 +178,26 @@ def test_both_sides_of_a_play_are_measured_in_the_same_turn_each_of_them_first_a
         assert sum(settings == others for _, settings in turns[::2]) == 12
 
 
+def test_what_was_tried_is_told_by_the_ratios_though_sizes_or_the_machine_have_changed_meanwhile() -> None:
+    measured: list[EngineSettings] = []
+
+    def speed(settings: EngineSettings) -> list[float]:
+        measured.append(settings)
+        slow = 1.0 if len(measured) <= 51 else 2.0  # from the second play on
+        sizes = 3 if settings.transposed or any(earlier.transposed for earlier in measured) else 2
+        return [
+            slow * (0.008 if settings.instructions == "ALL" else 0.01) * (0.5 if settings.transposed else 1)
+        ] * sizes
+
+    field = Field(speed)
+    field.places = {Rewriting.TRANSPOSED: 3}
+    finding = field.find(ALL, {"transposed": True})
+    assert list(finding.seconds.values()) == pytest.approx([0.01, 0.008, 0.004])
+    assert str(finding).startswith(
+        "ONEDNN_MAX_CPU_ISA=ALL, transposed weights (tried ONEDNN_MAX_CPU_ISA=AVX2: 10000 us;"
+    )
+
+
 def test_a_slow_moment_of_the_machine_does_not_choose() -> None:
     measured: list[EngineSettings] = []
 
