@@ -54,8 +54,10 @@ def set_kernel_threads(count: int) -> None:
     """How many threads one operator may use, from the start of MindSpore's runtime on: it can be said once."""
     import mindspore
 
-    with contextlib.suppress(RuntimeError):  # said before, or the runtime runs: by a servable_config.py
+    try:
         mindspore.device_context.cpu.op_tuning.threads_num(count)
+    except RuntimeError:  # by another model of this process, or by a servable_config.py
+        logger.info("MindSpore's threads were chosen before: %s for an operator come too late", count)
 
 
 def set_one_thread() -> None:
@@ -67,7 +69,7 @@ def set_one_thread() -> None:
     import mindspore
 
     try:
-        with contextlib.suppress(RuntimeError):  # as above
+        with contextlib.suppress(RuntimeError):  # said before, as above
             mindspore.runtime.dispatch_threads_num(1)
             mindspore.device_context.cpu.op_tuning.RuntimeConf.get_instance().set_op_threads_num(0)
     except AttributeError as error:
@@ -176,7 +178,7 @@ def _apply(context: Context, target: Target) -> None:
         if context.cores:
             os.sched_setaffinity(0, context.cores)  # of this thread, and of those that MindSpore starts from it
         if context.thread_num is not None and target.device_type == "CPU":
-            mindspore.device_context.cpu.op_tuning.threads_num(context.thread_num)
+            set_kernel_threads(context.thread_num)
         info = context.device_infos.get(target.device_type)
         options = dict(info.options) if info is not None else {}
         precision = options.pop("precision_mode", "origin")

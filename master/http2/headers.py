@@ -59,22 +59,20 @@ class HeaderReader:
 
     def read_trailers(self, block: bytes) -> None:
         """Checks fields after a body, which nobody wants. Raises StreamFault and ConnectionFault."""
-        for name, value in self._decode(block, None)[0]:
+        for name, value in self._decode(block)[0]:
             if name.startswith(b":"):
                 raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"{name!r} after a body")
             _check_field(name, value)
 
     def skip(self, block: bytes) -> None:
         """Keeps the state right for a block that comes too late. Raises ConnectionFault."""
-        self._decode(block, None)
+        self._decode(block)
 
     def _follow(self, block: bytes) -> Request | None:
         """What a block means that other connections have begun with; None, if it has to be read."""
-        step = None if self._opening is None else self._opening.follow(block)
+        step = None if self._opening is None else self._opening.follow(block, self._decoder.header_table)
         if step is None:
             return None
-        for name, value in step.added:
-            self._decoder.header_table.add(name, value)
         self._known.clear()
         self._opening = step.after
         found: Request = step.result
@@ -82,7 +80,7 @@ class HeaderReader:
 
     def _read(self, block: bytes) -> Request:
         opening = self._opening
-        fields, added = self._decode(block, opening)
+        fields, added = self._decode(block)
         content_length = _check_request(fields)
         request = Request(self._interpret(fields), content_length)
         if added is not None and len(block) <= LARGEST_CACHED and _size(fields) <= LARGEST_CACHED_FIELDS:
@@ -94,7 +92,7 @@ class HeaderReader:
                 self._opening = opening.remember(block, request, added)
         return request
 
-    def _decode(self, block: bytes, opening: Opening | None) -> tuple[Fields, Entries | None]:
+    def _decode(self, block: bytes) -> tuple[Fields, Entries | None]:
         """The fields, and what the block added to the table: if nothing, it will mean the same again.
 
         None for a change of other kind.
@@ -149,11 +147,9 @@ class HeaderWriter:
 
     def _follow(self, lasting: Fields) -> bytes | None:
         """The block that other connections have made of these fields here, if any."""
-        step = None if self._opening is None else self._opening.follow(lasting)
+        step = None if self._opening is None else self._opening.follow(lasting, self._encoder.header_table)
         if step is None:
             return None
-        for name, value in step.added:
-            self._encoder.header_table.add(name, value)
         self._forget()
         self._opening = step.after
         found: bytes = step.result

@@ -31,9 +31,13 @@ class Opening:
         self._steps: dict[Any, Step] = {}
         self._room = MOST_STEPS  # of the first one: for all that follow
 
-    def follow(self, block: Any) -> Step | None:
-        """The step that this block is, if it is known. The table is to be given what was added."""
-        return self._steps.get(block)
+    def follow(self, block: Any, table: Any) -> Step | None:
+        """The step that this block is, if it is known: then the table, of the hpack library, gets what it adds."""
+        step = self._steps.get(block)
+        if step is not None:
+            for name, value in step.added:
+                table.add(name, value)
+        return step
 
     def remember(self, block: Any, result: Any, added: Entries) -> "Opening":
         """A step that was made. Returns the state that it led to. When there is no more room, all begins anew."""

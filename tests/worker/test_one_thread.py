@@ -56,6 +56,24 @@ def test_a_context_that_asks_for_threads_gets_them(run: Processes, servables: Pa
     until(lambda: KERNEL_THREAD in threads_of(worker.pid), "MindSpore's threads for operators")
 
 
+def test_two_models_may_both_ask_for_threads(run: Processes, servables: Path, tmp_path: Path) -> None:
+    """MindSpore takes the number once: the second one is told, and served."""
+    folder = shutil.copytree(servables / "add", tmp_path / "add")
+    shutil.copy(folder / "1" / "tensor_add.mindir", folder / "1" / "other.mindir")
+    config = folder / "servable_config.py"
+    first = config.read_text().replace(
+        "with_batch_dim=False", "context=register.Context(thread_num=1), with_batch_dim=False"
+    )
+    second = 'register.declare_model("other.mindir", "MindIR", False, context=register.Context(thread_num=2))'
+    config.write_text(f"{first}\n{second}\n")
+    worker = run.start(
+        *("-m", "mindspore_serving.worker", "--servable", str(folder), "--master", "127.0.0.1:1"),
+        environment={"MINDSPORE_SERVING_TUNE": "off"},
+    )
+    worker.wait_for("Start servable success")
+    assert "2 for an operator come too late" in worker.output
+
+
 def test_a_mindspore_that_cannot_do_it_is_told_and_serves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     import mindspore
 

@@ -1,18 +1,22 @@
 """What connections begin with is remembered, and means the same as if each had been read and written anew."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import hpack
 import pytest
 from hpack import hpack as library
-from hyperframe.frame import HeadersFrame
+from hpack.table import HeaderTable
+from hyperframe.frame import HeadersFrame, SettingsFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindspore_serving.master.http2.events import RequestReceived
+from mindspore_serving.master.http2.frames import PREFACE
 from mindspore_serving.master.http2.headers import Field
 from mindspore_serving.master.http2.openings import MOST_STEPS, Openings
+from mindspore_serving.master.lean_door import LeanDoor
 from tests.master.http2.peer import REQUEST, Peer
 
 GREETING = ((b":status", b"200"), (b"content-type", b"application/grpc"))
@@ -61,6 +65,20 @@ def test_what_a_connection_begins_with_is_not_read_again_nor_its_answer_written(
     assert len(again.heard(HeadersFrame)) == 2
 
 
+def test_the_connections_of_a_door_remember_together(forbid: Callable[[], None]) -> None:
+    frame = HeadersFrame(1, hpack.Encoder().encode(REQUEST), flags=["END_HEADERS", "END_STREAM"])
+    hello = PREFACE + SettingsFrame(0).serialize() + frame.serialize()
+
+    async def two() -> None:
+        door = LeanDoor({}, 1)
+        for _ in range(2):
+            (event,) = door.make_http2().receive(hello, door.loop.time())
+            assert isinstance(event, RequestReceived)
+            forbid()
+
+    asyncio.run(two())
+
+
 def test_what_comes_next_means_what_it_would_have(forbid: Callable[[], None]) -> None:
     openings = Openings()
     calls = [REQUEST, [*REQUEST, (b"a", b"1")], [*REQUEST, (b"a", b"1"), (b"b", b"2")], REQUEST]
@@ -77,7 +95,7 @@ def test_a_secret_is_not_kept_for_longer_than_its_connection(name: bytes) -> Non
     calls = [[*REQUEST, (name, b"open sesame")], REQUEST]
     assert talk(Peer(openings=openings), calls) == talk(Peer(), calls)
     block = hpack.Encoder().encode(calls[0])
-    assert openings.reading.follow(block) is None
+    assert openings.reading.follow(block, HeaderTable()) is None
 
 
 def test_no_more_is_remembered_than_there_is_room_for() -> None:
@@ -87,7 +105,7 @@ def test_no_more_is_remembered_than_there_is_room_for() -> None:
         fields = [*REQUEST, (b"grpc-timeout", b"%dm" % number)]
         talk(Peer(openings=openings), [fields])
         blocks.append(hpack.Encoder().encode(fields))
-    known = [block for block in blocks if openings.reading.follow(block) is not None]
+    known = [block for block in blocks if openings.reading.follow(block, HeaderTable()) is not None]
     assert known == blocks[-1:]  # all began anew, twice
 
 
