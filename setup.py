@@ -1,4 +1,4 @@
-"""Compiles the hot path with mypyc. All else about the package is in setup.cfg.
+"""Compiles the hot path with mypyc, and worker/kernels/, which is C. All else about the package is in setup.cfg.
 
 Where there is no C compiler, or no header files of Python, the package is installed all the same, and runs its sources;
 so it does when MINDSPORE_SERVING_COMPILED=0 is in the environment.
@@ -16,7 +16,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
-from mindspore_serving.compiled import BUILT, LIBRARY, SWITCH, digest, file_stem  # noqa: E402
+from mindspore_serving.compiled import BUILT, KERNELS, LIBRARY, SWITCH, c_sources, digest, file_stem  # noqa: E402
 
 # What a request passes on its way. Not here: what mypyc cannot take (classes that inherit from asyncio's or from
 # exceptions, data classes with slots that are generic).
@@ -91,10 +91,24 @@ def extensions() -> list[Extension]:
     except SystemExit as refused:  # by its type checker: other releases of the packages that it looks into
         print(f"the hot path is not compiled: {refused}", file=sys.stderr)
         return []
+    found.append(kernels())
     for extension in found:
         extension.name = f"mindspore_serving.compiled.{file_stem(extension.name)}"
         extension.optional = True
     return found
+
+
+def kernels() -> Extension:
+    """Operators that MindSpore calls."""
+    files = [os.path.relpath(path, ROOT) for path in c_sources(str(ROOT))]
+    return Extension(
+        KERNELS,
+        sources=[file for file in files if file.endswith(".c")],
+        depends=[file for file in files if file.endswith(".h")],
+        extra_compile_args=["-O3", "-fvisibility=hidden", "-pthread"],
+        extra_link_args=["-pthread"],
+        libraries=["m"],
+    )
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildCompiled})

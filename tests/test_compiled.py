@@ -13,7 +13,7 @@ import pytest
 
 import mindspore_serving
 from mindspore_serving import compiled
-from mindspore_serving.compiled import BUILT, LIBRARY, SWITCH, digest, file_stem
+from mindspore_serving.compiled import BUILT, KERNELS, LIBRARY, SWITCH, digest, file_stem
 from tests.processes import ROOT
 
 NAMES = ["top.one", "top.two"]
@@ -37,6 +37,9 @@ def tree(tmp_path: Path) -> Path:
         (tmp_path / "top" / f"{name[4:]}.py").write_text(f"# {name}\n")
     for name in (LIBRARY, *NAMES):
         (folder / (file_stem(name) + EXTENSION_SUFFIXES[0])).touch()
+    kernels = tmp_path.joinpath(*KERNELS.split("."))
+    kernels.mkdir(parents=True)
+    (kernels / "one.c").write_text("/* of C */\n")
     (folder / BUILT).write_text("\n".join([digest(str(tmp_path), NAMES), *NAMES, ""]))
     return tmp_path
 
@@ -74,6 +77,11 @@ def test_changed_sources_run_themselves(tree: Path) -> None:
     assert "have changed" in enabled(tree)[0]
 
 
+def test_changed_sources_in_c_count_as_well(tree: Path) -> None:
+    tree.joinpath(*KERNELS.split("."), "one.c").write_text("/* of another */\n")
+    assert "its sources have changed" in enabled(tree)[0]
+
+
 def test_modules_of_another_python_are_left_alone(tree: Path) -> None:
     file = tree / "top" / "compiled" / (file_stem("top.two") + EXTENSION_SUFFIXES[0])
     file.rename(file.with_name("top-two.cpython-30-of-another.so"))
@@ -93,6 +101,7 @@ def test_the_environment_can_choose_the_sources(tree: Path) -> None:
 def test_what_was_compiled_is_what_runs_here() -> None:
     made_of, *built = (ROOT / "mindspore_serving" / "compiled" / BUILT).read_text().split()
     assert made_of == digest(str(ROOT), built)
+    assert compiled.kernel_library() is not None
     program = "import importlib, sys\nfor name in sys.argv[1:]: print(importlib.import_module(name).__file__)"
     done = subprocess.run(
         [sys.executable, "-c", program, *built], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120

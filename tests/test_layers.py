@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "cluster": ("cluster",),
     "client": ("client", "proto"),
     "master": ("cluster", "master", "proto"),
-    "worker": ("cluster", "worker"),
+    "worker": ("cluster", "compiled", "worker"),
 }
 # The core decides; it neither waits, nor talks, nor asks for the time.
 IMPURE = {

@@ -44,7 +44,8 @@ def test_the_wheel_holds_each_file_once_and_nothing_under_a_bare_name(wheel: Pat
     assert {top for top in tops if not top.endswith(".dist-info")} == {"master", "worker", "mindspore_serving"}
     for folder in ("cluster", "master", "worker", "client"):
         inside = {name for name in names if name.startswith(f"mindspore_serving/{folder}/")}
-        assert inside == {f"mindspore_serving/{file.relative_to(ROOT)}" for file in (ROOT / folder).rglob("*.py")}
+        files = [file for kind in ("*.py", "*.[ch]") for file in (ROOT / folder).rglob(kind)]
+        assert inside == {f"mindspore_serving/{file.relative_to(ROOT)}" for file in files}
     assert "mindspore_serving/py.typed" in names
     assert "mindspore_serving/proto/ms_service_pb2.pyi" in names
     assert "mindspore_serving/proto/services.binpb" in names

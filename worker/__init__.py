@@ -39,6 +39,8 @@ In reading order:
     tuning_cache      keeps what was found
     mindir_file       what a model file says of its inputs
     mindspore_model   MindSpore itself
+    rewritten_file    a model file as rewrites/ writes it: graphs that MindSpore runs faster
+    kernels/          operators in C, which they may name
     distributed       says that there are no distributed servables
 
 The names of MindSpore Serving 1.2 (start_servable, ...) are here too; see mindspore_serving/start_scripts.py.

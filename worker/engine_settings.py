@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.worker.kernels import OWN_THREADS
 from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
 
 INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
@@ -30,9 +31,13 @@ RUNTIME = "MS_DEV_RUNTIME_CONF"
 # on or off; what is not set is measured
 ONE_THREAD = "MINDSPORE_SERVING_ONE_THREAD"
 REWRITES = "MINDSPORE_SERVING_REWRITES"
+KERNELS = "MINDSPORE_SERVING_KERNELS"
 _SAFE = "AVX2"
 NO_PIPELINE = "pipeline:False"
 _CORES_FOR_A_PIPELINE = 4
+_MOST_OWN_THREADS = 64
+# The settings that say how graphs are written.
+KINDS = {"rewritten": Rewriting.FASTER, "kernels": Rewriting.KERNELS, "transposed": Rewriting.TRANSPOSED}
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class EngineSettings:
 
     kernel_threads: of MindSpore's other operators. runtime: what MindSpore's runtime does. Empty and 0 leave the choice
     to MindSpore. one_thread: it has none for operators, the thread that calls computes alone. rewritten: graphs are
-    written in a way that MindSpore runs faster, see rewrites/; and so, transposed, are the weights of matrix products.
+    written in a way that MindSpore runs faster, see rewrites/; kernels: so that operators of kernels/ take the place of
+    MindSpore's own, each by own_threads; transposed: the weights of matrix products are.
     """
 
     instructions: str = ""
@@ -50,6 +56,8 @@ class EngineSettings:
     runtime: str = ""
     one_thread: bool = False
     rewritten: bool = False
+    kernels: bool = False
+    own_threads: int = 0
     transposed: bool = False
 
     def __str__(self) -> str:
@@ -60,6 +68,8 @@ class EngineSettings:
             parts.append("one thread")
         if self.rewritten:
             parts.append("rewritten graphs")
+        if self.kernels:
+            parts.append("own kernels")
         if self.transposed:
             parts.append("transposed weights")
         return ", ".join(parts) or "MindSpore's own settings"
@@ -67,21 +77,29 @@ class EngineSettings:
     @property
     def rewriting(self) -> Rewriting:
         """How graphs are written anew."""
-        kinds = ((self.rewritten, Rewriting.FASTER), (self.transposed, Rewriting.TRANSPOSED))
-        return reduce(or_, [kind for is_wanted, kind in kinds if is_wanted], AS_IT_IS)
+        kinds = [kind for name, kind in KINDS.items() if getattr(self, name)]
+        return reduce(or_, kinds, AS_IT_IS)
 
     def environment(self) -> dict[str, str]:
         """The variables that must be set before MindSpore is imported."""
-        threads = str(self.openmp_threads or "")
-        all_of_them = {INSTRUCTIONS: self.instructions, OPENMP_THREADS: threads, RUNTIME: self.runtime}
+        all_of_them = {
+            INSTRUCTIONS: self.instructions,
+            OPENMP_THREADS: str(self.openmp_threads or ""),
+            RUNTIME: self.runtime,
+            OWN_THREADS: str(self.own_threads or ""),
+        }
         return {name: text for name, text in all_of_them.items() if text}
 
 
 def default_settings(environment: Mapping[str, str], flags: Container[str]) -> EngineSettings:
     """What is right for most models on a CPU with these flags, and with what the user has set. Raises ServableError."""
+    _check_own_threads(environment)
     instructions = _SAFE if INSTRUCTIONS not in environment and "avx512f" in flags else ""
     return EngineSettings(
-        instructions, one_thread=_is_wished(environment, ONE_THREAD), rewritten=_is_wished(environment, REWRITES)
+        instructions,
+        one_thread=_is_wished(environment, ONE_THREAD),
+        rewritten=_is_wished(environment, REWRITES),
+        kernels=_is_wished(environment, KERNELS),
     )
 
 
@@ -93,17 +111,25 @@ def first_try(environment: Mapping[str, str], flags: Container[str]) -> EngineSe
 def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -> list[dict[str, Any]]:
     """What may be faster than the default, one after the other: each for whatever has been the fastest before it.
 
-    One thread first: where threads do not wait for each other, a few percent show, on a busy machine too.
+    One thread first: where threads do not wait for each other, a few percent show, on a busy machine too. Instructions
+    behind kernels: where those compute a model's convolutions, oneDNN's are not in the way of more.
     """
     found: list[dict[str, Any]] = []
     if ONE_THREAD not in environment:
         found.append({"one_thread": True})
+    rewritten = {} if REWRITES in environment else {"rewritten": True}
+    # Without rewritten graphs only where they are wished.
+    kernels = environment.get(KERNELS, environment.get(REWRITES))
+    if KERNELS not in environment and kernels != "off":
+        found.append({**rewritten, "kernels": True})
+    if rewritten:
+        found.append(rewritten)
     if INSTRUCTIONS not in environment and "avx512f" in flags:
         found.append({"instructions": "ALL"})
-    if REWRITES not in environment:
-        found.append({"rewritten": True})
     if environment.get(REWRITES) != "off":
         found.append({"transposed": True})
+    if OWN_THREADS not in environment and kernels != "off":
+        found += [{"own_threads": threads} for threads in (2, 4, 8, 16, 32) if threads <= cores]
     for threads in [1] if 1 < cores < 4 else [1, cores // 2] if cores > 1 else []:
         found.append({"kernel_threads": threads})
         if OPENMP_THREADS not in environment:
@@ -121,6 +147,12 @@ def apply_environment(settings: EngineSettings, environment: MutableMapping[str,
         return f"MindSpore was imported before this servable, which may be slow: start the process with {told}"
     environment.update(wanted)
     return ""
+
+
+def _check_own_threads(environment: Mapping[str, str]) -> None:
+    wish = environment.get(OWN_THREADS, "1")
+    if not wish.isdecimal() or not 1 <= int(wish) <= _MOST_OWN_THREADS:
+        raise ServableError(f"${OWN_THREADS} '{wish}' is no number from 1 to {_MOST_OWN_THREADS}")
 
 
 def _is_wished(environment: Mapping[str, str], name: str) -> bool:

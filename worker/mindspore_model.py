@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.worker import kernels
 from mindspore_serving.worker.call_costs import cpu_clock, wall_clock
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.device_context import Context
@@ -32,6 +33,8 @@ logger = logging.getLogger("mindspore_serving.worker")
 
 def set_device(target: Target) -> None:
     """Chooses the device for everything this process loads. Raises ServableError when it is not there."""
+    if target.device_type == "CPU":
+        kernels.library()  # before MindSpore's many: each call of a kernel looks for it in the order of loading
     import mindspore
 
     # MindSpore collects garbage at each compilation: 70 ms, unless its own 160 thousand objects are left out.
@@ -167,7 +170,8 @@ def _open_stacked(path: Path, target: Target, rewriting: Rewriting) -> GraphCall
         def __call__(self, *columns: Any) -> Any:
             return self.compile_and_run(*columns)  # as a graph, like a GraphCell, whichever mode the user has set
 
-    return _calls(Stacked(_cell(path, target, rewriting)), path)
+    # Without kernels: vmap knows no rule for them, and would call them once for each instance.
+    return _calls(Stacked(_cell(path, target, rewriting & ~Rewriting.KERNELS)), path)
 
 
 def _apply(context: Context, target: Target) -> None:
@@ -179,6 +183,7 @@ def _apply(context: Context, target: Target) -> None:
             os.sched_setaffinity(0, context.cores)  # of this thread, and of those that MindSpore starts from it
         if context.thread_num is not None and target.device_type == "CPU":
             set_kernel_threads(context.thread_num)
+            kernels.use_threads(context.thread_num)
         info = context.device_infos.get(target.device_type)
         options = dict(info.options) if info is not None else {}
         precision = options.pop("precision_mode", "origin")

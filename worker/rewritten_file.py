@@ -15,9 +15,9 @@ logger = logging.getLogger("mindspore_serving.worker")
 _MOST_BYTES = 512 << 20  # a larger one would take seconds of each start, and its size in memory twice
 
 
-def places(path: Path) -> dict[Rewriting, int]:
-    """In how many places rules of each kind would write this file otherwise; nothing where it must stay as it is."""
-    return _rewritten(path, ALL)[0]
+def places(path: Path, rewriting: Rewriting = ALL) -> dict[Rewriting, int]:
+    """In how many places rules of each of these kinds would write a file otherwise; nothing where it must stay."""
+    return _rewritten(path, rewriting)[0]
 
 
 @contextlib.contextmanager

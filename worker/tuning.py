@@ -24,6 +24,8 @@ from mindspore_serving.worker import tuning_cache
 from mindspore_serving.worker.config import AUTO, OFF
 from mindspore_serving.worker.engine_settings import (
     INSTRUCTIONS,
+    KERNELS,
+    KINDS,
     ONE_THREAD,
     OPENMP_THREADS,
     REWRITES,
@@ -35,6 +37,7 @@ from mindspore_serving.worker.engine_settings import (
     cpu_line,
     first_try,
 )
+from mindspore_serving.worker.kernels import OWN_THREADS, library
 from mindspore_serving.worker.rewrites import Rewriting
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning_process import Trial
@@ -46,15 +49,17 @@ _SECONDS = 20.0  # for all trials of a version together
 _LEAST_ROUNDS, _MOST_ROUNDS = 3, 25  # a round takes milliseconds, and a machine can be slow for several;
 _PLAY_SECONDS = 1.0  # but a large model has no more than the least after this
 _FASTER = 0.97  # what a change must reach of the time before it
-_DRAW = 1.03  # and one to fewer threads, or to rewritten graphs
+_DRAW = 1.03  # and one to fewer threads, or to graphs that are written otherwise
 _TRANSPOSED = 1.0  # and one to transposed weights
 # And one to a single thread: it takes half the CPU, and leaves other cores to Python and the master. Where there are
 # few, those want the second one all the time, which nobody does while models are measured.
 _ONE_THREAD_DRAW, _ON_FEW_CORES_DRAW, _FEW_CORES = 1.10, 1.60, 3
+# And one to twice as many threads for kernels: each core that they take is one less for others. What is over sooner has
+# no need of them.
+_TWICE_THE_THREADS, _WORTH_THREADS_SECONDS = 0.75, 1e-3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
-_FORMAT = "13"
-_KINDS = {"rewritten": Rewriting.FASTER, "transposed": Rewriting.TRANSPOSED}
+_FORMAT = "14"
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,9 @@ def facts(target: Target) -> list[str]:
         os.environ.get(RUNTIME, ""),
         os.environ.get(ONE_THREAD, ""),
         os.environ.get(REWRITES, ""),
+        os.environ.get(KERNELS, ""),
+        os.environ.get(OWN_THREADS, ""),
+        "" if library() is None else "kernels",
         target.dec_mode if target.dec_key else "",
     ]
 
@@ -157,6 +165,8 @@ def kept_finding(cache: Path, key: str) -> Finding | None:
             str(found["settings"]["runtime"]),
             bool(found["settings"]["one_thread"]),
             bool(found["settings"]["rewritten"]),
+            bool(found["settings"]["kernels"]),
+            int(found["settings"]["own_threads"]),
             bool(found["settings"]["transposed"]),
         )
         seconds = {str(name): float(value) for name, value in found["seconds"].items()}
@@ -203,9 +213,9 @@ def compare(
         for change in changes:
             if times and max(times) < _NOTHING_TO_GAIN_SECONDS:
                 break
-            if times and not _is_of_use(change, best, places):
+            if times and not _is_of_use(change, best, places, max(times)):
                 continue
-            before = None if _KINDS.keys().isdisjoint(change) else best.settings.rewriting
+            before = None if KINDS.keys().isdisjoint(change) else best.settings.rewriting
             other = enter(replace(best.settings, **change), before)
             found, others, ratio = _play(best, other)
             if before is None or found:
@@ -228,11 +238,17 @@ def compare(
     return Finding(best.settings, seconds, whole)
 
 
-def _is_of_use(change: Mapping[str, Any], best: Contestant, places: Mapping[Rewriting, int]) -> bool:
-    """Whether this change of what is best so far can change anything."""
-    kinds = [kind for name, kind in _KINDS.items() if name in change]
-    if kinds:
-        return any(places.get(kind, 0) for kind in kinds)
+def _is_of_use(change: Mapping[str, Any], best: Contestant, places: Mapping[Rewriting, int], seconds: float) -> bool:
+    """Whether this change of what is best so far can change anything. seconds: of its longest call."""
+    if "own_threads" in change:
+        is_next = change["own_threads"] == 2 * max(best.settings.own_threads, 1)
+        return best.settings.kernels and is_next and seconds > _WORTH_THREADS_SECONDS
+    if "transposed" in change and best.settings.kernels:
+        return False  # they lay weights out as they want them
+    if not KINDS.keys().isdisjoint(change):
+        # Rewritten graphs are tried with kernels, and without only where these have not won.
+        decisive = [KINDS["kernels"]] if "kernels" in change else [KINDS[name] for name in change]
+        return any(places.get(kind, 0) for kind in decisive if kind not in best.settings.rewriting)
     if best.settings.one_thread:
         return change.keys().isdisjoint({"kernel_threads", "runtime"})  # no others, and nobody to hand over to
     return best.threads >= _SHARED or "kernel_threads" not in change
@@ -272,8 +288,10 @@ def _allowed(change: EngineSettings, before: EngineSettings, one_thread_draw: fl
         return one_thread_draw
     if change.transposed and not before.transposed:
         return _TRANSPOSED
+    if change.own_threads > before.own_threads:
+        return _TWICE_THE_THREADS
     threads = (change.kernel_threads, change.openmp_threads) != (before.kernel_threads, before.openmp_threads)
-    return _DRAW if threads or (change.rewritten and not before.rewritten) else _FASTER
+    return _DRAW if threads or change.rewriting != before.rewriting else _FASTER
 
 
 def _mean(times: list[float]) -> float:

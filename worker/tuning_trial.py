@@ -27,7 +27,7 @@ from mindspore_serving.worker.batch_sizes import equal, sample
 from mindspore_serving.worker.call_costs import cpu_clock, measure
 from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
-from mindspore_serving.worker.rewrites import ALL, RULES, Rewriting
+from mindspore_serving.worker.rewrites import ALL, Rewriting
 from mindspore_serving.worker.target import Target
 
 _CORES = sorted(os.sched_getaffinity(0))
@@ -46,7 +46,7 @@ def main() -> None:
     files = sorted(model_files(task.place), key=lambda file: -file.stat().st_size)
     found = {file: rewritten_file.places(file) for file in files} if task.ways != (ALL,) else {}
     calls = _calls(files, found, task)
-    counts = {kind.value: sum(places.get(kind, 0) for places in found.values()) for kind in RULES}
+    counts = {kind.value: sum(places.get(kind, 0) for places in found.values()) for kind in Rewriting}
     for line in sys.stdin:
         order = json.loads(line)
         take_turn(order["turn"])
@@ -110,7 +110,9 @@ def _calls(files: Sequence[Path], found: Mapping[Path, Mapping[Rewriting, int]],
     """
     calls: list[Ways] = []
     for number, file in enumerate(files):
-        is_changed = any(found[file].get(kind) for kind in RULES if kind in task.ways[-1] and kind not in task.ways[0])
+        is_changed = any(
+            found[file].get(kind) for kind in Rewriting if kind in task.ways[-1] and kind not in task.ways[0]
+        )
         if is_changed or number < _MOST_FILES:
             measurable = file_calls(file, task.target, task.ways if is_changed else task.ways[-1:])
             if is_changed and not measurable:

@@ -5,6 +5,7 @@ import pytest
 from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.worker.engine_settings import (
     INSTRUCTIONS,
+    KERNELS,
     NO_PIPELINE,
     ONE_THREAD,
     OPENMP_THREADS,
@@ -16,6 +17,8 @@ from mindspore_serving.worker.engine_settings import (
     default_settings,
     first_try,
 )
+from mindspore_serving.worker.kernels import OWN_THREADS
+from mindspore_serving.worker.rewrites import Rewriting
 
 AVX512 = ("avx2", "avx512f")
 
@@ -53,16 +56,22 @@ def test_settings_that_come_after_mindspore_are_told_to_the_user() -> None:
 
 
 def test_no_change_is_tried_of_what_the_user_has_set_or_the_machine_lacks() -> None:
-    assert changes({}, ("avx2",), 1) == [{"one_thread": True}, {"rewritten": True}, {"transposed": True}]
-    assert changes({REWRITES: "on"}, ("avx2",), 1) == [{"one_thread": True}, {"transposed": True}]
+    with_kernels = {"rewritten": True, "kernels": True}
+    rewritten = [with_kernels, {"rewritten": True}]
+    assert changes({}, ("avx2",), 1) == [{"one_thread": True}, *rewritten, {"transposed": True}]
+    told = {REWRITES: "on"}
+    assert changes(told, ("avx2",), 1) == [{"one_thread": True}, {"kernels": True}, {"transposed": True}]
+    told = {KERNELS: "off"}
+    assert changes(told, ("avx2",), 1) == [{"one_thread": True}, {"rewritten": True}, {"transposed": True}]
     set_by_user = {INSTRUCTIONS: "ALL", OPENMP_THREADS: "2", ONE_THREAD: "off", REWRITES: "off"}
     assert changes(set_by_user, AVX512, 2) == [{"kernel_threads": 1}]
     tried = changes({}, AVX512, 8)
     assert tried[0] == {"one_thread": True}
-    assert tried[1] == {"instructions": "ALL"}
-    assert tried[2] == {"rewritten": True}
-    assert tried[3] == {"transposed": True}
-    assert {change.get("kernel_threads") for change in tried[4:-1]} == {1, 4}
+    assert tried[1:3] == rewritten
+    assert tried[3] == {"instructions": "ALL"}
+    assert tried[4] == {"transposed": True}
+    assert [change.get("own_threads") for change in tried[5:8]] == [2, 4, 8]
+    assert {change.get("kernel_threads") for change in tried[8:-1]} == {1, 4}
 
 
 def test_a_user_says_whether_one_thread_is_enough() -> None:
@@ -80,9 +89,32 @@ def test_a_user_says_whether_graphs_are_rewritten() -> None:
         default_settings({REWRITES: "1"}, ())
 
 
+def test_a_user_says_whether_operators_of_our_own_compute() -> None:
+    assert default_settings({KERNELS: "on"}, ()).rewriting == Rewriting.KERNELS
+    assert not default_settings({KERNELS: "off"}, ()).kernels
+    with pytest.raises(ServableError, match=r"^\$MINDSPORE_SERVING_KERNELS 'no' is neither on nor off$"):
+        default_settings({KERNELS: "no"}, ())
+
+
+@pytest.mark.parametrize("wish", ["0", "65", "two", "-1", ""])
+def test_the_threads_of_kernels_are_a_number(wish: str) -> None:
+    told = rf"^\$MINDSPORE_SERVING_KERNEL_THREADS '{wish}' is no number from 1 to 64$"
+    with pytest.raises(ServableError, match=told):
+        default_settings({OWN_THREADS: wish}, ())
+    default_settings({OWN_THREADS: "64"}, ())
+
+
+def test_kernels_may_have_more_threads_where_there_are_cores_and_no_wish() -> None:
+    assert [change["own_threads"] for change in changes({}, (), 5) if "own_threads" in change] == [2, 4]
+    assert [change for change in changes({OWN_THREADS: "1"}, (), 5) if "own_threads" in change] == []
+    environment: dict[str, str] = {}
+    apply_environment(EngineSettings(kernels=True, own_threads=2), environment, ())
+    assert environment == {OWN_THREADS: "2"}
+
+
 def test_settings_are_shown_as_one_would_set_them() -> None:
     assert str(EngineSettings("AVX2", 1, 2)) == "ONEDNN_MAX_CPU_ISA=AVX2, OMP_NUM_THREADS=1, 2 kernel threads"
     assert str(EngineSettings(runtime=NO_PIPELINE)) == "MS_DEV_RUNTIME_CONF=pipeline:False"
     assert str(EngineSettings("AVX2", one_thread=True)) == "ONEDNN_MAX_CPU_ISA=AVX2, one thread"
-    assert str(EngineSettings(rewritten=True)) == "rewritten graphs"
+    assert str(EngineSettings(rewritten=True, kernels=True)) == "rewritten graphs, own kernels"
     assert str(EngineSettings()) == "MindSpore's own settings"

@@ -78,6 +78,7 @@ class Runner:
         former = replace(
             self.settings,
             rewritten=Rewriting.FASTER in self.before,
+            kernels=Rewriting.KERNELS in self.before,
             transposed=Rewriting.TRANSPOSED in self.before,
         )
         return (self._field.speed(former) if now else []), now
@@ -159,6 +160,52 @@ def test_graphs_are_rewritten_unless_that_is_slower_and_not_tried_where_there_is
         field = Field(speed, places)
         assert field.find(rewritten, ALL).settings.rewritten == wins
         assert len(field.started) == (3 if places else 2)
+
+
+@pytest.mark.parametrize(
+    "places, kernels, rewritten, wins, tried",
+    [
+        ((3, 2), 0.005, 0.008, "rewritten graphs, own kernels", 2),  # there is nothing more in graphs without them
+        ((3, 2), 0.011, 0.008, "rewritten graphs", 3),
+        ((3, 2), 0.011, 0.011, "", 3),
+        ((0, 2), 0.011, 0.008, "", 2),  # no other rule has anything to do
+        ((3, 0), 0.005, 0.008, "rewritten graphs", 2),
+    ],
+)
+def test_kernels_are_tried_with_rewritten_graphs_and_these_again_without(
+    places: tuple[int, int], kernels: float, rewritten: float, wins: str, tried: int
+) -> None:
+    field = Field(lambda s: [kernels if s.kernels else rewritten if s.rewritten else 0.01])
+    field.places = dict(zip((Rewriting.FASTER, Rewriting.KERNELS), places, strict=True))
+    finding = field.find({"rewritten": True, "kernels": True}, {"rewritten": True})
+    assert str(finding.settings).removeprefix("ONEDNN_MAX_CPU_ISA=AVX2").removeprefix(", ") == wins
+    assert len(field.started) == tried
+
+
+def test_kernels_get_twice_the_threads_as_long_as_that_takes_three_quarters_of_the_time() -> None:
+    with_kernels = {"rewritten": True, "kernels": True}
+    twice = [{"own_threads": 2}, {"own_threads": 4}, {"own_threads": 8}]
+
+    def speed(settings: EngineSettings) -> list[float]:
+        return [{0: 0.008, 2: 0.0059, 4: 0.0045, 8: 0.001}[settings.own_threads] * (1 if settings.kernels else 2)]
+
+    field = Field(speed)
+    field.places = {Rewriting.KERNELS: 2}
+    assert field.find(with_kernels, *twice).settings.own_threads == 2
+    assert [settings.own_threads for settings in field.started] == [0, 0, 2, 4]
+
+
+@pytest.mark.parametrize("seconds, kernels", [(0.0009, True), (0.01, False)])
+def test_a_short_call_or_one_without_kernels_gets_no_more_threads(seconds: float, kernels: bool) -> None:
+    field = Field(lambda s: [seconds / max(s.own_threads, 1)])
+    field.places = {Rewriting.KERNELS: 2 if kernels else 0}
+    assert field.find({"rewritten": True, "kernels": True}, {"own_threads": 2}).settings.own_threads == 0
+
+
+def test_weights_are_not_transposed_for_kernels() -> None:
+    field = Field(lambda s: [0.001 if s.transposed else 0.005 if s.kernels else 0.01])
+    field.places = {Rewriting.KERNELS: 2, Rewriting.TRANSPOSED: 2}
+    assert not field.find({"rewritten": True, "kernels": True}, {"transposed": True}).settings.transposed
 
 
 def test_graphs_that_give_other_numbers_lose_and_what_comes_next_is_tried() -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from mindspore_serving.worker.rewrites.batch_norm import fold_batch_norm
 from mindspore_serving.worker.rewrites.biases import fuse_biases
+from mindspore_serving.worker.rewrites.dense import multiply_by_kernels
+from mindspore_serving.worker.rewrites.elements import compute_elements_by_kernels
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.pooling import pool_first
@@ -20,32 +22,39 @@ from mindspore_serving.worker.rewrites.powers import multiply_powers_out
 from mindspore_serving.worker.rewrites.products import transpose_weights
 from mindspore_serving.worker.rewrites.reductions import flatten_reductions
 from mindspore_serving.worker.rewrites.resizing import repeat_pixels
+from mindspore_serving.worker.rewrites.rows import compute_rows_by_kernels
+from mindspore_serving.worker.rewrites.windows import convolve_by_kernels, pool_by_kernels
 
 
 class Rewriting(Flag):
     """Kinds of rules, and any of them together. Rewriting(0): graphs as they are.
 
-    FASTER: by themselves faster wherever they hold. TRANSPOSED: faster for some sizes of batches and weights.
+    FASTER: by themselves faster wherever they hold. TRANSPOSED: faster for some sizes of batches and weights. KERNELS:
+    operators of our own, which compute in one thread.
     """
 
     FASTER = auto()
     TRANSPOSED = auto()
+    KERNELS = auto()
 
 
 AS_IT_IS = Rewriting(0)
 ALL = ~AS_IT_IS
-RULES: dict[Rewriting, tuple[Callable[[GraphFile], int], ...]] = {
-    Rewriting.TRANSPOSED: (transpose_weights,),
-    Rewriting.FASTER: (
-        fold_batch_norm,
-        pool_first,
-        flatten_reductions,
-        spell_gelu_out,
-        multiply_powers_out,
-        repeat_pixels,
-        fuse_biases,
-    ),
-}
+RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
+    (Rewriting.TRANSPOSED, transpose_weights),
+    (Rewriting.FASTER, fold_batch_norm),
+    (Rewriting.FASTER, pool_first),
+    (Rewriting.FASTER, flatten_reductions),
+    (Rewriting.KERNELS, compute_rows_by_kernels),
+    (Rewriting.FASTER, spell_gelu_out),
+    (Rewriting.FASTER, multiply_powers_out),
+    (Rewriting.FASTER, repeat_pixels),
+    (Rewriting.FASTER, fuse_biases),
+    (Rewriting.KERNELS, convolve_by_kernels),
+    (Rewriting.KERNELS, pool_by_kernels),
+    (Rewriting.KERNELS, multiply_by_kernels),
+    (Rewriting.KERNELS, compute_elements_by_kernels),
+)
 
 
 def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
@@ -56,6 +65,9 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     if model.functions:
         return {}
     graph = GraphFile(model)
-    places = {kind: sum(rule(graph) for rule in rules) for kind, rules in RULES.items() if kind in rewriting}
+    places = dict.fromkeys(Rewriting, 0)
+    for kind, rule in RULES:
+        if kind in rewriting:
+            places[kind] += rule(graph)
     graph.save()
     return places

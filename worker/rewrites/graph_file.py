@@ -17,10 +17,10 @@ FLOAT32 = 1  # TensorProto.DataType
 _FLOAT32_BYTES = 4
 _REFERENCE = "REF::"
 # AttributeProto.AttributeType, of the constants that a rewriting reads or writes
-_FLOAT, _INT64, _BOOL, _TENSORS, _TUPLE, _NONE = 1, 7, 9, 19, 20, 25
+_FLOAT, _INT64, _STRING, _BOOL, _TENSORS, _TUPLE, _NONE = 1, 7, 8, 9, 19, 20, 25
 # PrimitiveProto.PrimType: what an operator does is told by attributes, or by inputs of the node alone
 _PRIMITIVE, _PRIMITIVE_FUNCTION = 1, 2
-_NO_ATTRIBUTES: Mapping[str, bool] = MappingProxyType({})
+_NO_ATTRIBUTES: Mapping[str, bool | str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ class GraphFile:
         """The nodes in order: each after those that make its inputs. A list of its own: they may change meanwhile."""
         return list(self._nodes)
 
+    def open_inputs(self) -> int:
+        """How many inputs of the graph have open dimensions."""
+        given = [tensor for value in self._graph.input for tensor in value.tensor]
+        return sum(min(tensor.dims, default=0) < 0 for tensor in given)
+
     def save(self) -> None:
         """Writes the nodes into the ModelProto."""
         del self._graph.node[:]
@@ -82,6 +87,15 @@ class GraphFile:
         found = [] if primitive is None else [given for given in primitive.attribute if given.name == name]
         text = found[0].s if found else ""
         return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+
+    def numbers(self, node: Any, name: str) -> tuple[int, ...]:
+        """Whole numbers among the attributes of a node's operator; nothing where there are none."""
+        primitive = self._primitives.get(node.op_type.removeprefix(_REFERENCE))
+        found = [] if primitive is None else [given for given in primitive.attribute if given.name == name]
+        if not found:
+            return ()
+        parts = found[0].values or [found[0]]
+        return tuple(number for part in parts for number in (part.ints or [part.i]))
 
     def maker(self, name: str) -> Any:
         """The node that makes a value; None for inputs and parameters."""
@@ -167,7 +181,7 @@ class GraphFile:
         inputs: Sequence[Any],
         value: Value,
         output: str | None = None,
-        attributes: Mapping[str, bool] = _NO_ATTRIBUTES,
+        attributes: Mapping[str, bool | str] = _NO_ATTRIBUTES,
     ) -> Any:
         """A node of an operator. inputs: nodes, or names of values. output: whose place it takes."""
         names = [given if isinstance(given, str) else given.output[0] for given in inputs]
@@ -192,14 +206,18 @@ class GraphFile:
         load = self.maker(name)
         return self._parameters.get(load.input[0]) if load is not None and self.op(load) == "Load" else None
 
-    def _primitive(self, op: str, attributes: Mapping[str, bool]) -> str:
+    def _primitive(self, op: str, attributes: Mapping[str, bool | str]) -> str:
         """The name of a primitive of this operator with these attributes, each set of them its own."""
-        name = ":".join([op, *(key for key, value in attributes.items() if value), "rewritten"])
+        told = [key if value is True else str(value) for key, value in attributes.items() if value]
+        name = ":".join([op, *told, "rewritten"])
         if name not in self._primitives:
             kind = _PRIMITIVE if attributes else _PRIMITIVE_FUNCTION
             primitive = self._model.primitives.add(name=name, op_type=op, prim_type=kind)
             for key, value in attributes.items():
-                primitive.attribute.add(name=key, type=_BOOL, i=int(value))
+                if isinstance(value, str):
+                    primitive.attribute.add(name=key, type=_STRING, s=value.encode())
+                else:
+                    primitive.attribute.add(name=key, type=_BOOL, i=int(value))
             self._primitives[name] = primitive
         return name
 

@@ -1,0 +1,95 @@
+/* Calls of worker/kernels/ with sizes by chance, for a compiler's sanitizers to watch: `kernel_chances SET THREADS SEED`.
+ *
+ * Its numbers are proven elsewhere, test_kernels.py; here are only memory and threads. Inputs and outputs are each as
+ * large as they must be, and no larger. 77: this machine lacks that set of instructions. */
+
+#include "../../worker/kernels/kernels.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+enum { ROUNDS = 150, LACKING = 77 };
+
+static int64_t between(int64_t least, int64_t most) { return least + rand() % (most - least + 1); }
+
+static float *numbers(int64_t count) {
+    float *made = malloc(count * sizeof *made + (count == 0));
+    for (int64_t place = 0; place < count; place++) made[place] = (float)between(-1000, 1000) / 500;
+    return made;
+}
+
+static struct window some_window(int64_t kernel, int64_t padding, int64_t dilation, int64_t most) {
+    struct window window;
+    for (int axis = ROWS; axis <= COLUMNS; axis++) {
+        window.kernel[axis] = between(1, kernel);
+        window.stride[axis] = between(1, 3);
+        window.dilation[axis] = between(1, dilation);
+        const int64_t reach = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
+        const int64_t before = between(0, least_of(padding, reach - 1)), behind = between(0, least_of(padding, reach - 1));
+        window.before[axis] = before;
+        window.in[axis] = reach + between(0, most);
+        window.out[axis] = (window.in[axis] + before + behind - reach) / window.stride[axis] + 1;
+    }
+    return window;
+}
+
+static void call_convolve(void) {
+    const int is_of_channels = between(0, 3) == 0;
+    const int64_t groups = between(1, is_of_channels ? 20 : 4), ins = is_of_channels ? 1 : between(1, 4);
+    const int64_t outs = is_of_channels ? 1 : between(1, 19), packed = ins == 1 && outs == 1 ? 1 : PACKED;
+    const struct window window = some_window(5, 4, 2, between(0, 9) > 0 ? 30 : 150);
+    const int64_t images = between(0, 7), taps = ins * window.kernel[ROWS] * window.kernel[COLUMNS];
+    const int64_t places = groups * divided_up(outs, packed) * packed;
+    float *x = numbers(images * groups * ins * window.in[ROWS] * window.in[COLUMNS]), *weights = numbers(places * taps);
+    float *bias = numbers(places), *y = numbers(images * groups * outs * window.out[ROWS] * window.out[COLUMNS]);
+    convolve(x, weights, bias, y, images, groups * ins, groups * outs, groups, &window, -INFINITY, INFINITY);
+    free(x), free(weights), free(bias), free(y);
+}
+
+static void call_max_pool(void) {
+    const struct window window = some_window(4, 3, 1, 40);
+    const int64_t planes = between(0, 40);
+    float *x = numbers(planes * window.in[ROWS] * window.in[COLUMNS]);
+    float *y = numbers(planes * window.out[ROWS] * window.out[COLUMNS]);
+    max_pool(x, y, planes, &window);
+    free(x), free(y);
+}
+
+static void call_multiply(void) {
+    const int64_t rows = between(0, 250), depth = between(1, 60), columns = between(1, 200), count = between(0, 6);
+    const int64_t padded = divided_up(columns, PANEL) * PANEL;
+    float *x = numbers(rows * depth), *weights = numbers(padded * depth), *bias = numbers(padded);
+    float *y = numbers(rows * columns);
+    const struct product product = {x, weights, bias, y, rows, depth, columns, -INFINITY, INFINITY};
+    multiply(&product);
+    free(x), free(weights), free(bias), free(y);
+    x = numbers(count * rows * depth), weights = numbers(count * depth * columns), y = numbers(count * rows * columns);
+    const struct pairs pairs = {x, weights, y, count, rows, depth, columns, between(0, 1)};
+    multiply_pairs(&pairs);
+    free(x), free(weights), free(y);
+}
+
+static void call_by_rows(void) {
+    const struct instructions *cpu = instructions();
+    const int64_t width = between(1, 70);
+    float *x = numbers(width), *scale = numbers(width), *shift = numbers(width), *y = numbers(width);
+    cpu->layer_norm(x, scale, shift, 1e-5f, y, width);
+    cpu->softmax(x, y, width);
+    cpu->add(x, scale, 0, 6, y, width);
+    for (int activation = RELU; activation <= GELU; activation++) cpu->activate(activation, x, y, width);
+    free(x), free(scale), free(shift), free(y);
+}
+
+int main(int count, char **told) {
+    if (count != 4 || choose_instructions(atoi(told[1])) != 1) return LACKING;
+    use_threads(atoi(told[2]));
+    srand(atoi(told[3]));
+    for (int round = 0; round < ROUNDS; round++) {
+        call_convolve();
+        call_max_pool();
+        call_multiply();
+        call_by_rows();
+    }
+    return 0;
+}

@@ -1,0 +1,232 @@
+"""Networks for test_kernel_rules.py: as a program, `kernel_networks.py FOLDER` writes FOLDER/name.mindir for each."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+
+OPEN = None
+
+
+class Behind(nn.Cell):
+    """A layer, and what comes behind it; `besides`: the layer's output is needed besides."""
+
+    def __init__(self, layer: Any, last: Any, besides: bool = False) -> None:
+        super().__init__()
+        self.layer, self.last, self.besides = layer, last, besides
+
+    def construct(self, x: Any) -> Any:
+        made = self.layer(x)
+        return self.last(made) + made if self.besides else self.last(made)
+
+
+class Twice(nn.Cell):
+    """One layer at two places: they have one weight."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def construct(self, x: Any) -> Any:
+        return self.layer(x) + self.layer(x + 1.0)
+
+
+class Norm(nn.Cell):
+    """A LayerNorm; `number`: which of its outputs."""
+
+    def __init__(self, shape: tuple[int, ...], axis: int, number: int = 0) -> None:
+        super().__init__()
+        self.norm = ops.LayerNorm(axis, axis, 1e-5)
+        self.scale = ms.Parameter(ms.ops.ones(shape, ms.float32), name="scale")
+        self.shift = ms.Parameter(ms.ops.ones(shape, ms.float32), name="shift")
+        self.number = number
+
+    def construct(self, x: Any) -> Any:
+        return self.norm(x * 3.0, self.scale, self.shift)[self.number]
+
+
+class Plain(nn.Cell):
+    """A product with a weight that is not transposed."""
+
+    def __init__(self, of_input: bool = False) -> None:
+        super().__init__()
+        self.weight = ms.Parameter(ms.ops.zeros((12, 70), ms.float32), name="weight")
+        self.product = ops.MatMul(transpose_a=of_input)
+
+    def construct(self, x: Any) -> Any:
+        return self.product(x, self.weight)
+
+
+class Axes(nn.Cell):
+    """Axes in another order."""
+
+    def __init__(self, *order: int) -> None:
+        super().__init__()
+        self.order = order
+
+    def construct(self, x: Any) -> Any:
+        return ops.transpose(x, self.order)
+
+
+class Products(nn.Cell):
+    """Each matrix by another one that is made of it."""
+
+    def __init__(self, first_turned: bool = False, second_turned: bool = False) -> None:
+        super().__init__()
+        self.product = ops.BatchMatMul(transpose_a=first_turned, transpose_b=second_turned)
+
+    def construct(self, x: Any) -> Any:
+        return self.product(x, x * 0.5)
+
+
+class Attention(nn.Cell):
+    """That of two heads over 9 words of 16 numbers, with what a transformer has behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = nn.Dense(16, 16), nn.Dense(16, 16), nn.Dense(16, 16)
+        self.scores, self.mixed = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
+        self.norm, self.wide, self.narrow = nn.LayerNorm((16,)), nn.Dense(16, 64), nn.Dense(64, 16)
+
+    def heads(self, x: Any) -> Any:
+        return ops.transpose(ops.reshape(x, (-1, 9, 2, 8)), (0, 2, 1, 3))
+
+    def construct(self, x: Any) -> Any:
+        query, key, value = self.heads(self.query(x)), self.heads(self.key(x)), self.heads(self.value(x))
+        mixed = self.mixed(ops.softmax(self.scores(query, key) * 0.35), value)
+        x = self.norm(x + ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, 9, 16)))
+        return x + self.narrow(ops.GeLU()(self.wide(x)))
+
+
+class Softmax(nn.Cell):
+    """Over one axis."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.softmax = ops.Softmax(axis)
+
+    def construct(self, x: Any) -> Any:
+        return self.softmax(x * 4.0)
+
+
+class Sum(nn.Cell):
+    """Of the input and what is made of it; `of_row`: of a row of that."""
+
+    def __init__(self, last: Any = None, of_row: bool = False) -> None:
+        super().__init__()
+        self.last, self.of_row = last, of_row
+
+    def construct(self, x: Any) -> Any:
+        other = x * 0.5
+        made = x + (other[:, :1] if self.of_row else other)
+        return made if self.last is None else self.last(made)
+
+
+class OfTwo(nn.Cell):
+    """What becomes of two inputs."""
+
+    def __init__(self, operator: Any) -> None:
+        super().__init__()
+        self.operator = operator
+
+    def construct(self, x: Any, other: Any) -> Any:
+        return self.operator(x, other)
+
+
+class Gelu(nn.Cell):
+    """By its operator."""
+
+    def construct(self, x: Any) -> Any:
+        return ops.GeLU()(x * 3.0)
+
+
+def convolution(ins: int = 3, outs: int = 6, size: Any = 3, **given: Any) -> Any:
+    """By these numbers of channels."""
+    return nn.Conv2d(ins, outs, size, **given)
+
+
+IMAGES, WORDS, MANY = (OPEN, 3, 12, 13), (OPEN, 9, 16), (OPEN, 8, 257)
+# name -> network, shape of its input
+NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "convolution": (convolution(), IMAGES),
+    "convolution_of_bias": (convolution(has_bias=True), (2, 3, 12, 13)),
+    "convolution_relu": (Behind(convolution(outs=9), nn.ReLU()), IMAGES),
+    "convolution_of_bias_relu6": (Behind(convolution(has_bias=True), nn.ReLU6()), IMAGES),
+    "convolution_of_norm_relu": (nn.SequentialCell(convolution(), nn.BatchNorm2d(6), nn.ReLU()), IMAGES),
+    "convolution_sigmoid": (Behind(convolution(has_bias=True), nn.Sigmoid()), IMAGES),
+    "convolution_besides": (Behind(convolution(has_bias=True), nn.ReLU(), besides=True), IMAGES),
+    "convolution_of_points": (convolution(size=1, outs=17), IMAGES),
+    "convolution_of_halves_of_it": (convolution(stride=2, pad_mode="same"), IMAGES),
+    "convolution_valid": (convolution(size=(5, 2), stride=(1, 3), pad_mode="valid"), IMAGES),
+    "convolution_padded": (convolution(pad_mode="pad", padding=(1, 2, 0, 1)), IMAGES),
+    "convolution_dilated": (convolution(dilation=2, pad_mode="same"), IMAGES),
+    "convolution_of_channels": (convolution(outs=3, group=3, has_bias=True), IMAGES),
+    "convolution_of_each_channel_two": (convolution(outs=6, group=3), IMAGES),
+    "convolution_of_groups": (convolution(ins=4, outs=18, group=2), (OPEN, 4, 7, 7)),
+    "convolution_twice": (Twice(convolution()), IMAGES),
+    "convolution_of_open_sizes": (convolution(), (OPEN, 3, OPEN, 13)),
+    "convolution_of_half_precision": (convolution(dtype=ms.float16), IMAGES),
+    "pooling": (nn.MaxPool2d(2, 2), IMAGES),
+    "pooling_same": (nn.MaxPool2d(3, 2, pad_mode="same"), IMAGES),
+    "pooling_of_open_sizes": (nn.MaxPool2d(2, 2), (OPEN, 3, 12, OPEN)),
+    "dense": (nn.Dense(12, 70), (OPEN, 12)),
+    "dense_relu": (nn.Dense(12, 5, activation="relu"), (4, 12)),
+    "dense_without_bias": (nn.Dense(12, 5, has_bias=False), (OPEN, 12)),
+    "dense_plain": (Plain(), (OPEN, 12)),
+    "dense_of_turned_input": (Plain(of_input=True), (12, 3)),
+    "dense_twice": (Twice(nn.Dense(12, 5)), (OPEN, 12)),
+    "norm": (Norm((16,), -1), WORDS),
+    "norm_of_the_second_axis": (Norm((16,), 1), (OPEN, 16)),
+    "norm_of_two_axes": (Norm((9, 16), 1), WORDS),
+    "norm_mean": (Norm((16,), -1, number=1), WORDS),
+    "softmax": (Softmax(-1), WORDS),
+    "softmax_of_the_third_axis": (Softmax(2), (2, 3, 5)),
+    "softmax_of_another": (Softmax(1), WORDS),
+    "gelu": (Gelu(), WORDS),
+    "gelu_of_half_precision": (Gelu(), WORDS),
+    "relu": (nn.ReLU(), MANY),
+    "relu6": (nn.ReLU6(), MANY),
+    "sigmoid": (nn.Sigmoid(), MANY),
+    "silu": (nn.SiLU(), MANY),
+    "hard_sigmoid": (nn.HSigmoid(), MANY),
+    "hard_swish": (nn.HSwish(), MANY),
+    "relu_of_few": (nn.ReLU(), WORDS),
+    "relu_of_half_precision": (nn.ReLU(), MANY),
+    "sum": (Sum(), MANY),
+    "sum_relu": (Sum(nn.ReLU()), MANY),
+    "sum_relu6": (Sum(nn.ReLU6()), (2, 8, 257)),
+    "sum_of_few": (Sum(), WORDS),
+    "sum_of_row": (Sum(of_row=True), MANY),
+    "sum_of_two": (OfTwo(ops.Add()), MANY),
+    "products_of_two": (OfTwo(ops.BatchMatMul(transpose_b=True)), (OPEN, 3, 16, 16)),
+    "axes": (Axes(0, 2, 1, 3), (OPEN, 5, 6, 7)),
+    "axes_of_the_end": (Axes(0, 1, 3, 2), (OPEN, 5, 6, 7)),
+    "axes_of_three": (Axes(0, 2, 1), WORDS),
+    "products": (Products(), (OPEN, 3, 7, 7)),
+    "products_turned": (Products(second_turned=True), WORDS),
+    "products_of_turned": (Products(first_turned=True), WORDS),
+    "attention": (Attention(), WORDS),
+    "attention_of_one": (Attention(), (9, 16)),
+}
+
+
+def main(folder: Path) -> None:
+    """Writes the files, with weights by chance."""
+    chance = np.random.default_rng(3)
+    for name, (network, shape) in NETWORKS.items():
+        dtype = ms.float16 if name.endswith("half_precision") else ms.float32
+        network.set_train(False)
+        for parameter in network.get_parameters():
+            numbers = chance.uniform(-1.0, 1.0, parameter.shape)
+            if "variance" in parameter.name:
+                numbers = np.abs(numbers) + 0.5
+            parameter.set_data(ms.Tensor(numbers, parameter.dtype))
+        given = [ms.Tensor(shape=shape, dtype=dtype)] * (2 if isinstance(network, OfTwo) else 1)
+        ms.export(network, *given, file_name=str(folder / name), file_format="MINDIR")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,53 @@
+"""What the tests of rewritten graphs share: files, and what is in them."""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from mindspore_serving.worker import mindspore_model, rewritten_file
+from mindspore_serving.worker.batch_sizes import equal
+from mindspore_serving.worker.mindir_file import DYNAMIC, parse, read_inputs
+from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.target import Target
+from tests.processes import ROOT
+
+
+def export_networks(program: str, folder: Path) -> None:
+    """Runs a program of this folder, which writes a file for each of its networks."""
+    path = ROOT / "tests" / "worker" / program
+    subprocess.run([sys.executable, str(path), str(folder)], check=True, capture_output=True)
+
+
+def operators(path: Path) -> list[str]:
+    """The operators of a file, in order; those of kernels/ by their own name."""
+    graph = GraphFile(parse(path.read_bytes()))
+    nodes = [node for node in graph.nodes if node.op_type != "Constant"]
+    return [graph.attribute(node, "reg_op_name") or graph.op(node) for node in nodes]
+
+
+def rewritten_operators(path: Path, rewriting: Rewriting) -> list[str]:
+    """Of what the file becomes."""
+    with rewritten_file.rewritten_file(path, rewriting) as file:
+        return operators(file)
+
+
+def same_numbers(path: Path, rewriting: Rewriting, slack: float = 3.0, open_size: int = 13) -> bool:
+    """Of the file and of what it becomes, with several numbers of instances. open_size: of another open dimension."""
+    inputs = read_inputs(path, Target())
+    rng = np.random.default_rng(1)
+    graphs = [mindspore_model.open_graph(path, inputs, Target(), how) for how in (AS_IT_IS, rewriting)]
+    for graph, tensors in graphs:
+        if tensors:
+            graph.open(tensors)
+    ((first, *others),) = [given.shape for given in inputs]
+    for rows in (1, 2, 7):
+        shape = [rows if first == DYNAMIC else first, *(open_size if size == DYNAMIC else size for size in others)]
+        array = rng.standard_normal(shape).astype(inputs[0].dtype)
+        expected, found = [graph.learn([array]) for graph, _ in graphs]
+        if not all(map(partial(equal, slack=slack), found, expected)):
+            return False
+    return True

@@ -1,0 +1,201 @@
+"""Graphs with operators of kernels/: which of MindSpore's they take the place of, and that each number stays."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mindspore_serving.worker import kernels, mindspore_model, rewritten_file, stacked_model
+from mindspore_serving.worker.declarations import Model
+from mindspore_serving.worker.device_context import Context
+from mindspore_serving.worker.model_stage import run_stacked
+from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, kernel_nodes
+from mindspore_serving.worker.stacked_model import StackedModel
+from mindspore_serving.worker.target import Target
+from mindspore_serving.worker.work_thread import WorkThread
+from tests.processes import Processes, free_port
+from tests.worker.conftest import Workshop
+from tests.worker.rewriting import export_networks, rewritten_operators, same_numbers
+
+pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
+
+ORDER = {"Load", "MakeTuple", "UpdateState", "Depend"}  # of parameters: no operators
+KERNELS: dict[str, dict[str, int]] = {
+    "convolution": {"convolution": 1},
+    "convolution_of_bias": {"convolution": 1},
+    "convolution_relu": {"convolution": 1},
+    "convolution_of_bias_relu6": {"convolution": 1},
+    "convolution_of_norm_relu": {"convolution": 1},
+    "convolution_sigmoid": {"convolution": 1, "Sigmoid": 1},
+    "convolution_besides": {"convolution": 1, "ReLU": 1, "Add": 1},
+    "convolution_of_points": {"convolution": 1},
+    "convolution_of_halves_of_it": {"convolution": 1},
+    "convolution_valid": {"convolution": 1},
+    "convolution_padded": {"convolution": 1},
+    "convolution_dilated": {"convolution": 1},
+    "convolution_of_channels": {"convolution": 1},
+    "convolution_of_each_channel_two": {"convolution": 1},
+    "convolution_of_groups": {"convolution": 1},
+    "pooling": {"pooling": 1},
+    "pooling_same": {"pooling": 1},
+    "dense": {"dense": 1},
+    "dense_relu": {"dense": 1},
+    "dense_without_bias": {"dense": 1},
+    "dense_plain": {"dense": 1},
+    "norm": {"Muls": 1, "layer_norm": 1},
+    "norm_of_the_second_axis": {"Muls": 1, "layer_norm": 1},
+    "softmax": {"Muls": 1, "softmax": 1},
+    "softmax_of_the_third_axis": {"Muls": 1, "softmax": 1},
+    "gelu": {"Muls": 1, "activation": 1},
+    "relu": {"activation": 1},
+    "relu6": {"activation": 1},
+    "sigmoid": {"activation": 1},
+    "silu": {"activation": 1},
+    "hard_sigmoid": {"activation": 1},
+    "hard_swish": {"activation": 1},
+    "sum": {"Muls": 1, "sum": 1},
+    "sum_relu": {"Muls": 1, "sum": 1},
+    "sum_relu6": {"Muls": 1, "sum": 1},
+    "axes": {"middle_axes": 1},
+    "products": {"Muls": 1, "products": 1},
+    "products_turned": {"Muls": 1, "products": 1},
+    "attention": {
+        "dense": 5,
+        "Reshape": 9,
+        "middle_axes": 4,
+        "products": 2,
+        "Muls": 1,
+        "softmax": 1,
+        "layer_norm": 1,
+        "activation": 1,
+        "Add": 2,
+    },
+}
+LEFT_ALONE = [
+    "convolution_twice",
+    "convolution_of_open_sizes",
+    "convolution_of_half_precision",
+    "pooling_of_open_sizes",
+    "dense_of_turned_input",
+    "dense_twice",
+    "norm_of_two_axes",
+    "norm_mean",
+    "softmax_of_another",
+    "gelu_of_half_precision",
+    "relu_of_few",
+    "relu_of_half_precision",
+    "sum_of_few",
+    "sum_of_row",
+    "axes_of_the_end",
+    "axes_of_three",
+    "products_of_turned",
+]
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("networks")
+    export_networks("kernel_networks.py", folder)
+    return folder
+
+
+@pytest.fixture
+def on_thread(mindspore_thread: WorkThread) -> Callable[[Callable[[], Any]], Any]:
+    mindspore_thread.call(lambda: mindspore_model.set_device(Target()))
+    return mindspore_thread.call
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_take_the_place_of_operators_and_give_the_same_numbers(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / f"{name}.mindir"
+    found = Counter(on_thread(lambda: rewritten_operators(path, ALL)))
+    assert {operator: count for operator, count in found.items() if operator not in ORDER} == KERNELS[name]
+    assert on_thread(lambda: same_numbers(path, ALL, slack=10.0))
+
+
+@pytest.mark.parametrize("name", LEFT_ALONE)
+def test_what_kernels_cannot_do_is_left_to_mindspore(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / f"{name}.mindir"
+    assert on_thread(lambda: rewritten_file.places(path))[Rewriting.KERNELS] == 0
+    assert on_thread(lambda: same_numbers(path, ALL))
+
+
+@pytest.mark.parametrize("name", ["sum_of_two", "products_of_two"])
+def test_where_one_of_two_inputs_may_be_a_single_row_mindspore_computes(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    assert on_thread(lambda: rewritten_file.places(networks / f"{name}.mindir"))[Rewriting.KERNELS] == 0
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_without_the_library_no_graph_names_it(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_nodes, "library", lambda: None)
+    path = networks / f"{name}.mindir"
+    assert on_thread(lambda: rewritten_file.places(path))[Rewriting.KERNELS] == 0
+
+
+def test_a_model_of_one_instance_runs_several_in_one_call_all_the_same(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of operators that MindSpore's vmap knows; one instance by itself runs those of kernels/."""
+    monkeypatch.setattr(stacked_model, "_WORTH", 1e6)  # whatever it takes: this is about its numbers
+    model = Model("attention_of_one.mindir", with_batch_dim=False)
+    load = partial(mindspore_model.load, model, networks, Target())
+    (as_it_is,) = on_thread(partial(load, lambda _: False, rewriting=AS_IT_IS))
+    (stacked,) = on_thread(partial(load, lambda _: True, rewriting=ALL))
+    assert isinstance(stacked, StackedModel)
+    instances = [np.random.default_rng(5).normal(size=(20, 9, 16)).astype(np.float32)]
+    (expected,), (found,) = (on_thread(partial(run_stacked, one, instances)) for one in (as_it_is, stacked))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_context_chooses_the_threads_of_kernels_too(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    library = kernels.loaded()
+    assert library is not None and library.threads_in_use() == 1
+    model = Model("convolution.mindir", context=Context(thread_num=3))
+    try:
+        (loaded,) = on_thread(partial(mindspore_model.load, model, networks, Target(), rewriting=ALL))
+        assert library.threads_in_use() == 3
+        (expected,) = on_thread(partial(mindspore_model.load, model, networks, Target()))
+        rows = [np.random.default_rng(5).normal(size=(7, 3, 12, 13)).astype(np.float32)]
+        found, wanted = [on_thread(partial(one.run, rows)) for one in (loaded, expected)]
+        np.testing.assert_allclose(found[0], wanted[0], rtol=1e-4, atol=1e-5)
+    finally:
+        kernels.use_threads(1)
+
+
+def test_a_user_chooses_kernels_and_their_threads(workshop: Workshop, networks: Path, run: Processes) -> None:
+    place = workshop.write(
+        """
+        model = register.declare_model(model_file="convolution.mindir", model_format="MindIR")
+
+        @register.register_method(output_names=["y"])
+        def predict(x):
+            return register.add_stage(model, x, outputs_count=1)
+        """
+    )
+    (place / "1").mkdir()
+    (place / "1" / "convolution.mindir").write_bytes((networks / "convolution.mindir").read_bytes())
+    told = {"MINDSPORE_SERVING_KERNELS": "on", "MINDSPORE_SERVING_KERNEL_THREADS": "2"}
+    arguments = ("--servable", "mine", "--directory", str(place.parent), "--master", f"127.0.0.1:{free_port()}")
+    worker = run.start("-m", "worker", *arguments, "--tune", "off", environment=told)
+    worker.wait_for("own kernels\n")
+    worker.wait_for("Start servable success")
+    names = set()
+    for thread in Path(f"/proc/{worker.pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # others come and go
+            names.add((thread / "comm").read_text().strip())
+    assert "kernels" in names

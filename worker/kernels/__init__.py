@@ -1,0 +1,47 @@
+"""Operators in C, which take a part of the time of MindSpore's own. MindSpore loads their library, and calls them.
+
+    operators.c     as MindSpore calls them
+    kernels.h       what the parts share
+    convolution.c, product.c, pooling.c: what is to be computed where
+    simd.h          how: once for each set of instructions, included by
+    instructions.c  which chooses among them
+    lanes.h         vectors of floats, and functions of them
+    parallel.c      several threads for one call
+    scratch.c       memory from call to call
+
+rewrites/ puts them into graphs: windows.py, dense.py, rows.py.
+"""
+
+import ctypes
+import os
+from functools import cache
+
+from mindspore_serving.compiled import kernel_library
+
+OWN_THREADS = "MINDSPORE_SERVING_KERNEL_THREADS"  # in the environment: how many compute one call; 1 unless it is set
+
+
+def library() -> str | None:
+    """The file of the library, which is loaded now; None where there is none, or MindSpore cannot be told of it."""
+    return None if loaded() is None else kernel_library()
+
+
+@cache
+def loaded() -> ctypes.CDLL | None:
+    """The library, to be called by ourselves."""
+    path = kernel_library()
+    if path is None or ":" in path:  # MindSpore takes "path:operator"
+        return None
+    try:
+        found = ctypes.CDLL(path)
+    except OSError:  # made on another machine
+        return None
+    found.use_threads(int(os.environ.get(OWN_THREADS, "1")))
+    return found
+
+
+def use_threads(count: int) -> None:
+    """From now on so many compute one call; 64 at most."""
+    found = loaded()
+    if found is not None:
+        found.use_threads(count)

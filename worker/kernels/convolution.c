@@ -1,0 +1,235 @@
+/* Convolutions, for all sets of instructions.
+ *
+ * A part of an image, or several small ones, are copied with their padding into planes, one for each channel, whose
+ * rows and columns are sorted by what remains of their numbers divided by the stride. There, what a tap of the kernel
+ * meets for all pixels of the output is one run of floats, and the run of each tap is at a fixed place from that of the
+ * first: no tap needs a look at edges, and memory holds no number twice. Between two rows of the output a run has
+ * columns, and between two images rows, that no output has; they are left out where the output is written. */
+
+#include "kernels.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BYTES = 512 << 10 }; /* of planes and output together: about what a core has for itself */
+
+/* images: in a run. rows: of the output, of one image. lines, columns: of a plane's part with one remainder each. */
+struct layout {
+    const struct instructions *cpu;
+    int64_t images, rows, lines, columns, plane;
+};
+
+struct range {
+    int64_t begin, end;
+};
+
+
+static int64_t reach(const struct window *window, int axis, int64_t outs) {
+    return (outs - 1) * window->stride[axis] + (window->kernel[axis] - 1) * window->dilation[axis] + 1;
+}
+
+static struct layout lay_out(const struct window *window, int64_t images, int64_t channels, int64_t outs) {
+    struct layout layout = {instructions(), 1, window->out[ROWS], 0, 0, 0};
+    layout.columns = divided_up(reach(window, COLUMNS, window->out[COLUMNS]), window->stride[COLUMNS]);
+    int64_t row_bytes = layout.columns * (channels * window->stride[ROWS] * window->stride[COLUMNS] + outs) * 4;
+    int64_t all_rows = divided_up(reach(window, ROWS, layout.rows), window->stride[ROWS]);
+    if (row_bytes * all_rows > BYTES) {
+        int64_t rows = BYTES / row_bytes - (all_rows - layout.rows);
+        int64_t parts = divided_up(layout.rows, rows < 1 ? 1 : rows);
+        layout.rows = divided_up(layout.rows, parts);
+    } else {
+        layout.images = least_of(divided_up(images, threads_in_use()), BYTES / (row_bytes * all_rows));
+    }
+    layout.lines = divided_up(reach(window, ROWS, layout.rows), window->stride[ROWS]);
+    layout.plane = layout.images * layout.lines * layout.columns;
+    return layout;
+}
+
+/* Which of so many rows or columns of a part of a plane are not padding. first: what the first one is in the image. */
+static struct range within(int64_t first, int64_t stride, int64_t count, int64_t size) {
+    struct range range;
+    range.end = first < size ? least_of(divided_up(size - first, stride), count) : 0;
+    range.begin = first < 0 ? least_of(divided_up(-first, stride), range.end) : 0;
+    return range;
+}
+
+/* A channel of an image into its plane, from this row of the output on. What is padding stays. */
+static void copy_channel(const float *from, float *to, const struct window *window, const struct layout *layout,
+                         int64_t row) {
+    const int64_t *stride = window->stride, width = window->in[COLUMNS];
+    for (int64_t r = 0; r < stride[ROWS]; r++)
+        for (int64_t c = 0; c < stride[COLUMNS]; c++, to += layout->plane) {
+            const int64_t y = row * stride[ROWS] + r - window->before[ROWS], x = c - window->before[COLUMNS];
+            const struct range lines = within(y, stride[ROWS], layout->lines, window->in[ROWS]);
+            const struct range columns = within(x, stride[COLUMNS], layout->columns, width);
+            layout->cpu->copy_lines(from + (y + lines.begin * stride[ROWS]) * width + x + columns.begin * stride[COLUMNS],
+                                    stride[ROWS] * width, stride[COLUMNS],
+                                    to + lines.begin * layout->columns + columns.begin, layout->columns,
+                                    lines.end - lines.begin, columns.end - columns.begin);
+        }
+}
+
+/* Where the run of each tap is, from the start of the planes. */
+static void find_taps(int64_t *away, int64_t channels, const struct window *window, const struct layout *layout) {
+    const int64_t *stride = window->stride;
+    for (int64_t channel = 0; channel < channels; channel++)
+        for (int64_t r = 0; r < window->kernel[ROWS]; r++)
+            for (int64_t c = 0; c < window->kernel[COLUMNS]; c++) {
+                int64_t row = r * window->dilation[ROWS], column = c * window->dilation[COLUMNS];
+                int64_t part = row % stride[ROWS] * stride[COLUMNS] + column % stride[COLUMNS];
+                *away++ = (channel * stride[ROWS] * stride[COLUMNS] + part) * layout->plane +
+                          row / stride[ROWS] * layout->columns + column / stride[COLUMNS];
+            }
+}
+
+/* A convolution, cut into parts: of a run of images, a band of rows of the output, and a slice of its groups, or of the
+ * blocks of outputs where there is one group. */
+struct work {
+    const float *x, *weights, *bias;
+    float *y;
+    int64_t images, channels, outs, groups;
+    const struct window *window;
+    struct layout layout;
+    int64_t ins, per_group, packed, blocks, taps; /* of a group; packed: outputs of a block */
+    const int64_t *away;
+    int64_t bands, slices;
+    float least, most;
+    int is_padded;
+    atomic_int *is_without_memory;
+};
+
+/* What a part is of the whole: of each, the first and what is behind the last. */
+struct part {
+    struct range images, rows, groups, blocks;
+};
+
+static struct range slice_of(int64_t count, int64_t number, int64_t slices) {
+    return (struct range){count * number / slices, count * (number + 1) / slices};
+}
+
+static struct part part_of(const struct work *work, int64_t number) {
+    const int64_t slice = number % work->slices, band = number / work->slices % work->bands;
+    const int64_t image = number / work->slices / work->bands * work->layout.images, row = band * work->layout.rows;
+    struct part part = {
+        .images = {image, least_of(image + work->layout.images, work->images)},
+        .rows = {row, least_of(row + work->layout.rows, work->window->out[ROWS])},
+        .groups = {0, work->groups},
+        .blocks = {0, work->blocks},
+    };
+    if (work->groups > 1)
+        part.groups = slice_of(work->groups, slice, work->slices);
+    else
+        part.blocks = slice_of(work->blocks, slice, work->slices);
+    return part;
+}
+
+static int64_t floats_of_channel(const struct work *work) {
+    return work->window->stride[ROWS] * work->window->stride[COLUMNS] * work->layout.plane;
+}
+
+/* The channels of a group into the planes. */
+static void fill_planes(const struct work *work, const struct part *part, int64_t group, float *planes) {
+    const int64_t pixels = work->window->in[ROWS] * work->window->in[COLUMNS], plane = floats_of_channel(work);
+    for (int64_t image = part->images.begin; image < part->images.end; image++) {
+        const float *from = work->x + (image * work->channels + group * work->ins) * pixels;
+        float *to = planes + (image - part->images.begin) * work->layout.lines * work->layout.columns;
+        for (int64_t channel = 0; channel < work->ins; channel++)
+            copy_channel(from + channel * pixels, to + channel * plane, work->window, &work->layout, part->rows.begin);
+    }
+}
+
+/* The outputs of a group, with the columns and rows between that are none. apart: floats between two outputs. */
+static void make_outputs(const struct work *work, const struct part *part, int64_t group, const float *planes,
+                         float *made, int64_t apart) {
+    const struct layout *layout = &work->layout;
+    const int64_t images = part->images.end - part->images.begin, rows = part->rows.end - part->rows.begin;
+    const int64_t pixels = (images - 1) * layout->lines * layout->columns + (rows - 1) * layout->columns +
+                           work->window->out[COLUMNS];
+    const int64_t step = work->packed == 1 ? pixels : layout->cpu->chunk;
+    for (int64_t pixel = 0; pixel < pixels; pixel += step)
+        for (int64_t block = part->blocks.begin; block < part->blocks.end; block++) {
+            const int64_t place = group * work->blocks + block;
+            const struct run run = {
+                .x = planes + pixel,
+                .weights = work->weights + place * work->taps * work->packed,
+                .bias = work->bias + place * work->packed,
+                .away = work->away,
+                .taps = work->taps,
+                .step = work->packed,
+                .y = made + (block - part->blocks.begin) * work->packed * apart + pixel,
+                .pixels = least_of(step, pixels - pixel),
+                .apart = apart,
+                .least = work->least,
+                .most = work->most,
+            };
+            layout->cpu->sums(&run, least_of(work->packed, work->per_group - block * work->packed));
+        }
+}
+
+/* The outputs of a group to where they belong, without what lies between. */
+static void write_outputs(const struct work *work, const struct part *part, int64_t group, const float *made,
+                          int64_t apart) {
+    const struct layout *layout = &work->layout;
+    const int64_t width = work->window->out[COLUMNS], pixels = work->window->out[ROWS] * width;
+    const int64_t first = part->blocks.begin * work->packed;
+    const int64_t end = least_of(part->blocks.end * work->packed, work->per_group);
+    for (int64_t image = part->images.begin; image < part->images.end; image++)
+        for (int64_t out = first; out < end; out++) {
+            const float *from = made + (out - first) * apart +
+                                (image - part->images.begin) * layout->lines * layout->columns;
+            float *to = work->y + (image * work->outs + group * work->per_group + out) * pixels;
+            layout->cpu->copy_lines(from, layout->columns, 1, to + part->rows.begin * width, width,
+                                    part->rows.end - part->rows.begin, width);
+        }
+}
+
+static void convolve_part(const void *what, int64_t number) {
+    const struct work *work = what;
+    const struct part part = part_of(work, number);
+    const int64_t floats = work->ins * floats_of_channel(work) + ROOM, apart = work->layout.plane + ROOM;
+    float *planes = scratch(floats + (part.blocks.end - part.blocks.begin) * work->packed * apart);
+    if (planes == NULL) {
+        atomic_store(work->is_without_memory, 1);
+        return;
+    }
+    float *made = planes + floats;
+    if (work->is_padded)
+        memset(planes, 0, floats * sizeof *planes);
+    else
+        memset(planes + floats - ROOM, 0, ROOM * sizeof *planes);
+    for (int64_t group = part.groups.begin; group < part.groups.end; group++) {
+        fill_planes(work, &part, group, planes);
+        make_outputs(work, &part, group, planes, made, apart);
+        write_outputs(work, &part, group, made, apart);
+    }
+}
+
+int convolve(const float *x, const float *weights, const float *bias, float *y, int64_t images, int64_t channels,
+             int64_t outs, int64_t groups, const struct window *window, float least, float most) {
+    const int64_t ins = channels / groups, per_group = outs / groups, packed = ins == 1 && per_group == 1 ? 1 : PACKED;
+    const int64_t taps = ins * window->kernel[ROWS] * window->kernel[COLUMNS];
+    atomic_int is_without_memory = 0;
+    if (images == 0) return 0;
+    struct work work = {
+        .x = x, .weights = weights, .bias = bias, .y = y,
+        .images = images, .channels = channels, .outs = outs, .groups = groups,
+        .window = window,
+        .layout = lay_out(window, images, ins, per_group),
+        .ins = ins, .per_group = per_group, .packed = packed, .blocks = divided_up(per_group, packed), .taps = taps,
+        .least = least, .most = most,
+        .is_without_memory = &is_without_memory,
+    };
+    for (int axis = ROWS; axis <= COLUMNS; axis++)
+        if (window->before[axis] > 0 || reach(window, axis, window->out[axis]) > window->in[axis]) work.is_padded = 1;
+    int64_t *away = malloc(taps * sizeof *away);
+    if (away == NULL) return -1;
+    find_taps(away, ins, window, &work.layout);
+    work.away = away;
+    work.bands = divided_up(window->out[ROWS], work.layout.rows);
+    const int64_t parts = divided_up(images, work.layout.images) * work.bands;
+    work.slices = least_of(divided_up(threads_in_use(), parts), groups > 1 ? groups : work.blocks);
+    in_turns(convolve_part, &work, parts * work.slices);
+    free(away);
+    return atomic_load(&is_without_memory) ? -1 : 0;
+}

@@ -1,0 +1,110 @@
+/* What the parts of this library share. All numbers are float32; images are NCHW. */
+
+#ifndef MINDSPORE_SERVING_KERNELS_H
+#define MINDSPORE_SERVING_KERNELS_H
+
+#include <stdint.h>
+
+/* For MindSpore and Python. Whatever else has a name here is not seen from without: others may have one of that name. */
+#define EXPORTED __attribute__((visibility("default")))
+
+static inline int64_t least_of(int64_t one, int64_t other) { return one < other ? one : other; }
+static inline int64_t divided_up(int64_t number, int64_t by) { return (number + by - 1) / by; }
+
+#define PACKED 8 /* weights of so many outputs of a convolution lie beside each other: rewrites/windows.py */
+#define ROOM 64  /* floats behind a run of pixels that are read or written as well: at least one vector's */
+
+/* Sums of products for the pixels of a run: y[o][p] = bias[o] + sum over taps of x[away[tap] + p] * weights[tap][o]. */
+struct run {
+    const float *x, *weights, *bias;
+    const int64_t *away; /* from x, for each tap */
+    int64_t taps, step;  /* step: floats between the weights of two taps */
+    float *y;
+    int64_t pixels, apart; /* apart: floats between the pixels of two outputs in y */
+    float least, most;     /* what becomes of anything below and above */
+};
+
+#define PANEL 64 /* so many columns of a product's weights lie beside each other: rewrites/dense.py */
+
+#define AHEAD (16 * PANEL) /* floats: where few rows meet many weights, these come from further than their sums take */
+
+/* y[row][column] = bias[column] + sum over k of x[row][k] * weights[column / PANEL][k][column % PANEL]. */
+struct product {
+    const float *x, *weights, *bias;
+    float *y;
+    int64_t rows, depth, columns; /* depth: of the sum. Weights and bias go on to a whole panel. */
+    float least, most;
+};
+
+/* In the order of rewrites/elements.py. */
+enum activation { RELU, RELU6, SIGMOID, SILU, HARD_SIGMOID, HARD_SWISH, GELU };
+
+/* The same functions for each set of instructions. */
+struct instructions {
+    int64_t chunk; /* pixels that are worth a call of `sums` */
+    /* For 1 to PACKED outputs. It reads up to ROOM pixels more of x, and writes as many of y: of 1, 4 or 8 outputs. */
+    void (*sums)(const struct run *run, int64_t outs);
+    /* For the rows and the panels from the first to the one before the last. */
+    void (*multiply)(const struct product *product, int64_t row, int64_t end_row, int64_t panel, int64_t end_panel);
+    /* y[j] is the largest of x[row][j * stride .. j * stride + columns - 1] in so many rows, each `width` floats. It
+     * writes their maximum into `row`, which has -infinity before and behind. */
+    void (*largest)(const float *x, int64_t width, int64_t rows, float *row, const float *start, int64_t columns,
+                    int64_t stride, float *y, int64_t count);
+    /* Of each line every `stride`th, so many. */
+    void (*copy_lines)(const float *from, int64_t from_line, int64_t stride, float *to, int64_t to_line, int64_t lines,
+                       int64_t count);
+    /* to[column * to_line + line] = from[line * from_line + column] */
+    void (*transpose)(const float *from, int64_t from_line, int64_t lines, int64_t columns, float *to, int64_t to_line);
+    void (*layer_norm)(const float *x, const float *scale, const float *shift, float epsilon, float *y, int64_t width);
+    void (*softmax)(const float *x, float *y, int64_t width);
+    void (*activate)(enum activation activation, const float *x, float *y, int64_t count);
+    void (*add)(const float *x, const float *other, float least, float most, float *y, int64_t count);
+};
+
+/* The best of what this machine has. */
+const struct instructions *instructions(void);
+
+/* For tests: all calls use the set of this number, the best first. 1, or 0: this machine lacks it, or -1: it is none. */
+EXPORTED int choose_instructions(int number);
+
+enum { ROWS, COLUMNS };
+
+/* How a window moves over an image. before: rows and columns of padding above and left of it. */
+struct window {
+    int64_t in[2], out[2], kernel[2], stride[2], dilation[2], before[2];
+};
+
+/* Memory of this thread, for one call: this many floats. NULL where there is none. */
+float *scratch(int64_t floats);
+
+/* How many threads a call uses: 1, until this is called, which starts them. Returns how many it is from now on. */
+EXPORTED int use_threads(int threads);
+EXPORTED int threads_in_use(void);
+
+/* turn(what, 0), turn(what, 1), ... by several threads, in any order. */
+void in_turns(void (*turn)(const void *what, int64_t number), const void *what, int64_t count);
+
+/* weights: [group][block of PACKED outputs][tap][PACKED], where taps are [channel][row][column], and bias:
+ * [group][block][PACKED]; or [channel][tap] and [channel], where each channel is a group with one output.
+ * y is [image][group][output]; numbers below `least` and above `most` become these. 0, or -1: there is no memory. */
+int convolve(const float *x, const float *weights, const float *bias, float *y, int64_t images, int64_t channels,
+             int64_t outs, int64_t groups, const struct window *window, float least, float most);
+
+/* The product, by all threads. */
+void multiply(const struct product *product);
+
+/* Many products of two matrices, [rows][depth] by [depth][columns], or [columns][depth] where these are transposed. */
+struct pairs {
+    const float *x, *weights;
+    float *y;
+    int64_t count, rows, depth, columns;
+    int is_transposed;
+};
+
+/* By all threads. 0, or -1: there is no memory. */
+int multiply_pairs(const struct pairs *pairs);
+
+/* The largest of each window; padding is none. 0, or -1: there is no memory. */
+int max_pool(const float *x, float *y, int64_t planes, const struct window *window);
+
+#endif

@@ -1,0 +1,52 @@
+"""Products with fixed weights by an operator of kernels/, for which the weights are laid out once and for all.
+
+oneDNN copies them at each call, or reads them across (products.py); and for each new number of rows MindSpore makes its
+operator anew.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value, new_kernel_node, new_telling
+
+_PANEL = 64  # columns of the weights that lie beside each other: kernels/kernels.h
+_UNCLAMPED, _FROM_ZERO = 0, 1
+_PRODUCTS = ("MatMul", "FusedMatMulBiasAdd")
+
+
+def multiply_by_kernels(graph: GraphFile) -> int:
+    """Makes each product with fixed weights one of ours, with what fuse_biases() put there. Returns how many."""
+    return sum(_product(graph, node) for node in graph.nodes if graph.op(node) in _PRODUCTS) if are_here() else 0
+
+
+def _product(graph: GraphFile, node: Any) -> bool:
+    x, weight, *rest = node.input
+    *bias, x_is_transposed, weight_is_transposed = rest
+    rows, made, weights = float_value(graph, x, 2), float_value(graph, node.output[0], 2), graph.weights(weight)
+    turned = graph.constant(weight_is_transposed)
+    if made is None or rows is None or weights is None or weights.ndim != 2:
+        return False
+    if graph.constant(x_is_transposed) is not False or not isinstance(turned, bool):
+        return False
+    columns, depth = weights.shape if turned else weights.shape[::-1]
+    if rows.shape[1] != depth:
+        return False
+    shift = graph.weights(bias[0]) if bias else np.zeros(columns, np.float32)
+    if shift is None or shift.shape != (columns,) or min(weights.shape) < 1:
+        return False
+    graph.set_weights(weight, panels(weights.T if turned else weights))
+    clamp = _FROM_ZERO if graph.numbers(node, "with_relu") == (1,) else _UNCLAMPED
+    shifts = graph.new_constant(np.pad(shift, (0, -columns % _PANEL)))
+    telling = new_telling(graph, [columns, clamp])
+    kernel = new_kernel_node(graph, "dense", [x, weight, shifts, telling], made, node.output[0])
+    graph.replace([node], [shifts, telling, kernel])
+    return True
+
+
+def panels(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """As multiply() in kernels/kernels.h wants them: [panel][row][column of it]."""
+    padded = np.pad(weights, ((0, 0), (0, -weights.shape[1] % _PANEL)))
+    return padded.reshape(len(weights), -1, _PANEL).swapaxes(0, 1)

@@ -1,0 +1,117 @@
+"""Convolutions and pooling by the operators of kernels/.
+
+MindSpore 2.10 keeps images as NCHW, for which its oneDNN has little more than copies and matrix products: for each of a
+depthwise convolution's channels one. And it pools one number at a time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mindspore_serving.worker.rewrites.graph_file import GraphFile, Value
+from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value, new_kernel_node, new_telling
+
+_PACKED = 8  # weights of so many outputs lie beside each other: kernels/kernels.h
+_UNCLAMPED, _CLAMPS = 0, {"ReLU": 1, "ReLU6": 2}
+_NCHW = 0  # MindSpore's enumeration of formats
+
+
+def convolve_by_kernels(graph: GraphFile) -> int:
+    """Makes each Conv2D with fixed weights, the bias and the ReLU or ReLU6 behind it one operator. Returns how many."""
+    return sum(_convolution(graph, node) for node in graph.nodes if graph.op(node) == "Conv2D") if are_here() else 0
+
+
+def pool_by_kernels(graph: GraphFile) -> int:
+    """Makes each MaxPool one of ours. Returns how many."""
+    return sum(_pooling(graph, node) for node in graph.nodes if graph.op(node) == "MaxPool") if are_here() else 0
+
+
+def _convolution(graph: GraphFile, node: Any) -> bool:
+    x, made = float_value(graph, node.input[0], 4), float_value(graph, node.output[0], 4)
+    weights = graph.weights(node.input[1])
+    told = None if x is None or made is None else _told(graph, node, x, made)
+    if weights is None or x is None or made is None or told is None:
+        return False
+    outs, (group, *_) = made.shape[1], graph.numbers(node, "group")
+    if weights.shape[0] != outs or x.shape[1] != weights.shape[1] * group:
+        return False
+    old, bias = _behind(graph, node, outs)
+    packed_weights, packed_bias = pack(weights, bias, group)
+    graph.set_weights(node.input[1], packed_weights)
+    clamp = _CLAMPS.get(graph.op(old[-1]), _UNCLAMPED)
+    shifts, telling = graph.new_constant(packed_bias), new_telling(graph, [*told, outs, group, clamp])
+    inputs = [node.input[0], node.input[1], shifts, telling]
+    graph.replace(old, [shifts, telling, new_kernel_node(graph, "convolution", inputs, made, old[-1].output[0])])
+    return True
+
+
+def _behind(graph: GraphFile, node: Any, outs: int) -> tuple[list[Any], npt.NDArray[np.float32]]:
+    """The convolution with what is added and clamped behind it, for nobody else; and the bias."""
+    old, bias = [node], np.zeros(outs, np.float32)
+    addition = graph.only_user(node.output[0])
+    if graph.op(addition) == "BiasAdd" and addition.input[0] == node.output[0]:
+        weights = graph.weights(addition.input[1])
+        if weights is not None and weights.shape == bias.shape and graph.constant(addition.input[2]) == _NCHW:
+            old, bias = [node, addition], weights
+    clamp = graph.only_user(old[-1].output[0])
+    return ([*old, clamp] if graph.op(clamp) in _CLAMPS else old), bias
+
+
+def pack(
+    weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], group: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """As convolve() in kernels/kernels.h wants them."""
+    outs, ins, *_ = weights.shape
+    if ins == 1 and outs == group:
+        return weights.reshape(outs, -1), bias
+    missing = -(outs // group) % _PACKED
+    by_group = np.pad(weights.reshape(group, outs // group, -1), ((0, 0), (0, missing), (0, 0)))
+    blocks = by_group.reshape(group, -1, _PACKED, by_group.shape[-1])
+    return blocks.swapaxes(2, 3), np.pad(bias.reshape(group, -1), ((0, 0), (0, missing)))
+
+
+def _pooling(graph: GraphFile, node: Any) -> bool:
+    x, made = float_value(graph, node.input[0], 4), float_value(graph, node.output[0], 4)
+    told = None if x is None or made is None else _told(graph, node, x, made)
+    if made is None or told is None:
+        return False
+    telling = new_telling(graph, told)
+    inputs = [node.input[0], telling]
+    graph.replace([node], [telling, new_kernel_node(graph, "pooling", inputs, made, node.output[0])])
+    return True
+
+
+def _told(graph: GraphFile, node: Any, x: Value, made: Value) -> list[int] | None:
+    """What a window does, in the order of kernels/operators.c; None where it is open, or not what we know."""
+    ins, outs = x.shape[2:], made.shape[2:]
+    kernel = graph.numbers(node, "kernel_size")[-2:]
+    stride = (graph.numbers(node, "stride") or graph.numbers(node, "strides"))[-2:]
+    dilation = graph.numbers(node, "dilation")[-2:] or (1, 1)
+    if min(*x.shape[1:], *made.shape[1:]) < 1 or graph.attribute(node, "format") != "NCHW":
+        return None
+    if len(kernel) != 2 or len(stride) != 2 or min(*kernel, *stride, *dilation) < 1:
+        return None
+    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True)]
+    before = []
+    for axis, padding in enumerate(_padding(graph, node, ins, outs, reach, stride)):
+        if min(padding) < 0 or (ins[axis] + sum(padding) - reach[axis]) // stride[axis] + 1 != outs[axis]:
+            return None
+        before.append(padding[0])
+    return [*kernel, *stride, *dilation, *before, *outs]
+
+
+def _padding(
+    graph: GraphFile, node: Any, ins: Sequence[int], outs: Sequence[int], reach: Sequence[int], stride: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Before and behind an image, of rows and of columns. Conv2D has a list of it, MaxPool a mode."""
+    given = graph.numbers(node, "pad_list")
+    if len(given) == 4:
+        return [(given[0], given[1]), (given[2], given[3])]
+    found = []
+    for axis in (0, 1):
+        missing = max((outs[axis] - 1) * stride[axis] + reach[axis] - ins[axis], 0)
+        is_same = graph.attribute(node, "pad_mode").upper() == "SAME"
+        found.append((missing // 2, missing - missing // 2) if is_same else (0, 0))
+    return found
