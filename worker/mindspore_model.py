@@ -34,7 +34,7 @@ logger = logging.getLogger("mindspore_serving.worker")
 def set_device(target: Target) -> None:
     """Chooses the device for everything this process loads. Raises ServableError when it is not there."""
     if target.device_type == "CPU":
-        kernels.library()  # before MindSpore's many: each call of a kernel looks for it in the order of loading
+        kernels.start()
     import mindspore
 
     # MindSpore collects garbage at each compilation: 70 ms, unless its own 160 thousand objects are left out.

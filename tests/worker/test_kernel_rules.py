@@ -160,6 +160,20 @@ def test_a_model_of_one_instance_runs_several_in_one_call_all_the_same(
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
+def test_threads_are_those_that_tuning_has_found_when_the_library_was_here_before(
+    on_thread: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker asks for the library before it tunes, and tells the environment what it has found."""
+    library = kernels.loaded()
+    assert library is not None and library.threads_in_use() == 1
+    monkeypatch.setenv(kernels.OWN_THREADS, "2")
+    try:
+        on_thread(lambda: mindspore_model.set_device(Target()))
+        assert library.threads_in_use() == 2
+    finally:
+        kernels.use_threads(1)
+
+
 def test_a_context_chooses_the_threads_of_kernels_too(
     networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
 ) -> None:

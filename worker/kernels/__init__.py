@@ -33,11 +33,17 @@ def loaded() -> ctypes.CDLL | None:
     if path is None or ":" in path:  # MindSpore takes "path:operator"
         return None
     try:
-        found = ctypes.CDLL(path)
+        return ctypes.CDLL(path)
     except OSError:  # made on another machine
         return None
-    found.use_threads(int(os.environ.get(OWN_THREADS, "1")))
-    return found
+
+
+def start() -> None:
+    """Starts the threads that the environment tells of: when it is complete, and before MindSpore is imported.
+
+    MindSpore looks for the library at each call of an operator, in the order of loading; its own are many.
+    """
+    use_threads(int(os.environ.get(OWN_THREADS, "1")))
 
 
 def use_threads(count: int) -> None:
