@@ -125,6 +125,17 @@ class Sum(nn.Cell):
         return made if self.last is None else self.last(made)
 
 
+class OfOnes(nn.Cell):
+    """The sum of each column, as a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.product = ops.BatchMatMul()
+
+    def construct(self, x: Any) -> Any:
+        return self.product(ops.ones_like(x[:, :1, :9]), x)
+
+
 class OfTwo(nn.Cell):
     """What becomes of two inputs."""
 
@@ -206,6 +217,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "axes_of_the_end": (Axes(0, 1, 3, 2), (OPEN, 5, 6, 7)),
     "axes_of_three": (Axes(0, 2, 1), WORDS),
     "products": (Products(), (OPEN, 3, 7, 7)),
+    "products_of_few_rows": (OfOnes(), WORDS),
     "products_turned": (Products(second_turned=True), WORDS),
     "products_of_turned": (Products(first_turned=True), WORDS),
     "attention": (Attention(), WORDS),

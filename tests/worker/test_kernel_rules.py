@@ -94,6 +94,7 @@ LEFT_ALONE = [
     "axes_of_the_end",
     "axes_of_three",
     "products_of_turned",
+    "products_of_few_rows",
 ]
 
 

@@ -17,6 +17,8 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     new_telling,
 )
 
+_LEAST_ROWS = 4  # of a product: each second matrix is laid out for it, which takes as long as a row or two
+
 
 def compute_rows_by_kernels(graph: GraphFile) -> int:
     """Makes these operators of ours: LayerNorm, Softmax, GeLU, BatchMatMul, Transpose of two axes in the middle.
@@ -77,7 +79,8 @@ def _products(graph: GraphFile, node: Any) -> bool:
         return False
     if not isinstance(is_transposed, bool) or not have_one_shape(graph, one.shape[:-2], other.shape[:-2]):
         return False
-    if min(*one.shape[-2:], *other.shape[-2:]) < 1 or one.shape[-1] != other.shape[-1 if is_transposed else -2]:
+    depth = other.shape[-1 if is_transposed else -2]
+    if one.shape[-2] < _LEAST_ROWS or min(other.shape[-2:]) < 1 or one.shape[-1] != depth:
         return False
     telling = new_telling(graph, [int(is_transposed)])
     kernel = new_kernel_node(graph, "products", [x, weights, telling], made, node.output[0])
