@@ -5,12 +5,13 @@ import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.tensors import Column
+from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.servable import Servable
 from mindspore_serving.worker.target import Target
@@ -27,6 +28,13 @@ def mindspore_thread() -> Iterator[WorkThread]:
     thread = WorkThread("MindSpore")
     yield thread
     thread.close()
+
+
+@pytest.fixture
+def on_thread(mindspore_thread: WorkThread) -> Callable[[Callable[[], Any]], Any]:
+    """Calls there, for what has no servable."""
+    mindspore_thread.call(lambda: mindspore_model.set_device(Target()))
+    return mindspore_thread.call
 
 
 class Workshop:

@@ -17,7 +17,6 @@ from mindspore_serving.worker.model_stage import run_stacked
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, kernel_nodes
 from mindspore_serving.worker.stacked_model import StackedModel
 from mindspore_serving.worker.target import Target
-from mindspore_serving.worker.work_thread import WorkThread
 from tests.processes import Processes, free_port
 from tests.worker.conftest import Workshop
 from tests.worker.rewriting import export_networks, rewritten_operators, same_numbers
@@ -103,12 +102,6 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("networks")
     export_networks("kernel_networks.py", folder)
     return folder
-
-
-@pytest.fixture
-def on_thread(mindspore_thread: WorkThread) -> Callable[[Callable[[], Any]], Any]:
-    mindspore_thread.call(lambda: mindspore_model.set_device(Target()))
-    return mindspore_thread.call
 
 
 @pytest.mark.parametrize("name", KERNELS)

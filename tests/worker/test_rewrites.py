@@ -23,7 +23,6 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.stacked_model import StackedModel
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning_process import Trial
-from mindspore_serving.worker.work_thread import WorkThread
 from tests.processes import Processes, free_port
 from tests.worker.conftest import Workshop
 from tests.worker.rewriting import export_networks, operators, rewritten_operators, same_numbers
@@ -92,12 +91,6 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("networks")
     export_networks("rewritable.py", folder)
     return folder
-
-
-@pytest.fixture
-def on_thread(mindspore_thread: WorkThread) -> Callable[[Callable[[], Any]], Any]:
-    mindspore_thread.call(lambda: mindspore_model.set_device(Target()))
-    return mindspore_thread.call
 
 
 def places(path: Path) -> dict[Rewriting, int]:

@@ -9,7 +9,7 @@
     parallel.c      several threads for one call
     scratch.c       memory from call to call
 
-rewrites/ puts them into graphs: windows.py, dense.py, rows.py.
+rewrites/ puts them into graphs: windows.py, dense.py, rows.py, elements.py.
 """
 
 import ctypes

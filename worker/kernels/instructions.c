@@ -16,13 +16,6 @@
 #define HIGH 6
 #define BROAD 4
 #include "simd.h"
-#undef NAME
-#undef TARGET
-#undef LANES
-#undef TALL
-#undef WIDE
-#undef HIGH
-#undef BROAD
 
 #define NAME(name) name##_avx2
 #define TARGET __attribute__((target("avx2,fma")))
@@ -32,13 +25,6 @@
 #define HIGH 6
 #define BROAD 2
 #include "simd.h"
-#undef NAME
-#undef TARGET
-#undef LANES
-#undef TALL
-#undef WIDE
-#undef HIGH
-#undef BROAD
 
 #endif
 
@@ -69,7 +55,7 @@ static const struct instructions *const SETS[] = {
     &instructions_any,
 };
 
-static const struct instructions *chosen;
+static const struct instructions *_Atomic chosen;
 
 int choose_instructions(int number) {
     if (number < 0 || number >= (int)(sizeof SETS / sizeof *SETS)) return -1;

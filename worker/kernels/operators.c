@@ -63,7 +63,7 @@ static int64_t product(const int64_t *dimensions, int count) {
 #define UNUSED (void)count, (void)counts, (void)types, (void)stream, (void)extra
 
 /* The dimensions of what tells a window, in order; convolutions have more. */
-enum { NOTHING, KERNEL, STRIDE = 3, DILATION = 5, BEFORE = 7, OUT = 9, OUTS = 11, GROUPS, CLAMP };
+enum { KERNEL = 1, STRIDE = 3, DILATION = 5, BEFORE = 7, OUT = 9, OUTS = 11, GROUPS, CLAMP };
 enum { LEAST_FLOATS = 1 << 14 }; /* that are worth another thread */
 enum { UNCLAMPED, FROM_ZERO, FROM_ZERO_TO_SIX };
 
@@ -179,10 +179,10 @@ static void compute_part(const void *what, int64_t number) {
 
 static int compute(struct rows rows) {
     if (rows.count * rows.width == 0) return 0;
-    const int64_t least = LEAST_FLOATS / (rows.width < LEAST_FLOATS ? rows.width : LEAST_FLOATS);
-    rows.of_part = (rows.count + threads_in_use() - 1) / threads_in_use();
+    const int64_t least = LEAST_FLOATS / least_of(rows.width, LEAST_FLOATS);
+    rows.of_part = divided_up(rows.count, threads_in_use());
     if (rows.of_part < least) rows.of_part = least;
-    in_turns(compute_part, &rows, (rows.count + rows.of_part - 1) / rows.of_part);
+    in_turns(compute_part, &rows, divided_up(rows.count, rows.of_part));
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /* The functions of `struct instructions` for one set of instructions: included once for each by instructions.c.
  *
- * A tile is TALL outputs by up to WIDE vectors of pixels: its sums stay in registers through all taps. */
+ * A tile is TALL outputs by up to WIDE vectors of pixels, or HIGH rows by up to BROAD vectors of columns: its sums stay
+ * in registers through all that is added to them. */
 
 #include "lanes.h"
 
@@ -92,9 +93,9 @@ INLINE void NAME(product_rows)(const int vectors, const struct product *product,
 
 TARGET static void NAME(multiply)(const struct product *product, int64_t row, int64_t end_row, int64_t panel,
                                   int64_t end_panel) {
-    const int64_t end = end_panel * PANEL < product->columns ? end_panel * PANEL : product->columns;
+    const int64_t end = least_of(end_panel * PANEL, product->columns);
     for (int64_t column = panel * PANEL; column < end; column += BROAD * LANES) {
-        const int64_t vectors = (end - column + LANES - 1) / LANES;
+        const int64_t vectors = divided_up(end - column, LANES);
         if (vectors >= BROAD)
             NAME(product_rows)(BROAD, product, row, end_row, column);
         else if (vectors == 3)
@@ -271,5 +272,23 @@ TARGET static void NAME(add)(const float *x, const float *other, float least, fl
 }
 
 static const struct instructions NAME(instructions) = {
-    2 * WIDE * LANES, NAME(sums), NAME(multiply), NAME(largest), NAME(copy_lines), NAME(transpose), NAME(layer_norm), NAME(softmax), NAME(activate), NAME(add),
+    .chunk = 2 * WIDE * LANES,
+    .sums = NAME(sums),
+    .multiply = NAME(multiply),
+    .largest = NAME(largest),
+    .copy_lines = NAME(copy_lines),
+    .transpose = NAME(transpose),
+    .layer_norm = NAME(layer_norm),
+    .softmax = NAME(softmax),
+    .activate = NAME(activate),
+    .add = NAME(add),
 };
+
+/* For the next inclusion. */
+#undef NAME
+#undef TARGET
+#undef LANES
+#undef TALL
+#undef WIDE
+#undef HIGH
+#undef BROAD

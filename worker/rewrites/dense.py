@@ -10,10 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
-from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value, new_kernel_node, new_telling
+from mindspore_serving.worker.rewrites.kernel_nodes import (
+    CLAMPS,
+    UNCLAMPED,
+    are_here,
+    float_value,
+    new_kernel_node,
+    new_telling,
+)
 
 _PANEL = 64  # columns of the weights that lie beside each other: kernels/kernels.h
-_UNCLAMPED, _FROM_ZERO = 0, 1
 _PRODUCTS = ("MatMul", "FusedMatMulBiasAdd")
 
 
@@ -38,7 +44,7 @@ def _product(graph: GraphFile, node: Any) -> bool:
     if shift is None or shift.shape != (columns,) or min(weights.shape) < 1:
         return False
     graph.set_weights(weight, panels(weights.T if turned else weights))
-    clamp = _FROM_ZERO if graph.numbers(node, "with_relu") == (1,) else _UNCLAMPED
+    clamp = CLAMPS["ReLU"] if graph.numbers(node, "with_relu") == (1,) else UNCLAMPED
     shifts = graph.new_constant(np.pad(shift, (0, -columns % _PANEL)))
     telling = new_telling(graph, [columns, clamp])
     kernel = new_kernel_node(graph, "dense", [x, weight, shifts, telling], made, node.output[0])

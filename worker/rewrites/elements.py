@@ -10,6 +10,8 @@ from typing import Any
 
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import (
+    CLAMPS,
+    UNCLAMPED,
     are_here,
     float_value,
     have_one_shape,
@@ -20,7 +22,6 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
 # In the order of kernels/kernels.h.
 ACTIVATIONS = ("ReLU", "ReLU6", "Sigmoid", "SiLU", "HSigmoid", "HSwish", "GeLU")
 _LEAST_NUMBERS = 2048  # of one instance
-_UNCLAMPED, _CLAMPS = 0, {"ReLU": 1, "ReLU6": 2}
 
 
 def compute_elements_by_kernels(graph: GraphFile) -> int:
@@ -62,8 +63,8 @@ def _sum(graph: GraphFile, node: Any) -> bool:
     if not have_one_shape(graph, made.shape, made.shape):
         return False
     clamp = graph.only_user(node.output[0])
-    old = [node, clamp] if graph.op(clamp) in _CLAMPS else [node]
-    telling = new_telling(graph, [_CLAMPS.get(graph.op(old[-1]), _UNCLAMPED)])
+    old = [node, clamp] if graph.op(clamp) in CLAMPS else [node]
+    telling = new_telling(graph, [CLAMPS.get(graph.op(old[-1]), UNCLAMPED)])
     kernel = new_kernel_node(graph, "sum", [*node.input, telling], made, old[-1].output[0])
     graph.replace(old, [telling, kernel])
     return True

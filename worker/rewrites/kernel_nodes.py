@@ -8,6 +8,10 @@ import numpy as np
 from mindspore_serving.worker.kernels import library
 from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
 
+# What an operator may do with each number that it makes, by the activation behind it: kernels/operators.c.
+UNCLAMPED = 0
+CLAMPS = {"ReLU": 1, "ReLU6": 2}
+
 
 def are_here() -> bool:
     """Whether there are any operators to call."""

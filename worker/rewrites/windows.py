@@ -11,10 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mindspore_serving.worker.rewrites.graph_file import GraphFile, Value
-from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value, new_kernel_node, new_telling
+from mindspore_serving.worker.rewrites.kernel_nodes import (
+    CLAMPS,
+    UNCLAMPED,
+    are_here,
+    float_value,
+    new_kernel_node,
+    new_telling,
+)
 
 _PACKED = 8  # weights of so many outputs lie beside each other: kernels/kernels.h
-_UNCLAMPED, _CLAMPS = 0, {"ReLU": 1, "ReLU6": 2}
 _NCHW = 0  # MindSpore's enumeration of formats
 
 
@@ -40,7 +46,7 @@ def _convolution(graph: GraphFile, node: Any) -> bool:
     old, bias = _behind(graph, node, outs)
     packed_weights, packed_bias = pack(weights, bias, group)
     graph.set_weights(node.input[1], packed_weights)
-    clamp = _CLAMPS.get(graph.op(old[-1]), _UNCLAMPED)
+    clamp = CLAMPS.get(graph.op(old[-1]), UNCLAMPED)
     shifts, telling = graph.new_constant(packed_bias), new_telling(graph, [*told, outs, group, clamp])
     inputs = [node.input[0], node.input[1], shifts, telling]
     graph.replace(old, [shifts, telling, new_kernel_node(graph, "convolution", inputs, made, old[-1].output[0])])
@@ -56,7 +62,7 @@ def _behind(graph: GraphFile, node: Any, outs: int) -> tuple[list[Any], npt.NDAr
         if weights is not None and weights.shape == bias.shape and graph.constant(addition.input[2]) == _NCHW:
             old, bias = [node, addition], weights
     clamp = graph.only_user(old[-1].output[0])
-    return ([*old, clamp] if graph.op(clamp) in _CLAMPS else old), bias
+    return ([*old, clamp] if graph.op(clamp) in CLAMPS else old), bias
 
 
 def pack(
