@@ -3,11 +3,13 @@
  * Its numbers are proven elsewhere, test_kernels.py; here are only memory and threads. Inputs and outputs are each as
  * large as they must be, and no larger. 77: this machine lacks that set of instructions. */
 
+#include "../../worker/kernels/chain.h"
 #include "../../worker/kernels/kernels.h"
 
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { ROUNDS = 150, LACKING = 77 };
 
@@ -76,9 +78,49 @@ static void call_by_rows(void) {
     float *x = numbers(width), *scale = numbers(width), *shift = numbers(width), *y = numbers(width);
     cpu->layer_norm(x, scale, shift, 1e-5f, y, width);
     cpu->softmax(x, y, width);
-    cpu->add(x, scale, 0, 6, y, width);
-    for (int activation = RELU; activation <= GELU; activation++) cpu->activate(activation, x, y, width);
+    for (int activation = RELU; activation <= ERF; activation++) cpu->activate(activation, x, y, width);
     free(x), free(scale), free(shift), free(y);
+}
+
+int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra);
+
+/* In the order of operators.c. */
+enum { ACTIVATION = 6, COMBINATION, REDUCTION, MIDDLE_AXES, VIEW };
+
+/* A step after which there is one value more, of 4 axes again. Returns how many numbers describe it. */
+static int64_t some_step(int64_t *step, int64_t values) {
+    const int64_t value = between(0, values - 1), axis = between(0, 3);
+    switch (between(0, 4)) {
+    case 0:
+        return memcpy(step, (int64_t[]){ACTIVATION, 1, value, between(RELU, ERF)}, 32), 4;
+    case 1: /* with a part of itself, which is repeated, or with a number */
+        memcpy(step, (int64_t[]){REDUCTION, 4, value, axis, between(axis + 1, 4), 1, between(0, 1)}, 56);
+        return memcpy(step + 7, (int64_t[]){COMBINATION, 2, value, values, between(SUM, SMALLER), between(0, 2)}, 48), 13;
+    case 2:
+        return memcpy(step, (int64_t[]){MIDDLE_AXES, 0, value}, 24), 3;
+    case 3:
+        return memcpy(step, (int64_t[]){VIEW, 4, value, 1, 0, 1, 1}, 56), 7;
+    default:
+        return memcpy(step, (int64_t[]){COMBINATION, 2, value, 0, between(SUM, SMALLER), 0}, 48), 6;
+    }
+}
+
+/* Of a single number, the input, and what comes of them. */
+static void call_chain(void) {
+    int64_t program[600] = {0, 2}, size = 2, values = 2, ones[] = {1, 1, 1, 1};
+    int64_t axes[] = {between(1, 3), between(1, 4), between(1, 9), between(1, 70)};
+    for (int64_t steps = between(1, 20); steps > 0; steps--) {
+        const int64_t more = some_step(program + size, values);
+        values += more == 13 ? 2 : 1;
+        size += more;
+    }
+    memcpy(program + size, (int64_t[]){ACTIVATION, 1, values - 1, RELU, REDUCTION, 4, values, 0, 4, 0, 0}, 88);
+    size += 11;
+    float *one = numbers(1), *x = numbers(product_of(axes, 4)), *y = numbers(1);
+    void *all[] = {NULL, one, x, y};
+    int64_t *shapes[] = {program, ones, axes, NULL};
+    if (chain(4, all, (int[]){(int)size, 4, 4, 0}, shapes, NULL, NULL, NULL) != 0) abort();
+    free(one), free(x), free(y);
 }
 
 int main(int count, char **told) {
@@ -90,6 +132,7 @@ int main(int count, char **told) {
         call_max_pool();
         call_multiply();
         call_by_rows();
+        call_chain();
     }
     return 0;
 }

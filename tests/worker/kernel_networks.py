@@ -154,6 +154,98 @@ class Gelu(nn.Cell):
         return ops.GeLU()(x * 3.0)
 
 
+class Means(nn.Cell):
+    """The mean over these axes, or the sum."""
+
+    def __init__(self, axes: Any, keep: bool = False, of_sum: bool = False) -> None:
+        super().__init__()
+        self.axes, self.keep, self.of_sum = axes, keep, of_sum
+
+    def construct(self, x: Any) -> Any:
+        return x.sum(self.axes, keepdims=self.keep) if self.of_sum else x.mean(self.axes, self.keep)
+
+
+class Formula(nn.Cell):
+    """What one function makes of the input."""
+
+    def __init__(self, formula: Any) -> None:
+        super().__init__()
+        self.formula = formula
+
+    def construct(self, x: Any) -> Any:
+        return self.formula(x)
+
+
+def plus_half(x: Any) -> Any:
+    return x + 0.5
+
+
+def from_one(x: Any) -> Any:
+    return 1.0 - x
+
+
+def divided(x: Any) -> Any:
+    return x / (x * x + 1.5)
+
+
+def smaller(x: Any) -> Any:
+    return ops.minimum(x, x * x)
+
+
+def of_few(x: Any) -> Any:
+    return ops.tanh(x * 2.0 + 1.0)
+
+
+class Excited(nn.Cell):
+    """Channels weighed by what a small network makes of their means: Hu et al. 2017, figure 3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow, self.wide = nn.Dense(8, 2, activation="relu"), nn.Dense(2, 8)
+
+    def construct(self, x: Any) -> Any:
+        weights = ops.sigmoid(self.wide(self.narrow(x.mean((2, 3)))))
+        return x * ops.reshape(weights, (-1, 8, 1, 1))
+
+
+class Branches(nn.Cell):
+    """Two results of one layer; `besides`: and the layer's own."""
+
+    def __init__(self, besides: bool = False) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Dense(12, 16), nn.Dense(16, 16), nn.Dense(16, 5)
+        self.besides = besides
+
+    def construct(self, x: Any) -> Any:
+        made = self.first(x)
+        both = self.second(made), self.third(made)
+        return (*both, made) if self.besides else both
+
+
+class Deep(nn.Cell):
+    """Many layers one behind the other, each with its sum: more than one chain may have."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.layers = nn.CellList([nn.Dense(6, 6) for _ in range(count)])
+
+    def construct(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = ops.tanh(layer(x)) + x * 0.5
+        return x
+
+
+class BetweenOthers(nn.Cell):
+    """Layers, and between them what is left to MindSpore."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Dense(12, 16), nn.Dense(16, 5)
+
+    def construct(self, x: Any) -> Any:
+        return self.second(ops.sin(self.first(x)))
+
+
 def convolution(ins: int = 3, outs: int = 6, size: Any = 3, **given: Any) -> Any:
     """By these numbers of channels."""
     return nn.Conv2d(ins, outs, size, **given)
@@ -213,6 +305,32 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sum_of_row": (Sum(of_row=True), MANY),
     "sum_of_two": (OfTwo(ops.Add()), MANY),
     "products_of_two": (OfTwo(ops.BatchMatMul(transpose_b=True)), (OPEN, 3, 16, 16)),
+    "sum_of_number": (Formula(plus_half), MANY),
+    "difference": (Formula(from_one), MANY),
+    "quotient": (Formula(divided), MANY),
+    "leaky": (nn.LeakyReLU(0.1), MANY),
+    "smaller": (Formula(smaller), MANY),
+    "tanh": (nn.Tanh(), MANY),
+    "gelu_exact": (nn.GELU(approximate=False), MANY),
+    "formula_of_few": (Formula(of_few), WORDS),
+    "mean": (Means((2, 3)), (OPEN, 8, 20, 21)),
+    "mean_kept": (Means((2, 3), keep=True), (OPEN, 8, 20, 21)),
+    "mean_of_words": (Means(1), (OPEN, 64, 33)),
+    "sum_of_words": (Means(1, of_sum=True), (OPEN, 64, 33)),
+    "mean_of_few": (Means(1), WORDS),
+    "mean_of_apart": (Means((1, 3)), (OPEN, 8, 20, 21)),
+    "mean_of_open_sizes": (Means((2, 3)), (OPEN, 8, 200, OPEN)),
+    "averages": (nn.AvgPool2d(3, 2), IMAGES),
+    "averages_same": (nn.AvgPool2d(3, 2, pad_mode="same"), IMAGES),
+    "average_of_all": (nn.AdaptiveAvgPool2d(1), (OPEN, 8, 20, 21)),
+    "average_of_parts": (nn.AdaptiveAvgPool2d((5, 7)), (OPEN, 8, 20, 21)),
+    "excited": (Excited(), (OPEN, 8, 20, 21)),
+    "branches": (Branches(), (OPEN, 12)),
+    "branches_besides": (Branches(besides=True), (OPEN, 12)),
+    "deep": (Deep(30), (OPEN, 6)),
+    "wide": (Deep(130), (OPEN, 6)),
+    "between_others": (BetweenOthers(), (OPEN, 12)),
+    "flat": (nn.SequentialCell(nn.Flatten(), nn.Dense(144, 5), nn.Sigmoid()), WORDS),
     "axes": (Axes(0, 2, 1, 3), (OPEN, 5, 6, 7)),
     "axes_of_the_end": (Axes(0, 1, 3, 2), (OPEN, 5, 6, 7)),
     "axes_of_three": (Axes(0, 2, 1), WORDS),

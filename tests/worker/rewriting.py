@@ -4,6 +4,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from mindspore_serving.worker import mindspore_model, rewritten_file
 from mindspore_serving.worker.batch_sizes import equal
 from mindspore_serving.worker.mindir_file import DYNAMIC, parse, read_inputs
 from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
+from mindspore_serving.worker.rewrites.chains import NAME
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS
 from mindspore_serving.worker.target import Target
 from tests.processes import ROOT
 
@@ -22,11 +25,33 @@ def export_networks(program: str, folder: Path) -> None:
     subprocess.run([sys.executable, str(path), str(folder)], check=True, capture_output=True)
 
 
+# How many values each operator takes: kernels/operators.c.
+GIVEN = dict(zip(OPERATORS, (3, 1, 3, 2, 3, 1, 1, 2, 1, 1, 1), strict=True))
+
+
 def operators(path: Path) -> list[str]:
-    """The operators of a file, in order; those of kernels/ by their own name."""
+    """The operators of a file, in order; in place of a chain "chain", and behind it each of its steps."""
     graph = GraphFile(parse(path.read_bytes()))
-    nodes = [node for node in graph.nodes if node.op_type != "Constant"]
-    return [graph.attribute(node, "reg_op_name") or graph.op(node) for node in nodes]
+    found: list[str] = []
+    for node in graph.nodes:
+        if graph.attribute(node, "reg_op_name") == NAME:
+            found += [NAME, *steps(graph, node)]
+        elif node.op_type != "Constant":
+            found.append(graph.op(node))
+    return found
+
+
+def steps(graph: GraphFile, chain: Any) -> list[str]:
+    """The operators of a chain's steps: kernels/chain.c."""
+    program = graph.constant_tensor(chain.input[0])
+    assert program is not None
+    zero, inputs, *told = program.shape
+    assert (zero, inputs) == (0, len(chain.input) - 1)
+    found: list[str] = []
+    while told:
+        found.append(OPERATORS[told[0]])
+        told = told[2 + GIVEN[found[-1]] + told[1] :]
+    return found
 
 
 def rewritten_operators(path: Path, rewriting: Rewriting) -> list[str]:

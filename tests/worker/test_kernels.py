@@ -4,41 +4,32 @@ What only adds and multiplies gets small whole numbers: so its results are exact
 """
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from math import prod
 from threading import Barrier
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mindspore_serving.worker import kernels
 from mindspore_serving.worker.rewrites.dense import panels
-from mindspore_serving.worker.rewrites.elements import ACTIVATIONS
+from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
+from mindspore_serving.worker.rewrites.kernel_nodes import bits
 from mindspore_serving.worker.rewrites.windows import pack
+from tests.worker.kernel_calls import Array, Shape, Vector, call, described, inferred_shape, library, program
 
 pytestmark = pytest.mark.skipif(kernels.loaded() is None, reason="the kernels are not compiled")
 
-Array = npt.NDArray[Any]
-Shape = tuple[int, ...]
 Pair = tuple[int, int]  # for rows and columns, if nothing else is said
 
 SETS = 3  # of instructions, where there are most: instructions.c
-GUARD = 67  # floats beside each value: more than any part of the library reads or writes at once, and no whole vectors
-MARK = -12345.0
 CLAMPS = ((-np.inf, np.inf), (0, np.inf), (0, 6))  # in the order of operators.c
-
-
-class Vector(ctypes.Structure):
-    """What C++ calls std::vector."""
-
-    _fields_ = (("begin", ctypes.c_void_p), ("end", ctypes.c_void_p), ("room", ctypes.c_void_p))
 
 
 @dataclass(frozen=True)
@@ -59,9 +50,9 @@ class Window:
         )
         return rows, columns
 
-    def told(self, image: Shape, *more: int) -> Array:
+    def told(self, image: Shape, *more: int) -> list[int]:
         before = [padding[0] for padding in self.padding]
-        return told(*self.kernel, *self.stride, *self.dilation, *before, *self.outs(image), *more)
+        return [*self.kernel, *self.stride, *self.dilation, *before, *self.outs(image), *more]
 
     def met(self, x: Array, padding: float) -> Iterator[tuple[Pair, Array]]:
         """For each place of the kernel, what it meets for all pixels of the output."""
@@ -75,12 +66,6 @@ class Window:
 Place = tuple[Window, Pair]  # a window, and the size of the image
 
 
-def library() -> ctypes.CDLL:
-    found = kernels.loaded()
-    assert found is not None
-    return found
-
-
 @pytest.fixture(scope="module", autouse=True, params=[*product(range(SETS), (1, 3))], ids="set{0[0]}-x{0[1]}".format)
 def _how(request: pytest.FixtureRequest) -> Iterator[None]:
     """Each test runs with each set of instructions, by one thread and by three."""
@@ -92,46 +77,6 @@ def _how(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     assert library().use_threads(1) == 1
     assert any(library().choose_instructions(best) == 1 for best in range(SETS))
-
-
-def described(shapes: Sequence[Shape]) -> tuple[Any, Any]:
-    """How many dimensions each has, and these."""
-    dimensions: list[Any] = [(ctypes.c_int64 * len(shape))(*shape) for shape in shapes]
-    return (ctypes.c_int * len(shapes))(*map(len, shapes)), (ctypes.POINTER(ctypes.c_int64) * len(shapes))(*dimensions)
-
-
-def inferred_shape(name: str, shapes: Sequence[Shape]) -> Shape:
-    function = library()[f"{name}InferShape"]
-    function.restype = Vector
-    made = function(*described(shapes), None)
-    assert made.begin < made.end <= made.room
-    shape = tuple((ctypes.c_int64 * ((made.end - made.begin) // 8)).from_address(made.begin))
-    ctypes.CDLL(None).free(ctypes.c_void_p(made.begin))
-    return shape
-
-
-def between_guards(array: Array, guard: float) -> Array:
-    """A copy of the numbers, with so many others before and behind."""
-    return np.pad(array.astype(np.float32).ravel(), GUARD, constant_values=guard)
-
-
-def call(name: str, inputs: Sequence[Array], shape: Shape) -> Array:
-    """What an operator makes: what it reads beside its inputs is NaN, and what it writes beside its output is seen."""
-    shapes = [array.shape for array in inputs]
-    assert inferred_shape(name, shapes) == shape
-    rooms = [*(between_guards(array, np.nan) for array in inputs), between_guards(np.full(shape, np.nan), MARK)]
-    values = (ctypes.c_void_p * len(rooms))(*(room[GUARD:].ctypes.data for room in rooms))
-    types = (ctypes.c_char_p * len(rooms))(*[b"float32"] * len(rooms))
-    assert library()[name](len(rooms), values, *described([*shapes, shape]), types, None, None) == 0
-    *given, made = rooms
-    for room, array in zip(given, inputs, strict=True):
-        np.testing.assert_array_equal(room, between_guards(array, np.nan))
-    assert (made[:GUARD] == MARK).all() and (made[-GUARD:] == MARK).all()
-    return made[GUARD:-GUARD].reshape(shape)
-
-
-def told(*numbers: int) -> Array:
-    return np.zeros((0, *numbers), np.float32)
 
 
 def whole_numbers(seed: int, *shape: int) -> Array:
@@ -159,8 +104,8 @@ def check_convolution(images: int, group: int, sides: Pair, place: Place, clamp:
     weights, bias = whole_numbers(2, group * outs, ins, *window.kernel), whole_numbers(3, group * outs)
     if with_nan:
         x[-1, -1, image[0] // 2, image[1] // 2] = np.nan
-    inputs = [x, *pack(weights, bias, group), window.told(image, group * outs, group, clamp)]
-    found = call("convolution", inputs, (images, group * outs, *window.outs(image)))
+    told = window.told(image, group * outs, group, clamp)
+    found = call("convolution", [x, *pack(weights, bias, group)], told, (images, group * outs, *window.outs(image)))
     np.testing.assert_array_equal(found, convolved(x, weights, bias, group, window, clamp))
 
 
@@ -208,7 +153,7 @@ def test_poolings(planes: Pair, more: Pair, kernel: Pair, stride: Pair, is_same:
         padding.append((missing // 2, missing - missing // 2))
     window = Window(kernel, stride, padding=(padding[0], padding[1]))
     x = -1 - abs(normal_numbers(1, *planes, *image))
-    found = call("pooling", [x, window.told(image)], (*planes, *window.outs(image)))
+    found = call("pooling", [x], window.told(image), (*planes, *window.outs(image)))
     np.testing.assert_array_equal(found, np.max([met for _, met in window.met(x, -np.inf)], axis=0))
 
 
@@ -222,7 +167,7 @@ def test_dense(rows: int, depth: int, columns: int, clamp: int, with_nan: bool) 
     if with_nan:
         x[rows // 2, depth // 2] = np.nan
     shifts = np.pad(bias, (0, -columns % 64))
-    found = call("dense", [x, panels(weights), shifts, told(columns, clamp)], (rows, columns))
+    found = call("dense", [x, panels(weights), shifts], [columns, clamp], (rows, columns))
     np.testing.assert_array_equal(found, np.clip(x.astype(np.float64) @ weights + bias, *CLAMPS[clamp]))
 
 
@@ -232,7 +177,7 @@ def test_products(matrices: Shape, rows: int, sizes: Pair, is_transposed: bool) 
     depth, columns = sizes
     x, weights = whole_numbers(1, *matrices, rows, depth), whole_numbers(2, *matrices, depth, columns)
     other = weights.swapaxes(-1, -2) if is_transposed else weights
-    found = call("products", [x, other, told(int(is_transposed))], (*matrices, rows, columns))
+    found = call("products", [x, other], [int(is_transposed)], (*matrices, rows, columns))
     np.testing.assert_array_equal(found, x @ weights)
 
 
@@ -240,7 +185,7 @@ def test_products(matrices: Shape, rows: int, sizes: Pair, is_transposed: bool) 
 def test_layer_norm(rows: int) -> None:
     for width in range(1, 71):
         x, scale, shift = normal_numbers(1, rows, 2, width), normal_numbers(2, width), normal_numbers(3, width)
-        found = call("layer_norm", [x, scale, shift, np.array([1e-3], np.float32)], x.shape)
+        found = call("layer_norm", [x, scale, shift], [bits(1e-3)], x.shape)
         away = x.astype(np.float64) - x.mean(-1, dtype=np.float64, keepdims=True)
         expected = away / np.sqrt((away**2).mean(-1, keepdims=True) + 1e-3) * scale + shift
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=3e-5, err_msg=f"{width=}")
@@ -252,7 +197,7 @@ def test_softmax(rows: int, scale: float) -> None:
     for width in range(1, 71):
         x = (normal_numbers(width, rows, 2, width) * scale).astype(np.float32)
         x[:, 1, 1::3] = -np.inf
-        found = call("softmax", [x], x.shape)
+        found = call("softmax", [x], [], x.shape)
         power = np.exp(x.astype(np.float64) - x.max(-1, keepdims=True))
         expected = power / power.sum(-1, keepdims=True)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7, err_msg=f"{width=}")
@@ -267,6 +212,8 @@ FORMULAS: dict[str, Callable[[Array], Array]] = {
     "HSigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "HSwish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "GeLU": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "Tanh": np.tanh,
+    "Erf": np.vectorize(math.erf),
 }
 LARGE = np.array([50, -50, 88.3, -88.4, 1e4, -1e4, 1e30, -1e30, 3e38, -3e38, 0], np.float32)
 SIZES = (*range(1, 71), 70_001)
@@ -277,7 +224,7 @@ def test_activations(name: str) -> None:
     for size in SIZES:
         x = normal_numbers(size, 1, size)
         x[0, -len(LARGE) :] = LARGE[:size]
-        found = call("activation", [x, told(ACTIVATIONS.index(name))], x.shape)
+        found = call("activation", [x], [ACTIVATIONS.index(name)], x.shape)
         expected = FORMULAS[name](x.astype(np.float64))
         np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6, err_msg=f"{size=}")
 
@@ -288,88 +235,157 @@ def test_whatever_is_no_number_stays_none(bits: int) -> None:
     x = np.array([[0, 1, bits, 2]], np.uint32)
     x[0, [1, 3]] = np.array([1, 2], np.float32).view(np.uint32)
     for name in ACTIVATIONS:
-        found = call("activation", [x.view(np.float32), told(ACTIVATIONS.index(name))], x.shape)
+        found = call("activation", [x.view(np.float32)], [ACTIVATIONS.index(name)], x.shape)
         np.testing.assert_array_equal(np.isnan(found), [[False, False, True, False]], err_msg=name)
-    assert np.isnan(call("softmax", [x.view(np.float32)], x.shape)).all()
+    assert np.isnan(call("softmax", [x.view(np.float32)], [], x.shape)).all()
 
 
 def test_what_is_no_number_is_the_largest_wherever_it_is() -> None:
     x = np.zeros((1, 1, 3, 3), np.float32)
     x[..., 1, 1] = np.nan
-    assert np.isnan(call("pooling", [x, Window((2, 2)).told((3, 3))], (1, 1, 2, 2))).all()
+    assert np.isnan(call("pooling", [x], Window((2, 2)).told((3, 3)), (1, 1, 2, 2))).all()
 
 
-# Of each operator, inputs whose sizes do not belong together, and the shape that it would make.
-MISFITS: dict[str, tuple[str, list[Shape], Shape]] = {
-    "depth": ("dense", [(2, 9), (1, 7, 64), (64,), (0, 5, 0)], (2, 5)),
-    "depth of pairs": ("products", [(1, 2, 9), (1, 3, 5), (0, 0)], (1, 2, 5)),
-    "depth of turned pairs": ("products", [(1, 2, 9), (1, 5, 3), (0, 1)], (1, 2, 5)),
-    "pairs": ("products", [(4, 2, 3), (1, 3, 5), (0, 0)], (4, 2, 5)),
-    "channels": (
-        "convolution",
-        [(1, 4, 6, 7), (1, 2, 27, 8), (1, 16), SAME.told((6, 7), 11, 1, 0).shape],
-        (1, 11, 6, 7),
-    ),
-    "each channel": ("convolution", [(1, 4, 6, 7), (5, 9), (5,), SAME.told((6, 7), 5, 5, 0).shape], (1, 5, 6, 7)),
-    "image": ("pooling", [(1, 4, 3, 7), SAME.told((6, 7)).shape], (1, 4, 6, 7)),
-    "scale": ("layer_norm", [(3, 9), (8,), (9,), (1,)], (3, 9)),
-    "shift": ("layer_norm", [(3, 9), (9,), (8,), (1,)], (3, 9)),
-    "turned": ("sum", [(2, 3), (3, 2), (0, 0)], (2, 3)),
-    "one more": ("sum", [(2, 3), (1, 2, 3), (0, 0)], (2, 3)),
+SIZES_OF_COMBINATIONS: list[tuple[Shape, Shape]] = [
+    *[((size,), (size,)) for size in SIZES],
+    ((300, 129), (300, 129)),
+    ((5, 70), ()),
+    ((), (5, 70)),
+    ((), ()),
+    ((1, 1), (1,)),
+    ((5, 70), (70,)),
+    ((300, 129), (129,)),
+    ((129,), (300, 129)),
+    ((5, 7, 33), (7, 1)),
+    ((5, 1, 33), (7, 1)),
+    ((3, 4, 1, 1), (3, 4, 12, 13)),
+    ((2, 1, 9, 9), (2, 3, 9, 9)),
+    ((1, 70_001), (3, 1)),
+    ((2, 1, 3, 1, 2), (1, 2, 1, 3, 1)),
+    ((0, 4), (4,)),
+]
+COMBINED: dict[str, Callable[[Array, Array], Array]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Maximum": np.maximum,
+    "Minimum": np.minimum,
 }
 
 
-@pytest.mark.parametrize("name", MISFITS)
-def test_sizes_that_do_not_belong_together_are_refused(name: str) -> None:
-    operator, shapes, made = MISFITS[name]
-    arrays = [np.zeros(shape, np.float32) for shape in (*shapes, made)]
-    values = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-    assert library()[operator](len(arrays), values, *described([*shapes, made]), None, None, None) == -1
-
-
 @pytest.mark.parametrize("clamp", range(3))
-def test_sums(clamp: int) -> None:
-    for size in SIZES:
-        x, other = whole_numbers(1, size), whole_numbers(2, size)
-        found = call("sum", [x, other, told(clamp)], (size,))
-        np.testing.assert_array_equal(found, np.clip(x + other, *CLAMPS[clamp]))
+@pytest.mark.parametrize("number", range(len(COMBINATIONS)), ids=[names[0] for names in COMBINATIONS])
+def test_combinations(number: int, clamp: int) -> None:
+    for one, other in SIZES_OF_COMBINATIONS:
+        x, y = whole_numbers(1, *one), whole_numbers(2, *other) + np.float32(0.5)
+        expected = np.clip(COMBINED[COMBINATIONS[number][0]](x, y), *CLAMPS[clamp])
+        found = call("combination", [x, y], [number, clamp], expected.shape)
+        np.testing.assert_array_equal(found, expected, err_msg=f"{one} {other}")
+
+
+def test_what_is_no_number_is_the_larger_and_the_smaller_of_two() -> None:
+    x, y = np.array([1, np.nan, np.nan], np.float32), np.array([np.nan, 1, np.nan], np.float32)
+    for number in range(len(COMBINATIONS)):
+        assert np.isnan(call("combination", [x, y], [number, 0], (3,))).all()
+
+
+@pytest.mark.parametrize("is_mean", [False, True])
+@pytest.mark.parametrize("are_kept", [False, True])
+def test_reductions(are_kept: bool, is_mean: bool) -> None:
+    for shape in [(2, 3, 5, 7), (3, 64, 70), (1, 1, 1), (300, 2, 131), (2, 50_003), (0, 3, 4), (9,)]:
+        x = whole_numbers(1, *shape)
+        for first, behind in combinations(range(len(shape) + 1), 2):
+            sums = x.sum(tuple(range(first, behind)), keepdims=are_kept)
+            with np.errstate(invalid="ignore"):  # the mean of nothing is no number
+                expected = sums / np.float32(prod(shape[first:behind])) if is_mean else sums
+            found = call("reduction", [x], [first, behind, int(are_kept), int(is_mean)], expected.shape)
+            np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=f"{shape} {first} {behind}")
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 9, 4, 16), (3, 5, 7, 33), (1, 2, 3, 1), (40, 8, 20, 19)])
 def test_middle_axes(shape: Shape) -> None:
     x = normal_numbers(1, *shape)
     expected = x.swapaxes(1, 2)
-    np.testing.assert_array_equal(call("middle_axes", [x], expected.shape), expected)
+    np.testing.assert_array_equal(call("middle_axes", [x], [], expected.shape), expected)
 
 
-# Of each operator the shapes of its inputs, and of what it makes, for an open number of instances.
-OPEN: dict[str, tuple[list[Shape], Shape]] = {
-    "convolution": ([(-1, 3, 6, 7), (1, 2, 27, 8), (1, 16), SAME.told((6, 7), 11, 1, 0).shape], (-1, 11, 6, 7)),
-    "pooling": ([(-1, 3, 6, 7), SAME.told((6, 7)).shape], (-1, 3, 6, 7)),
-    "dense": ([(-1, 5), (2, 5, 64), (128,), (0, 70, 1)], (-1, 70)),
-    "products": ([(-1, 2, 3, 5), (-1, 2, 5, 70), (0, 0)], (-1, 2, 3, 70)),
-    "layer_norm": ([(-1, 3, 9), (9,), (9,), (1,)], (-1, 3, 9)),
-    "softmax": ([(-1, 3, 9)], (-1, 3, 9)),
-    "activation": ([(-1, 3, 9), (0, 6)], (-1, 3, 9)),
-    "sum": ([(-1, 3, 9), (-1, 3, 9), (0, 1)], (-1, 3, 9)),
-    "middle_axes": ([(-1, 3, 4, 5)], (-1, 4, 3, 5)),
+SEEN = SAME.told((6, 7))
+# Of each operator inputs whose sizes do not belong together, and what it is told.
+MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
+    "depth": ("dense", [(2, 9), (1, 7, 64), (64,)], [5, 0]),
+    "three axes": ("dense", [(2, 2, 9), (1, 2, 64), (64,)], [5, 0]),
+    "depth of pairs": ("products", [(1, 2, 9), (1, 3, 5)], [0]),
+    "depth of turned pairs": ("products", [(1, 2, 9), (1, 5, 3)], [1]),
+    "pairs": ("products", [(4, 2, 3), (1, 3, 5)], [0]),
+    "axes of pairs": ("products", [(1, 1, 2, 3), (1, 3, 5)], [0]),
+    "channels": ("convolution", [(1, 4, 6, 7), (1, 2, 27, 8), (1, 16)], [*SEEN, 11, 1, 0]),
+    "each channel": ("convolution", [(1, 4, 6, 7), (5, 9), (5,)], [*SEEN, 5, 5, 0]),
+    "no image": ("convolution", [(4, 6, 7), (4, 9), (4,)], [*SEEN, 4, 4, 0]),
+    "image": ("pooling", [(1, 4, 3, 7)], SEEN),
+    "three axes of an image": ("pooling", [(4, 6, 7)], SEEN),
+    "scale": ("layer_norm", [(3, 9), (8,), (9,)], [0]),
+    "shift": ("layer_norm", [(3, 9), (9,), (8,)], [0]),
+    "no row": ("softmax", [()], []),
+    "no activation": ("activation", [(3,)], [len(ACTIVATIONS)]),
+    "turned": ("combination", [(2, 3), (3, 2)], [0, 0]),
+    "no combination": ("combination", [(2,), (2,)], [len(COMBINATIONS), 0]),
+    "no axes": ("reduction", [(2, 3)], [1, 1, 0, 0]),
+    "axes behind": ("reduction", [(2, 3)], [1, 3, 0, 0]),
+    "axes of three": ("middle_axes", [(2, 3, 4)], []),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_sizes_that_do_not_belong_together_are_refused(name: str) -> None:
+    operator, shapes, told = MISFITS[name]
+    assert inferred_shape([program(operator, len(shapes), told), *shapes]) is None
+
+
+def test_another_shape_of_what_is_made_than_the_caller_has_room_for_is_refused() -> None:
+    shapes, room = [program("softmax", 1, []), (2, 3)], np.zeros(9, np.float32)
+    values = (ctypes.c_void_p * 3)(None, room.ctypes.data, room.ctypes.data)
+    for made, result in (((2, 3), 0), ((3, 2), -1), ((6,), -1)):
+        assert library().chain(3, values, *described([*shapes, made]), None, None, None) == result
+
+
+# Of each operator the shapes of its inputs, what it is told, and what it makes, for an open number of instances.
+OPEN: dict[str, tuple[list[Shape], list[int], Shape]] = {
+    "convolution": ([(-1, 3, 6, 7), (1, 2, 27, 8), (1, 16)], [*SEEN, 11, 1, 0], (-1, 11, 6, 7)),
+    "pooling": ([(-1, 3, 6, 7)], SEEN, (-1, 3, 6, 7)),
+    "dense": ([(-1, 5), (2, 5, 64), (128,)], [70, 1], (-1, 70)),
+    "products": ([(-1, 2, 3, 5), (-1, 2, 5, 70)], [0], (-1, 2, 3, 70)),
+    "layer_norm": ([(-1, 3, 9), (9,), (9,)], [0], (-1, 3, 9)),
+    "softmax": ([(-1, 3, 9)], [], (-1, 3, 9)),
+    "activation": ([(-1, 3, 9)], [6], (-1, 3, 9)),
+    "combination": ([(-1, 3, 9), (-1, 3, 9)], [0, 1], (-1, 3, 9)),
+    "reduction": ([(-1, 3, 9)], [1, 2, 0, 1], (-1, 9)),
+    "middle_axes": ([(-1, 3, 4, 5)], [], (-1, 4, 3, 5)),
 }
 
 
 @pytest.mark.parametrize("name", OPEN)
 def test_an_open_number_of_instances_stays_open_and_none_give_an_empty_result(name: str) -> None:
-    shapes, made = OPEN[name]
-    assert inferred_shape(name, shapes) == made
+    shapes, told, made = OPEN[name]
+    assert inferred_shape([program(name, len(shapes), told), *shapes]) == made
     inputs = [np.ones([max(size, 0) for size in shape], np.float32) for shape in shapes]
-    assert call(name, inputs, (0, *made[1:])).size == 0
+    assert call(name, inputs, told, (0, *made[1:])).size == 0
 
 
-@pytest.mark.parametrize("name", OPEN)
-def test_the_type_is_that_of_the_first_input(name: str) -> None:
+@pytest.mark.parametrize(
+    ("one", "other", "made"),
+    [((-1, 3), (3,), (-1, 3)), ((-1, 3), (1, 3), (-1, 3)), ((7, 3), (-1, 3), (7, 3)), ((-1, 3), (-1, 1), (-1, 3))],
+)
+def test_open_sizes_of_combinations(one: Shape, other: Shape, made: Shape) -> None:
+    for shapes in ([one, other], [other, one]):
+        assert inferred_shape([program("combination", 2, [0, 0]), *shapes]) == made
+
+
+def test_the_type_is_that_of_the_program() -> None:
     types = (ctypes.c_int * 3)(43, 44, 45)
     begin = ctypes.addressof(types)
     end = begin + ctypes.sizeof(types)
-    assert library()[f"{name}InferType"](ctypes.byref(Vector(begin, end, end)), None) == 43
+    assert library().chainInferType(ctypes.byref(Vector(begin, end, end)), None) == 43
 
 
 def test_threads_that_call_at_once_get_their_own_numbers() -> None:

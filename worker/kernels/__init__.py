@@ -1,6 +1,8 @@
-"""Operators in C, which take a part of the time of MindSpore's own. MindSpore loads their library, and calls them.
+"""Operators in C, which take a part of the time of MindSpore's own. MindSpore loads their library, and calls it.
 
-    operators.c     as MindSpore calls them
+    chain.c         as MindSpore calls it: several operators as one, and where what lies between them is kept
+    chain.h         what an operator is
+    operators.c     which there are
     kernels.h       what the parts share
     convolution.c, product.c, pooling.c: what is to be computed where
     simd.h          how: once for each set of instructions, included by
@@ -9,7 +11,7 @@
     parallel.c      several threads for one call
     scratch.c       memory from call to call
 
-rewrites/ puts them into graphs: windows.py, dense.py, rows.py, elements.py.
+rewrites/ puts them into graphs: windows.py, dense.py, rows.py, elements.py, means.py, and then chains.py.
 """
 
 import ctypes

@@ -187,7 +187,7 @@ static void convolve_part(const void *what, int64_t number) {
     const struct work *work = what;
     const struct part part = part_of(work, number);
     const int64_t floats = work->ins * floats_of_channel(work) + ROOM, apart = work->layout.plane + ROOM;
-    float *planes = scratch(floats + (part.blocks.end - part.blocks.begin) * work->packed * apart);
+    float *planes = scratch(OF_STEP, floats + (part.blocks.end - part.blocks.begin) * work->packed * apart);
     if (planes == NULL) {
         atomic_store(work->is_without_memory, 1);
         return;

@@ -36,8 +36,19 @@ struct product {
     float least, most;
 };
 
-/* In the order of rewrites/elements.py. */
-enum activation { RELU, RELU6, SIGMOID, SILU, HARD_SIGMOID, HARD_SWISH, GELU };
+/* In the order of rewrites/elements.py, both. */
+enum activation { RELU, RELU6, SIGMOID, SILU, HARD_SIGMOID, HARD_SWISH, GELU, TANH, ERF };
+enum combination { SUM, DIFFERENCE, PRODUCT, QUOTIENT, LARGER, SMALLER };
+
+/* y[place] of one value at x and another one: of each the numbers from there on, or this one number for all places. */
+struct combined {
+    enum combination combination;
+    const float *values[2];
+    int is_one[2];
+    float least, most; /* what becomes of anything below and above */
+    float *y;
+    int64_t count;
+};
 
 /* The same functions for each set of instructions. */
 struct instructions {
@@ -58,7 +69,10 @@ struct instructions {
     void (*layer_norm)(const float *x, const float *scale, const float *shift, float epsilon, float *y, int64_t width);
     void (*softmax)(const float *x, float *y, int64_t width);
     void (*activate)(enum activation activation, const float *x, float *y, int64_t count);
-    void (*add)(const float *x, const float *other, float least, float most, float *y, int64_t count);
+    void (*combine)(const struct combined *combined);
+    float (*sum)(const float *x, int64_t count);
+    /* y[column] is that column's sum over so many rows, times `factor`. */
+    void (*sum_rows)(const float *x, int64_t rows, int64_t width, float factor, float *y);
 };
 
 /* The best of what this machine has. */
@@ -74,8 +88,9 @@ struct window {
     int64_t in[2], out[2], kernel[2], stride[2], dilation[2], before[2];
 };
 
-/* Memory of this thread, for one call: this many floats. NULL where there is none. */
-float *scratch(int64_t floats);
+/* Memory of this thread, for one call of an operator, or of a chain of them: this many floats. NULL: there is none. */
+enum scratch { OF_STEP, BETWEEN_STEPS, SCRATCHES };
+float *scratch(enum scratch use, int64_t floats);
 
 /* How many threads a call uses: 1, until this is called, which starts them. Returns how many it is from now on. */
 EXPORTED int use_threads(int threads);

@@ -1,82 +1,30 @@
-/* The operators as MindSpore calls them: `Custom` of its func_type "aot", described with mindspore.ops.Custom.
- *
- * For each there is NAME, which computes, NAMEInferShape and NAMEInferType. MindSpore calls these as functions of C++
- * that return a std::vector<int64_t>, and that take a std::vector of types by value. By the C++ ABI for 64-bit machines
- * (Itanium C++ ABI, 3.1) the one is returned in memory as a structure of C of that size, the other is passed by its
- * address; and a vector is three pointers into memory of operator new, which is malloc.
- *
- * What is no tensor cannot be an input, and shapes are told before values: so what an operator does stands in the
- * shape of an input without elements. Its first dimension is 0. Each returns 0, or -1, which MindSpore makes an error:
- * sizes do not belong together, or there is no memory. */
+/* The operators of a chain: of each the shape of what it makes, and the call that computes it. */
 
+#include "chain.h"
 #include "kernels.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-struct vector {
-    int64_t *begin, *end, *room;
-};
-
-struct types {
-    const int *begin, *end, *room;
-};
-
-/* A vector that is empty for want of memory makes MindSpore report a wrong shape. */
-static struct vector shape_of(int64_t count, const int64_t *dimensions) {
-    struct vector shape = {0};
-    shape.begin = malloc(count * sizeof *dimensions);
-    if (shape.begin != NULL) {
-        memcpy(shape.begin, dimensions, count * sizeof *dimensions);
-        shape.end = shape.room = shape.begin + count;
-    }
-    return shape;
-}
-
-static int64_t product(const int64_t *dimensions, int count) {
-    int64_t found = 1;
-    for (int axis = 0; axis < count; axis++) found *= dimensions[axis];
-    return found;
-}
-
-/* Each gives float32 for float32, which is the type of the first input. */
-#define OPERATOR(name)                                                                                                 \
-    EXPORTED struct vector name##InferShape(int *counts, int64_t **shapes, void *attributes);                          \
-    EXPORTED int name##InferType(struct types *inputs, void *attributes);                                              \
-    EXPORTED COMPUTE(name);                                                                                            \
-    int name##InferType(struct types *inputs, void *attributes) {                                                      \
-        (void)attributes;                                                                                              \
-        return inputs->begin[0];                                                                                       \
-    }                                                                                                                  \
-    struct vector name##InferShape(int *counts, int64_t **shapes, void *attributes)
-
-#define SAME_SHAPE                                                                                                     \
-    {                                                                                                                  \
-        (void)attributes;                                                                                              \
-        return shape_of(counts[0], shapes[0]);                                                                         \
-    }
-
-#define COMPUTE(name)                                                                                                  \
-    int name(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra)
-
-#define UNUSED (void)count, (void)counts, (void)types, (void)stream, (void)extra
-
-/* The dimensions of what tells a window, in order; convolutions have more. */
-enum { KERNEL = 1, STRIDE = 3, DILATION = 5, BEFORE = 7, OUT = 9, OUTS = 11, GROUPS, CLAMP };
 enum { LEAST_FLOATS = 1 << 14 }; /* that are worth another thread */
 enum { UNCLAMPED, FROM_ZERO, FROM_ZERO_TO_SIX };
-
-static int are_equal(const int64_t *one, const int64_t *other, int count) {
-    for (int axis = 0; axis < count; axis++)
-        if (one[axis] != other[axis]) return 0;
-    return 1;
-}
 
 static float least_of_clamp(int64_t clamp) { return clamp == UNCLAMPED ? -INFINITY : 0; }
 static float most_of_clamp(int64_t clamp) { return clamp == FROM_ZERO_TO_SIX ? 6 : INFINITY; }
 
+/* Whether two sizes are the same, for all that is known. */
+static int fits(int64_t one, int64_t other) { return one == other || one < 0 || other < 0; }
+
+static int made_as(const struct step *step, int64_t axes, const int64_t *shape) {
+    step->made->axes = axes;
+    memcpy(step->made->shape, shape, axes * sizeof *shape);
+    return 0;
+}
+
+static int same_shape(const struct step *step) { return made_as(step, step->given[0]->axes, step->given[0]->shape); }
+
 static struct window window_of(const int64_t *image, const int64_t *told) {
+    enum { KERNEL = 0, STRIDE = 2, DILATION = 4, BEFORE = 6, OUT = 8 };
     struct window window;
     for (int axis = ROWS; axis <= COLUMNS; axis++) {
         window.in[axis] = image[2 + axis];
@@ -89,77 +37,81 @@ static struct window window_of(const int64_t *image, const int64_t *told) {
     return window;
 }
 
-/* Images, weights and bias as convolve() has them, and what the window does. */
-OPERATOR(convolution) {
-    (void)counts, (void)attributes;
-    const int64_t *told = shapes[3], shape[] = {shapes[0][0], told[OUTS], told[OUT], told[OUT + 1]};
-    return shape_of(4, shape);
-}
+/* Images, weights and bias as convolve() has them. Told: a window's ten numbers, and these. */
+enum { OUTS = 10, GROUPS, CLAMP };
 
-COMPUTE(convolution) {
-    UNUSED;
-    const int64_t *image = shapes[0], *told = shapes[3];
-    const struct window window = window_of(image, told);
+static int infer_convolution(const struct step *step) {
+    const struct tensor *x = step->given[0], *weights = step->given[1];
+    const struct window window = window_of(x->shape, step->told);
+    if (x->axes != 4 || weights->axes < 2 || weights->axes > 4) return -1;
     /* Weights end in taps, or in taps and outputs of a block. */
-    const int64_t taps = shapes[1][counts[1] == 2 ? 1 : 2];
-    if (image[1] * window.kernel[ROWS] * window.kernel[COLUMNS] != taps * told[GROUPS]) return -1;
-    return convolve(values[0], values[1], values[2], values[4], image[0], image[1], told[OUTS], told[GROUPS], &window,
-                    least_of_clamp(told[CLAMP]), most_of_clamp(told[CLAMP]));
+    const int64_t taps = weights->shape[weights->axes == 2 ? 1 : 2];
+    if (x->shape[1] * window.kernel[ROWS] * window.kernel[COLUMNS] != taps * step->told[GROUPS]) return -1;
+    return made_as(step, 4, (int64_t[]){x->shape[0], step->told[OUTS], window.out[ROWS], window.out[COLUMNS]});
 }
 
-/* Images, and what the window does. */
-OPERATOR(pooling) {
-    (void)counts, (void)attributes;
-    const int64_t shape[] = {shapes[0][0], shapes[0][1], shapes[1][OUT], shapes[1][OUT + 1]};
-    return shape_of(4, shape);
+static int compute_convolution(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const struct window window = window_of(x->shape, step->told);
+    return convolve(x->numbers, step->given[1]->numbers, step->given[2]->numbers, step->made->numbers, x->shape[0],
+                    x->shape[1], step->told[OUTS], step->told[GROUPS], &window, least_of_clamp(step->told[CLAMP]),
+                    most_of_clamp(step->told[CLAMP]));
 }
 
-COMPUTE(pooling) {
-    UNUSED;
-    const struct window window = window_of(shapes[0], shapes[1]);
+/* Images. Told: a window's ten numbers. */
+static int infer_pooling(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const struct window window = window_of(x->shape, step->told);
+    if (x->axes != 4) return -1;
     for (int axis = ROWS; axis <= COLUMNS; axis++) /* each window has a part of the image */
         if ((window.out[axis] - 1) * window.stride[axis] - window.before[axis] >= window.in[axis]) return -1;
-    return max_pool(values[0], values[2], shapes[0][0] * shapes[0][1], &window);
+    return made_as(step, 4, (int64_t[]){x->shape[0], x->shape[1], window.out[ROWS], window.out[COLUMNS]});
 }
 
-/* Rows, weights and bias as multiply() has them, and 0, columns, clamp. */
-OPERATOR(dense) {
-    (void)counts, (void)attributes;
-    const int64_t shape[] = {shapes[0][0], shapes[3][1]};
-    return shape_of(2, shape);
+static int compute_pooling(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const struct window window = window_of(x->shape, step->told);
+    return max_pool(x->numbers, step->made->numbers, x->shape[0] * x->shape[1], &window);
 }
 
-COMPUTE(dense) {
-    UNUSED;
+/* Rows, weights and bias as multiply() has them. Told: columns, clamp. */
+static int infer_dense(const struct step *step) {
+    const struct tensor *x = step->given[0], *weights = step->given[1];
+    if (x->axes != 2 || weights->axes != 3 || x->shape[1] != weights->shape[1]) return -1;
+    return made_as(step, 2, (int64_t[]){x->shape[0], step->told[0]});
+}
+
+static int compute_dense(const struct step *step) {
+    const struct tensor *x = step->given[0];
     const struct product product = {
-        .x = values[0], .weights = values[1], .bias = values[2], .y = values[4],
-        .rows = shapes[0][0], .depth = shapes[0][1], .columns = shapes[3][1],
-        .least = least_of_clamp(shapes[3][2]), .most = most_of_clamp(shapes[3][2]),
+        .x = x->numbers, .weights = step->given[1]->numbers, .bias = step->given[2]->numbers, .y = step->made->numbers,
+        .rows = x->shape[0], .depth = x->shape[1], .columns = step->told[0],
+        .least = least_of_clamp(step->told[1]), .most = most_of_clamp(step->told[1]),
     };
-    if (product.depth != shapes[1][1]) return -1;
     multiply(&product);
     return 0;
 }
 
-/* Pairs of matrices along all axes but the last two, and 0, whether the second ones are transposed. */
-OPERATOR(products) {
-    (void)attributes;
-    struct vector shape = shape_of(counts[0], shapes[0]);
-    if (shape.begin != NULL) shape.begin[counts[0] - 1] = shapes[1][counts[1] - (shapes[2][1] ? 2 : 1)];
-    return shape;
+/* Pairs of matrices along all axes but the last two. Told: whether the second ones are transposed. */
+static int infer_products(const struct step *step) {
+    const struct tensor *x = step->given[0], *other = step->given[1];
+    const int64_t axes = x->axes, is_transposed = step->told[0] != 0;
+    if (axes < 2 || other->axes != axes) return -1;
+    for (int64_t axis = 0; axis < axes - 2; axis++)
+        if (!fits(x->shape[axis], other->shape[axis])) return -1;
+    if (x->shape[axes - 1] != other->shape[axes - (is_transposed ? 1 : 2)]) return -1;
+    same_shape(step);
+    step->made->shape[axes - 1] = other->shape[axes - (is_transposed ? 2 : 1)];
+    return 0;
 }
 
-COMPUTE(products) {
-    UNUSED;
-    const int axes = counts[0];
-    const struct pairs pairs = {
-        .x = values[0], .weights = values[1], .y = values[3],
-        .count = product(shapes[0], axes - 2), .rows = shapes[0][axes - 2], .depth = shapes[0][axes - 1],
-        .columns = shapes[1][axes - (shapes[2][1] ? 2 : 1)], .is_transposed = shapes[2][1] == 1,
-    };
-    if (!are_equal(shapes[0], shapes[1], axes - 2)) return -1;
-    if (shapes[1][axes - (shapes[2][1] ? 1 : 2)] != pairs.depth) return -1;
-    return multiply_pairs(&pairs);
+static int compute_products(const struct step *step) {
+    const struct tensor *x = step->given[0], *made = step->made;
+    return multiply_pairs(&(struct pairs){
+        .x = x->numbers, .weights = step->given[1]->numbers, .y = made->numbers,
+        .count = product_of(x->shape, x->axes - 2), .rows = x->shape[x->axes - 2], .depth = x->shape[x->axes - 1],
+        .columns = made->shape[x->axes - 1], .is_transposed = step->told[0] != 0,
+    });
 }
 
 /* What is done to many rows along the last axis, a part of them by each thread. */
@@ -177,7 +129,12 @@ static void compute_part(const void *what, int64_t number) {
         rows->function(rows, rows->x + row * rows->width, rows->y + row * rows->width);
 }
 
-static int compute(struct rows rows) {
+static int compute_rows(const struct step *step, struct rows rows) {
+    const struct tensor *x = step->given[0];
+    rows.x = x->numbers;
+    rows.y = step->made->numbers;
+    rows.width = x->shape[x->axes - 1];
+    rows.count = product_of(x->shape, x->axes - 1);
     if (rows.count * rows.width == 0) return 0;
     const int64_t least = LEAST_FLOATS / least_of(rows.width, LEAST_FLOATS);
     rows.of_part = divided_up(rows.count, threads_in_use());
@@ -192,105 +149,263 @@ static void normalize(const struct rows *rows, const float *x, float *y) {
 
 static void exponentiate(const struct rows *rows, const float *x, float *y) { instructions()->softmax(x, y, rows->width); }
 
-/* Rows, scale, shift, epsilon. */
-OPERATOR(layer_norm) SAME_SHAPE
-
-COMPUTE(layer_norm) {
-    UNUSED;
-    const int64_t width = shapes[0][counts[0] - 1];
-    if (shapes[1][0] != width || shapes[2][0] != width) return -1;
-    return compute((struct rows){
-        .function = normalize, .x = values[0], .scale = values[1], .shift = values[2], .epsilon = *(float *)values[3],
-        .y = values[4], .width = width, .count = product(shapes[0], counts[0] - 1),
-    });
+/* Rows, scale, shift. Told: the bits of epsilon. */
+static int infer_layer_norm(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    if (x->axes < 1) return -1;
+    for (int given = 1; given <= 2; given++)
+        if (step->given[given]->axes != 1 || step->given[given]->shape[0] != x->shape[x->axes - 1]) return -1;
+    return same_shape(step);
 }
 
-OPERATOR(softmax) SAME_SHAPE
-
-COMPUTE(softmax) {
-    UNUSED;
-    return compute((struct rows){
-        .function = exponentiate, .x = values[0], .y = values[1], .width = shapes[0][counts[0] - 1],
-        .count = product(shapes[0], counts[0] - 1),
-    });
+static int compute_layer_norm(const struct step *step) {
+    const uint32_t bits = (uint32_t)step->told[0];
+    struct rows rows = {.function = normalize, .scale = step->given[1]->numbers, .shift = step->given[2]->numbers};
+    memcpy(&rows.epsilon, &bits, sizeof bits);
+    return compute_rows(step, rows);
 }
 
-/* Numbers one by one, the same of one value or of two. */
+static int infer_softmax(const struct step *step) { return step->given[0]->axes < 1 ? -1 : same_shape(step); }
+
+static int compute_softmax(const struct step *step) { return compute_rows(step, (struct rows){.function = exponentiate}); }
+
+/* Numbers one by one. */
 struct elements {
-    const float *x, *other;
-    float *y, least, most;
-    int64_t count, of_part;
     enum activation activation;
+    const float *x;
+    float *y;
+    int64_t count, of_part;
 };
 
-static void compute_elements(const void *what, int64_t number) {
+static void activate_part(const void *what, int64_t number) {
     const struct elements *elements = what;
-    const int64_t first = number * elements->of_part, count = least_of(elements->of_part, elements->count - first);
-    if (elements->other == NULL)
-        instructions()->activate(elements->activation, elements->x + first, elements->y + first, count);
-    else
-        instructions()->add(elements->x + first, elements->other + first, elements->least, elements->most,
-                            elements->y + first, count);
+    const int64_t first = number * elements->of_part;
+    instructions()->activate(elements->activation, elements->x + first, elements->y + first,
+                             least_of(elements->of_part, elements->count - first));
 }
 
-static int compute_all(struct elements elements) {
+/* Any value. Told: the activation. */
+static int infer_activation(const struct step *step) { return step->told[0] > ERF ? -1 : same_shape(step); }
+
+static int compute_activation(const struct step *step) {
+    struct elements elements = {(enum activation)step->told[0], step->given[0]->numbers, step->made->numbers,
+                                count_of(step->made), LEAST_FLOATS};
     const int64_t share = divided_up(elements.count, threads_in_use());
-    elements.of_part = share < LEAST_FLOATS ? LEAST_FLOATS : share;
-    in_turns(compute_elements, &elements, divided_up(elements.count, elements.of_part));
+    if (elements.of_part < share) elements.of_part = share;
+    in_turns(activate_part, &elements, divided_up(elements.count, elements.of_part));
     return 0;
 }
 
-/* Any value, and 0, activation. */
-OPERATOR(activation) SAME_SHAPE
-
-COMPUTE(activation) {
-    UNUSED;
-    return compute_all((struct elements){
-        .x = values[0], .y = values[2], .activation = (enum activation)shapes[1][1],
-        .count = product(shapes[0], counts[0]),
-    });
+/* Two values. Told: the combination, clamp. Each axis of one value that has another size than the other's has 1, or is
+ * missing in front, and is repeated: as in numpy. */
+static int infer_combination(const struct step *step) {
+    const struct tensor *one = step->given[0], *other = step->given[1];
+    struct tensor *made = step->made;
+    if (step->told[0] > SMALLER) return -1;
+    made->axes = one->axes > other->axes ? one->axes : other->axes;
+    for (int64_t behind = 1; behind <= made->axes; behind++) {
+        const int64_t size = behind > one->axes ? 1 : one->shape[one->axes - behind];
+        const int64_t other_size = behind > other->axes ? 1 : other->shape[other->axes - behind];
+        const int is_repeated = size == 1 || (size < 0 && other_size > 1);
+        if (size != 1 && other_size != 1 && !fits(size, other_size)) return -1;
+        made->shape[made->axes - behind] = is_repeated ? other_size : size;
+    }
+    return 0;
 }
 
-/* Two values of one shape, and 0, clamp. */
-OPERATOR(sum) SAME_SHAPE
+/* Axes of both values that are one for each, from the last: `steps` are floats between two places of either value. */
+struct loop {
+    int64_t size, steps[2];
+};
 
-COMPUTE(sum) {
-    UNUSED;
-    const int64_t clamp = shapes[2][1];
-    if (counts[0] != counts[1] || !are_equal(shapes[0], shapes[1], counts[0])) return -1;
-    return compute_all((struct elements){
-        .x = values[0], .other = values[1], .y = values[3], .count = product(shapes[0], counts[0]),
-        .least = least_of_clamp(clamp), .most = most_of_clamp(clamp),
-    });
+struct loops {
+    struct combined combined; /* of the first row */
+    struct loop loops[MOST_AXES];
+    int count;
+    int64_t rows, of_part; /* rows along the first loop, and floats of each that are one part */
+    int64_t rows_of_part, parts_of_row;
+};
+
+static int find_loops(const struct step *step, struct loop *loops) {
+    int64_t floats[2] = {1, 1};
+    int count = 0;
+    loops[0] = (struct loop){1, {0, 0}};
+    for (int64_t behind = 1; behind <= step->made->axes; behind++) {
+        struct loop loop = {step->made->shape[step->made->axes - behind], {0, 0}};
+        for (int side = 0; side < 2; side++) {
+            const struct tensor *value = step->given[side];
+            const int64_t size = behind > value->axes ? 1 : value->shape[value->axes - behind];
+            loop.steps[side] = size == 1 ? 0 : floats[side];
+            floats[side] *= size;
+        }
+        if (loop.size == 1) continue;
+        struct loop *inner = &loops[count - 1];
+        if (count > 0 && loop.steps[0] == inner->steps[0] * inner->size && loop.steps[1] == inner->steps[1] * inner->size)
+            inner->size *= loop.size;
+        else
+            loops[count++] = loop;
+    }
+    return count > 0 ? count : 1;
+}
+
+static void combine_row(const struct loops *loops, int64_t row, int64_t first, int64_t count) {
+    struct combined combined = loops->combined;
+    int64_t place = row;
+    for (int loop = 1; loop < loops->count; loop++) {
+        const int64_t turn = place % loops->loops[loop].size;
+        place /= loops->loops[loop].size;
+        for (int side = 0; side < 2; side++) combined.values[side] += turn * loops->loops[loop].steps[side];
+    }
+    for (int side = 0; side < 2; side++) combined.values[side] += first * loops->loops[0].steps[side];
+    combined.y += row * loops->loops[0].size + first;
+    combined.count = count;
+    instructions()->combine(&combined);
+}
+
+static void combine_part(const void *what, int64_t number) {
+    const struct loops *loops = what;
+    const int64_t first_row = number / loops->parts_of_row * loops->rows_of_part;
+    const int64_t first = number % loops->parts_of_row * loops->of_part;
+    const int64_t end_row = least_of(first_row + loops->rows_of_part, loops->rows);
+    const int64_t count = least_of(loops->of_part, loops->loops[0].size - first);
+    for (int64_t row = first_row; row < end_row; row++) combine_row(loops, row, first, count);
+}
+
+static int compute_combination(const struct step *step) {
+    struct loops loops = {.combined = {
+        .combination = (enum combination)step->told[0],
+        .values = {step->given[0]->numbers, step->given[1]->numbers},
+        .least = least_of_clamp(step->told[1]), .most = most_of_clamp(step->told[1]), .y = step->made->numbers,
+    }};
+    const int64_t floats = count_of(step->made);
+    if (floats == 0) return 0;
+    loops.count = find_loops(step, loops.loops);
+    for (int side = 0; side < 2; side++) loops.combined.is_one[side] = loops.loops[0].steps[side] == 0;
+    const int64_t width = loops.loops[0].size, share = divided_up(floats, threads_in_use());
+    const int64_t wanted = share < LEAST_FLOATS ? LEAST_FLOATS : share;
+    loops.rows = floats / width;
+    loops.of_part = least_of(width, wanted);
+    loops.parts_of_row = divided_up(width, loops.of_part);
+    loops.rows_of_part = wanted > width ? wanted / width : 1;
+    in_turns(combine_part, &loops, divided_up(loops.rows, loops.rows_of_part) * loops.parts_of_row);
+    return 0;
+}
+
+/* Told: the first axis of some that are beside each other, the one behind them, whether they stay as 1, is it a mean. */
+enum { FIRST, BEHIND, ARE_KEPT, IS_MEAN };
+
+static int infer_reduction(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    struct tensor *made = step->made;
+    if (step->told[FIRST] >= step->told[BEHIND] || step->told[BEHIND] > x->axes) return -1;
+    made->axes = 0;
+    for (int64_t axis = 0; axis < x->axes; axis++)
+        if (axis < step->told[FIRST] || axis >= step->told[BEHIND])
+            made->shape[made->axes++] = x->shape[axis];
+        else if (step->told[ARE_KEPT])
+            made->shape[made->axes++] = 1;
+    return 0;
+}
+
+/* Matrices whose rows are summed. */
+struct matrices {
+    const float *x;
+    float *y, factor;
+    int64_t rows, width, count, of_part;
+};
+
+static void sum_part(const void *what, int64_t number) {
+    const struct matrices *matrices = what;
+    const int64_t end = least_of((number + 1) * matrices->of_part, matrices->count);
+    for (int64_t one = number * matrices->of_part; one < end; one++) {
+        const float *x = matrices->x + one * matrices->rows * matrices->width;
+        if (matrices->width == 1)
+            matrices->y[one] = instructions()->sum(x, matrices->rows) * matrices->factor;
+        else
+            instructions()->sum_rows(x, matrices->rows, matrices->width, matrices->factor,
+                                     matrices->y + one * matrices->width);
+    }
+}
+
+static int compute_reduction(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const int64_t first = step->told[FIRST], behind = step->told[BEHIND];
+    struct matrices matrices = {
+        .x = x->numbers, .y = step->made->numbers, .rows = product_of(x->shape + first, behind - first),
+        .width = product_of(x->shape + behind, x->axes - behind), .count = product_of(x->shape, first),
+    };
+    const int64_t floats = matrices.rows * matrices.width;
+    matrices.factor = step->told[IS_MEAN] ? 1.0f / matrices.rows : 1;
+    if (count_of(step->made) == 0) return 0;
+    const int64_t least = floats == 0 ? matrices.count : divided_up(LEAST_FLOATS, floats);
+    matrices.of_part = divided_up(matrices.count, threads_in_use());
+    if (matrices.of_part < least) matrices.of_part = least;
+    in_turns(sum_part, &matrices, divided_up(matrices.count, matrices.of_part));
+    return 0;
 }
 
 /* The two axes in the middle of four change places. */
-OPERATOR(middle_axes) {
-    (void)counts, (void)attributes;
-    const int64_t *x = shapes[0], shape[] = {x[0], x[2], x[1], x[3]};
-    return shape_of(4, shape);
+static int infer_middle_axes(const struct step *step) {
+    const int64_t *x = step->given[0]->shape;
+    return step->given[0]->axes != 4 ? -1 : made_as(step, 4, (int64_t[]){x[0], x[2], x[1], x[3]});
 }
 
 /* One of the first axis is a row here: width floats of it lie beside each other before and behind. */
-struct turned {
-    const float *x;
-    float *y;
-    const int64_t *size;
-};
-
 static void turn_one(const void *what, int64_t first) {
-    const struct turned *turned = what;
-    const int64_t *size = turned->size, width = size[3], all = size[1] * size[2] * width;
-    const float *x = turned->x + first * all;
-    float *y = turned->y + first * all;
+    const struct step *step = what;
+    const int64_t *size = step->given[0]->shape, width = size[3], all = size[1] * size[2] * width;
+    const float *x = step->given[0]->numbers + first * all;
+    float *y = step->made->numbers + first * all;
     for (int64_t third = 0; third < size[2]; third++)
         instructions()->copy_lines(x + third * width, size[2] * width, 1, y + third * size[1] * width, width, size[1],
                                    width);
 }
 
-COMPUTE(middle_axes) {
-    UNUSED;
-    const struct turned turned = {values[0], values[1], shapes[0]};
-    in_turns(turn_one, &turned, shapes[0][0]);
+static int compute_middle_axes(const struct step *step) {
+    in_turns(turn_one, step, step->given[0]->shape[0]);
     return 0;
+}
+
+/* The same numbers in another shape. Told: its dimensions, one of which may be 0: what is left for it. */
+static int infer_view(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    int64_t known = 1, open = -1, is_open = 0;
+    if (step->count_told > MOST_AXES) return -1;
+    made_as(step, step->count_told, step->told);
+    for (int64_t axis = 0; axis < step->count_told; axis++) {
+        if (step->told[axis] > 0) {
+            known *= step->told[axis];
+        } else {
+            if (open >= 0) return -1;
+            open = axis;
+        }
+    }
+    for (int64_t axis = 0; axis < x->axes; axis++) is_open |= x->shape[axis] < 0;
+    if (open >= 0) step->made->shape[open] = is_open ? -1 : count_of(x) / known;
+    return is_open || count_of(step->made) == count_of(x) ? 0 : -1;
+}
+
+static int nothing_to_compute(const struct step *step) {
+    (void)step;
+    return 0;
+}
+
+/* In the order of rewrites/kernel_nodes.py. */
+static const struct operator OPERATORS[] = {
+    {3, 13, infer_convolution, compute_convolution, 0},
+    {1, 10, infer_pooling, compute_pooling, 0},
+    {3, 2, infer_dense, compute_dense, 0},
+    {2, 1, infer_products, compute_products, 0},
+    {3, 1, infer_layer_norm, compute_layer_norm, 0},
+    {1, 0, infer_softmax, compute_softmax, 0},
+    {1, 1, infer_activation, compute_activation, 0},
+    {2, 2, infer_combination, compute_combination, 0},
+    {1, 4, infer_reduction, compute_reduction, 0},
+    {1, 0, infer_middle_axes, compute_middle_axes, 0},
+    {1, -1, infer_view, nothing_to_compute, 1},
+};
+
+const struct operator *operator_of(int64_t number) {
+    const int64_t count = sizeof OPERATORS / sizeof *OPERATORS;
+    return number >= 0 && number < count ? &OPERATORS[number] : NULL;
 }

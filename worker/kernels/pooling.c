@@ -32,7 +32,7 @@ static void pool_part(const void *what, int64_t number) {
     const int64_t in = window->in[ROWS] * window->in[COLUMNS], out = window->out[ROWS] * window->out[COLUMNS];
     const int64_t reach = (window->out[COLUMNS] - 1) * window->stride[COLUMNS] + window->kernel[COLUMNS];
     const int64_t image = window->before[COLUMNS] + window->in[COLUMNS], room = reach > image ? reach : image;
-    float *row = scratch(room);
+    float *row = scratch(OF_STEP, room);
     if (row == NULL) {
         atomic_store(work->is_without_memory, 1);
         return;

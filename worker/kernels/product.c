@@ -57,7 +57,7 @@ static void multiply_pair(const void *what, int64_t number) {
     const struct pairs_work *work = what;
     const struct pairs *pairs = work->pairs;
     const int64_t panels = divided_up(pairs->columns, PANEL), floats = panels * PANEL * pairs->depth;
-    float *weights = scratch(floats + panels * PANEL);
+    float *weights = scratch(OF_STEP, floats + panels * PANEL);
     if (weights == NULL) {
         atomic_store(work->is_without_memory, 1);
         return;

@@ -4,15 +4,17 @@
 
 #include <stdlib.h>
 
-float *scratch(int64_t floats) {
-    static _Thread_local float *kept;
-    static _Thread_local int64_t room;
-    if (floats > room) {
-        free(kept);
-        room = 0;
-        kept = aligned_alloc(64, (floats * sizeof *kept + 63) / 64 * 64);
-        if (kept == NULL) return NULL;
-        room = floats;
+float *scratch(enum scratch use, int64_t floats) {
+    static _Thread_local struct {
+        float *kept;
+        int64_t room;
+    } all[SCRATCHES];
+    if (floats > all[use].room || all[use].kept == NULL) {
+        free(all[use].kept);
+        all[use].room = 0;
+        all[use].kept = aligned_alloc(64, (floats * sizeof(float) + 64) / 64 * 64);
+        if (all[use].kept == NULL) return NULL;
+        all[use].room = floats;
     }
-    return kept;
+    return all[use].kept;
 }

@@ -206,6 +206,42 @@ INLINE V NAME(clamped)(V x, float least, float most) {
     return NAME(at_most)(NAME(at_least)(x, NAME(all)(least)), NAME(all)(most));
 }
 
+INLINE V NAME(absolute)(V x) { return (V)((WORDS)x & 0x7fffffff); }
+INLINE V NAME(with_sign_of)(V x, V other) { return (V)((WORDS)x | ((WORDS)other & ~0x7fffffff)); }
+
+/* Near 0 by x times a polynomial of x^2, which is within 4e-9 of tanh(x) / x; elsewhere by 1 - 2 / (e^2x + 1). */
+INLINE V NAME(hyperbolic_tangent)(V x) {
+    const V away = NAME(absolute)(x), square = x * x;
+    V near = square * -0.00561559f + 0.02055281f;
+    near = near * square + -0.05370983f;
+    near = near * square + 0.13330997f;
+    near = near * square + -0.33333255f;
+    near = (near * square + 1.0f) * x;
+    const V far = 1.0f - 2.0f / (NAME(exponential)(away * 2.0f) + 1.0f);
+    return NAME(choose)(away < 0.625f, near, NAME(with_sign_of)(far, x));
+}
+
+/* Near 0 by x times a polynomial of x^2, which is within 2e-9 of erf(x) / x; elsewhere by 1 - e^-p(x), where the
+ * polynomial p is so near to -ln(erfc(x)) that this is within 1e-9. From 4 on it is 1. */
+INLINE V NAME(error_function)(V x) {
+    const V away = NAME(absolute)(x), square = x * x, most = NAME(at_most)(away, NAME(all)(4));
+    V near = square * 7.88911500e-5f + -8.02083992e-4f;
+    near = near * square + 5.18953519e-3f;
+    near = near * square + -2.68544445e-2f;
+    near = near * square + 1.12836002e-1f;
+    near = near * square + -3.76126271e-1f;
+    near = (near * square + 1.12837917f) * x;
+    V power = most * 2.16869516e-5f + -4.41337627e-4f;
+    power = power * most + 4.20456833e-3f;
+    power = power * most + -2.52082749e-2f;
+    power = power * most + 1.08418607e-1f;
+    power = power * most + 6.33219864e-1f;
+    power = power * most + 1.12957844f;
+    power = power * most + -1.88043667e-4f;
+    const V far = 1.0f - NAME(exponential)(-power);
+    return NAME(choose)(away < 1.0f, near, NAME(with_sign_of)(far, x));
+}
+
 /* GELU: x * 0.5 * (1 + tanh(z)) is x / (1 + e^-2z), with z = sqrt(2 / pi) * (x + 0.044715 x^3): Hendrycks, Gimpel
  * 2016, "Gaussian Error Linear Units", section 2. The hard ones: Howard et al. 2019, "Searching for MobileNetV3", 5.2. */
 INLINE V NAME(activated)(const enum activation activation, V x) {
@@ -223,6 +259,10 @@ INLINE V NAME(activated)(const enum activation activation, V x) {
         return NAME(clamped)(x + 3.0f, 0, 6) * (1.0f / 6);
     case HARD_SWISH:
         return x * (NAME(clamped)(x + 3.0f, 0, 6) * (1.0f / 6));
+    case TANH:
+        return NAME(hyperbolic_tangent)(x);
+    case ERF:
+        return NAME(error_function)(x);
     default:
         return x / (NAME(exponential)(-x * (x * x * cubic + linear)) + 1.0f);
     }
@@ -235,39 +275,114 @@ INLINE void NAME(activate_all)(const enum activation activation, const float *x,
     if (left > 0) NAME(store_some)(y + whole, NAME(activated)(activation, NAME(load_some)(x + whole, left, 0)), left);
 }
 
+#define FOR(activation)                                                                                                \
+    case activation:                                                                                                   \
+        NAME(activate_all)(activation, x, y, count);                                                                   \
+        break;
+
 TARGET static void NAME(activate)(enum activation activation, const float *x, float *y, int64_t count) {
     switch (activation) {
-    case RELU:
-        NAME(activate_all)(RELU, x, y, count);
-        break;
-    case RELU6:
-        NAME(activate_all)(RELU6, x, y, count);
-        break;
-    case SIGMOID:
-        NAME(activate_all)(SIGMOID, x, y, count);
-        break;
-    case SILU:
-        NAME(activate_all)(SILU, x, y, count);
-        break;
-    case HARD_SIGMOID:
-        NAME(activate_all)(HARD_SIGMOID, x, y, count);
-        break;
-    case HARD_SWISH:
-        NAME(activate_all)(HARD_SWISH, x, y, count);
-        break;
-    case GELU:
-        NAME(activate_all)(GELU, x, y, count);
-        break;
+        FOR(RELU)
+        FOR(RELU6)
+        FOR(SIGMOID)
+        FOR(SILU)
+        FOR(HARD_SIGMOID)
+        FOR(HARD_SWISH)
+        FOR(GELU)
+        FOR(TANH)
+        FOR(ERF)
     }
 }
 
-TARGET static void NAME(add)(const float *x, const float *other, float least, float most, float *y, int64_t count) {
-    const int64_t whole = count / LANES * LANES, left = count - whole;
-    for (int64_t place = 0; place < whole; place += LANES)
-        NAME(store)(y + place, NAME(clamped)(NAME(load)(x + place) + NAME(load)(other + place), least, most));
-    if (left > 0) {
-        const V sum = NAME(load_some)(x + whole, left, 0) + NAME(load_some)(other + whole, left, 0);
-        NAME(store_some)(y + whole, NAME(clamped)(sum, least, most), left);
+#undef FOR
+
+/* NaN is larger than any number, and smaller. */
+INLINE V NAME(combination)(const enum combination combination, V one, V other) {
+    switch (combination) {
+    case SUM:
+        return one + other;
+    case DIFFERENCE:
+        return one - other;
+    case PRODUCT:
+        return one * other;
+    case QUOTIENT:
+        return one / other;
+    case LARGER:
+        return NAME(choose)((one > other) | (one != one), one, other);
+    default:
+        return NAME(choose)((one < other) | (one != one), one, other);
+    }
+}
+
+INLINE V NAME(side)(const struct combined *combined, int side, const int is_one, int64_t place, int64_t left) {
+    const float *from = combined->values[side];
+    if (is_one) return NAME(all)(*from);
+    return left < LANES ? NAME(load_some)(from + place, left, 1) : NAME(load)(from + place);
+}
+
+INLINE void NAME(combine_all)(const enum combination combination, const int is_one, const int is_other_one,
+                              const struct combined *combined) {
+    for (int64_t place = 0; place < combined->count; place += LANES) {
+        const int64_t left = combined->count - place;
+        const V one = NAME(side)(combined, 0, is_one, place, left), other = NAME(side)(combined, 1, is_other_one, place, left);
+        const V made = NAME(clamped)(NAME(combination)(combination, one, other), combined->least, combined->most);
+        if (left < LANES)
+            NAME(store_some)(combined->y + place, made, left);
+        else
+            NAME(store)(combined->y + place, made);
+    }
+}
+
+/* Either value may be one number, or both: then it does not matter how the second one is read. */
+#define FOR(combination)                                                                                               \
+    case combination:                                                                                                  \
+        if (combined->is_one[0] && combined->is_one[1])                                                                \
+            NAME(combine_all)(combination, 1, 1, combined);                                                            \
+        else if (combined->is_one[0])                                                                                  \
+            NAME(combine_all)(combination, 1, 0, combined);                                                            \
+        else if (combined->is_one[1])                                                                                  \
+            NAME(combine_all)(combination, 0, 1, combined);                                                            \
+        else                                                                                                           \
+            NAME(combine_all)(combination, 0, 0, combined);                                                            \
+        break;
+
+TARGET static void NAME(combine)(const struct combined *combined) {
+    switch (combined->combination) {
+        FOR(SUM)
+        FOR(DIFFERENCE)
+        FOR(PRODUCT)
+        FOR(QUOTIENT)
+        FOR(LARGER)
+        FOR(SMALLER)
+    }
+}
+
+#undef FOR
+
+/* In four vectors, of which none waits for another. */
+TARGET static float NAME(sum_of)(const float *x, int64_t count) {
+    V sums[4] = {{0}};
+    int64_t place = 0;
+    for (; place + 4 * LANES <= count; place += 4 * LANES)
+#pragma GCC unroll 4
+        for (int one = 0; one < 4; one++) sums[one] += NAME(load)(x + place + one * LANES);
+    for (; place + LANES <= count; place += LANES) sums[0] += NAME(load)(x + place);
+    sums[1] += NAME(load_some)(x + place, count - place, 0);
+    return NAME(sum)((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+TARGET static void NAME(sum_rows)(const float *x, int64_t rows, int64_t width, float factor, float *y) {
+    for (int64_t column = 0; column < width; column += LANES) {
+        const int64_t left = width - column;
+        V sum = {0};
+        for (int64_t row = 0; row < rows; row++) {
+            const float *from = x + row * width + column;
+            sum += left < LANES ? NAME(load_some)(from, left, 0) : NAME(load)(from);
+        }
+        if (left < LANES)
+            NAME(store_some)(y + column, sum * factor, left);
+        else
+            NAME(store)(y + column, sum * factor);
     }
 }
 
@@ -281,7 +396,9 @@ static const struct instructions NAME(instructions) = {
     .layer_norm = NAME(layer_norm),
     .softmax = NAME(softmax),
     .activate = NAME(activate),
-    .add = NAME(add),
+    .combine = NAME(combine),
+    .sum = NAME(sum_of),
+    .sum_rows = NAME(sum_rows),
 };
 
 /* For the next inclusion. */

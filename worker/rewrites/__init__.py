@@ -13,10 +13,12 @@ from typing import Any
 
 from mindspore_serving.worker.rewrites.batch_norm import fold_batch_norm
 from mindspore_serving.worker.rewrites.biases import fuse_biases
+from mindspore_serving.worker.rewrites.chains import chain_steps
 from mindspore_serving.worker.rewrites.dense import multiply_by_kernels
 from mindspore_serving.worker.rewrites.elements import compute_elements_by_kernels
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.means import reduce_by_kernels
 from mindspore_serving.worker.rewrites.pooling import pool_first
 from mindspore_serving.worker.rewrites.powers import multiply_powers_out
 from mindspore_serving.worker.rewrites.products import transpose_weights
@@ -44,6 +46,7 @@ RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
     (Rewriting.TRANSPOSED, transpose_weights),
     (Rewriting.FASTER, fold_batch_norm),
     (Rewriting.FASTER, pool_first),
+    (Rewriting.KERNELS, reduce_by_kernels),
     (Rewriting.FASTER, flatten_reductions),
     (Rewriting.KERNELS, compute_rows_by_kernels),
     (Rewriting.FASTER, spell_gelu_out),
@@ -69,5 +72,6 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     for kind, rule in RULES:
         if kind in rewriting:
             places[kind] += rule(graph)
+    chain_steps(graph)
     graph.save()
     return places

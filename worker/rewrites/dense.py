@@ -13,10 +13,10 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import (
     CLAMPS,
     UNCLAMPED,
+    Step,
     are_here,
     float_value,
-    new_kernel_node,
-    new_telling,
+    put_step,
 )
 
 _PANEL = 64  # columns of the weights that lie beside each other: kernels/kernels.h
@@ -46,9 +46,7 @@ def _product(graph: GraphFile, node: Any) -> bool:
     graph.set_weights(weight, panels(weights.T if turned else weights))
     clamp = CLAMPS["ReLU"] if graph.numbers(node, "with_relu") == (1,) else UNCLAMPED
     shifts = graph.new_constant(np.pad(shift, (0, -columns % _PANEL)))
-    telling = new_telling(graph, [columns, clamp])
-    kernel = new_kernel_node(graph, "dense", [x, weight, shifts, telling], made, node.output[0])
-    graph.replace([node], [shifts, telling, kernel])
+    put_step(graph, [node], Step("dense", [x, weight, shifts], [columns, clamp]), made)
     return True
 
 

@@ -1,70 +1,71 @@
-"""What is done to each number by itself, and sums of two values, by operators of kernels/.
+"""What is done to each number by itself, or to two of them, by operators of kernels/.
 
-They take a third of the time of MindSpore 2.10's, or less, but each takes 15 us longer to begin: MindSpore asks the
-library for its shape at each call. So few numbers are left to it.
+They take a third of the time of MindSpore 2.10's, or less, but each that MindSpore calls takes 15 us longer to begin:
+it asks the library for its shape at each call. So few numbers are left to it, unless they go with a chain: chains.py.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import GraphFile
-from mindspore_serving.worker.rewrites.kernel_nodes import (
-    CLAMPS,
-    UNCLAMPED,
-    are_here,
-    float_value,
-    have_one_shape,
-    new_kernel_node,
-    new_telling,
-)
+import numpy as np
 
-# In the order of kernels/kernels.h.
-ACTIVATIONS = ("ReLU", "ReLU6", "Sigmoid", "SiLU", "HSigmoid", "HSwish", "GeLU")
+from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
+from mindspore_serving.worker.rewrites.kernel_nodes import CLAMPS, UNCLAMPED, Step, are_here, float_value, put_step
+
+# In the order of kernels/kernels.h, both; combinations by MindSpore's names.
+ACTIVATIONS = ("ReLU", "ReLU6", "Sigmoid", "SiLU", "HSigmoid", "HSwish", "GeLU", "Tanh", "Erf")
+COMBINATIONS = (("Add", "Adds"), ("Sub", "Subs"), ("Mul", "Muls"), ("Div", "RealDiv"), ("Maximum",), ("Minimum",))
+_COMBINATIONS = {name: number for number, names in enumerate(COMBINATIONS) for name in names}
 _LEAST_NUMBERS = 2048  # of one instance
 
 
 def compute_elements_by_kernels(graph: GraphFile) -> int:
-    """Makes each sum of two values of one shape, with the ReLU or ReLU6 behind it, and each activation one of ours.
+    """Makes each activation, and each combination of two values with the ReLU or ReLU6 behind it, one of ours.
 
     Where there are many numbers. Returns how many. What other kernels have for themselves must be theirs by now.
     """
     if not are_here():
         return 0
-    sums = sum(_sum(graph, node) for node in _large(graph, ("Add",)))
-    return sums + sum(activated_by_kernel(graph, node) for node in _large(graph, ACTIVATIONS))
+    combined = sum(_made(graph, node) for node in graph.nodes if graph.op(node) in _COMBINATIONS)
+    return combined + sum(_made(graph, node) for node in graph.nodes if graph.op(node) in ACTIVATIONS)
 
 
-def _large(graph: GraphFile, operators: Sequence[str]) -> list[Any]:
-    """The nodes of these operators that make many numbers."""
-    nodes = [(node, float_value(graph, node.output[0])) for node in graph.nodes if graph.op(node) in operators]
-    return [
-        node
-        for node, value in nodes
-        if value is not None and math.prod(size for size in value.shape if size > 0) >= _LEAST_NUMBERS
-    ]
+def element_step(graph: GraphFile, node: Any, clamp: int = UNCLAMPED) -> Step | None:
+    """The step that does what this node does; None for a node of another kind. clamp: of what a combination makes."""
+    if float_value(graph, node.output[0]) is None:
+        return None
+    name = graph.op(node)
+    if name in ACTIVATIONS and len(node.input) == 1:
+        return Step("activation", node.input, [ACTIVATIONS.index(name)])
+    if name not in _COMBINATIONS or len(node.input) != 2:
+        return None
+    sides = [_side(graph, given) for given in node.input]
+    return None if None in sides else Step("combination", sides, [_COMBINATIONS[name], clamp])
 
 
-def activated_by_kernel(graph: GraphFile, node: Any) -> bool:
-    """Whether an activation could be made one of ours."""
+def is_large(graph: GraphFile, name: str) -> bool:
+    """Whether a value has so many numbers that an operator of its own is worth it."""
+    value = float_value(graph, name)
+    return value is not None and math.prod(size for size in value.shape if size > 0) >= _LEAST_NUMBERS
+
+
+def _made(graph: GraphFile, node: Any) -> bool:
     value = float_value(graph, node.output[0])
-    if len(node.input) != 1 or value is None:
-        return False
-    telling = new_telling(graph, [ACTIVATIONS.index(graph.op(node))])
-    kernel = new_kernel_node(graph, "activation", [node.input[0], telling], value, node.output[0])
-    graph.replace([node], [telling, kernel])
-    return True
-
-
-def _sum(graph: GraphFile, node: Any) -> bool:
-    made, sides = float_value(graph, node.output[0]), [float_value(graph, name) for name in node.input]
-    if made is None or len(sides) != 2 or any(side != made for side in sides):
-        return False
-    if not have_one_shape(graph, made.shape, made.shape):
-        return False
     clamp = graph.only_user(node.output[0])
-    old = [node, clamp] if graph.op(clamp) in CLAMPS else [node]
-    telling = new_telling(graph, [CLAMPS.get(graph.op(old[-1]), UNCLAMPED)])
-    kernel = new_kernel_node(graph, "sum", [*node.input, telling], made, old[-1].output[0])
-    graph.replace(old, [telling, kernel])
+    number = CLAMPS.get(graph.op(clamp), UNCLAMPED) if graph.op(node) in _COMBINATIONS else UNCLAMPED
+    if value is None or not is_large(graph, node.output[0]):
+        return False
+    step = element_step(graph, node, number)
+    if step is None:
+        return False
+    put_step(graph, [node, clamp] if number != UNCLAMPED else [node], step, value)
     return True
+
+
+def _side(graph: GraphFile, name: str) -> Any:
+    """One of two values as a step takes it; None where it cannot."""
+    tensor = graph.constant_tensor(name)
+    if float_value(graph, name) is not None or (tensor is not None and tensor.data_type == FLOAT32):
+        return name
+    number = graph.constant(name)
+    return graph.new_constant(np.array([number], np.float32)) if isinstance(number, float) else None

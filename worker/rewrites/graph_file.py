@@ -139,6 +139,14 @@ class GraphFile:
         readers = {_NONE: None, _BOOL: bool(given.i), _INT64: given.i, _FLOAT: given.f}
         return readers.get(given.type, UNKNOWN)
 
+    def constant_tensor(self, name: str) -> Value | None:
+        """Type and shape of a constant that is one tensor; None for anything else."""
+        maker = self.maker(name)
+        if maker is None or maker.op_type != "Constant" or len(maker.attribute) != 1:
+            return None
+        tensors = maker.attribute[0].tensors
+        return Value(tensors[0].data_type, tuple(tensors[0].dims)) if len(tensors) == 1 else None
+
     def weights(self, name: str) -> npt.NDArray[np.float32] | None:
         """The float32 parameter that this value is loaded from, if this is all it is used for; None otherwise."""
         parameter = self._parameter(name)
@@ -175,6 +183,13 @@ class GraphFile:
             given.i = int(constant)
         return node
 
+    def new_empty_constant(self, shape: Sequence[int]) -> Any:
+        """A node of a tensor without elements, with any number of dimensions."""
+        node = self._new_node("Constant", ())
+        given = node.attribute.add(name="value", type=_TENSORS)
+        given.tensors.add(data_type=FLOAT32, name="value0", dims=shape, raw_data=b"")
+        return node
+
     def new_node(
         self,
         op: str,
@@ -184,8 +199,12 @@ class GraphFile:
         attributes: Mapping[str, bool | str] = _NO_ATTRIBUTES,
     ) -> Any:
         """A node of an operator. inputs: nodes, or names of values. output: whose place it takes."""
+        return self.new_placeholder(_REFERENCE + self._primitive(op, attributes), inputs, value, output)
+
+    def new_placeholder(self, op_type: str, inputs: Sequence[Any], value: Value, output: str | None = None) -> Any:
+        """A node of a kind that MindSpore does not know: another one must take its place before long."""
         names = [given if isinstance(given, str) else given.output[0] for given in inputs]
-        node = self._new_node(_REFERENCE + self._primitive(op, attributes), names, output)
+        node = self._new_node(op_type, names, output)
         node.attribute.add(name="shape", type=_TENSORS).tensors.add(data_type=value.data_type, dims=value.shape)
         return node
 

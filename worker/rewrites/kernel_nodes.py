@@ -1,16 +1,33 @@
-"""Nodes that call an operator of kernels/, which MindSpore knows as `Custom`, with a function of a library."""
+"""Steps: nodes that stand for an operator of kernels/, until chains.py makes operators of MindSpore of them."""
 
+import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from mindspore_serving.worker.kernels import library
 from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
 
+# In the order of kernels/operators.c.
+OPERATORS = (
+    "convolution",
+    "pooling",
+    "dense",
+    "products",
+    "layer_norm",
+    "softmax",
+    "activation",
+    "combination",
+    "reduction",
+    "middle_axes",
+    "view",
+)
 # What an operator may do with each number that it makes, by the activation behind it: kernels/operators.c.
 UNCLAMPED = 0
 CLAMPS = {"ReLU": 1, "ReLU6": 2}
+MOST_AXES = 8  # kernels/chain.h
+_PREFIX = "kernel:"
+_TOLD = "told"
 
 
 def are_here() -> bool:
@@ -18,35 +35,42 @@ def are_here() -> bool:
     return library() is not None
 
 
-def new_kernel_node(graph: GraphFile, name: str, inputs: Sequence[Any], value: Value, output: str) -> Any:
-    """A node that calls this operator. It goes into the graph by `replace`."""
-    attributes: dict[str, bool | str] = {
-        "func_type": "aot",
-        "func_name": f"{library()}:{name}",
-        "reg_op_name": name,
-        # The library tells shapes and types, also of open dimensions.
-        "cpp_infer_shape": True,
-        "cpp_infer_type": True,
-    }
-    return graph.new_node("Custom", inputs, value, output, attributes)
+@dataclass(frozen=True)
+class Step:
+    """What an operator is given, and told. inputs: names of values, or nodes of new constants. told: none below 0."""
+
+    operator: str
+    inputs: Sequence[Any]
+    told: Sequence[int] = ()
 
 
-def new_telling(graph: GraphFile, numbers: Sequence[int]) -> Any:
-    """An input without elements, whose further dimensions tell an operator what to do."""
-    return graph.new_constant(np.zeros((0, *numbers), np.float32))
+def put_step(graph: GraphFile, old: Sequence[Any], step: Step, value: Value) -> None:
+    """Puts a step, which makes this value, in place of these nodes."""
+    node = graph.new_placeholder(_PREFIX + step.operator, step.inputs, value, old[-1].output[0])
+    node.attribute.add(name=_TOLD, ints=step.told)
+    graph.replace(old, [*(given for given in step.inputs if not isinstance(given, str)), node])
 
 
-def new_number(graph: GraphFile, number: float) -> Any:
-    """An input of one element."""
-    return graph.new_constant(np.array([number], np.float32))
+def step_of(graph: GraphFile, node: Any) -> Step | None:
+    """What `put_step` has made a node of; None for any other node."""
+    name = graph.op(node)
+    if not name.startswith(_PREFIX):
+        return None
+    told = [number for given in node.attribute if given.name == _TOLD for number in given.ints]
+    return Step(name.removeprefix(_PREFIX), list(node.input), told)
+
+
+def bits(number: float) -> int:
+    """Of a float32, as operators are told of it."""
+    return int(struct.unpack("<I", struct.pack("<f", number))[0])
 
 
 def float_value(graph: GraphFile, name: str, rank: int | None = None) -> Value | None:
-    """What is known of a value, if it is one of float32 with so many dimensions, or with any."""
+    """What is known of a value, if it is one of float32 with so many dimensions, or with any that a step may have."""
     value = graph.value(name)
-    if value is None or value.data_type != FLOAT32 or not value.shape or rank not in (None, len(value.shape)):
+    if value is None or value.data_type != FLOAT32 or not 0 < len(value.shape) <= MOST_AXES:
         return None
-    return value
+    return value if rank in (None, len(value.shape)) else None
 
 
 def have_one_shape(graph: GraphFile, one: tuple[int, ...], other: tuple[int, ...]) -> bool:

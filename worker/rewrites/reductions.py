@@ -12,20 +12,20 @@ from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Val
 _OPEN = -1
 _WORTH_NUMBERS = 4096  # of an instance: with fewer, four more operators cost what the product gains
 # Each takes x, the axes and whether to keep them, and then arguments that stay as they are.
-_MEANS = ("ReduceMean", "MeanExt")
-_REDUCTIONS = (*_MEANS, "ReduceSum", "SumExt")
+MEANS = ("ReduceMean", "MeanExt")
+REDUCTIONS = (*MEANS, "ReduceSum", "SumExt")
 
 
 def flatten_reductions(graph: GraphFile) -> int:
     """Writes each mean or sum over the last dimensions, or over some in between, the faster way. Returns how many."""
-    return sum(_rewritten(graph, node) for node in graph.nodes if graph.op(node) in _REDUCTIONS)
+    return sum(_rewritten(graph, node) for node in graph.nodes if graph.op(node) in REDUCTIONS)
 
 
 def _rewritten(graph: GraphFile, node: Any) -> bool:
     x, value = graph.value(node.input[0]), graph.value(node.output[0])
     if len(node.input) < 3 or x is None or value is None or {x.data_type, value.data_type} != {FLOAT32}:
         return False
-    axes = _axes(graph.constant(node.input[1]), len(x.shape))
+    axes = known_axes(graph.constant(node.input[1]), len(x.shape))
     # One size may be open, or the file's batch be run at another size: the first one, which is left to MindSpore.
     if not axes or axes[0] < 1 or axes != list(range(axes[0], axes[-1] + 1)) or len(x.shape) == 2:
         return False
@@ -75,7 +75,7 @@ def _sum_by_product(graph: GraphFile, node: Any, value: Value, count: int, rest:
     ones = graph.new_node("OnesLike", [first], column)
     sums = graph.new_node("BatchMatMul", [matrices, ones, yes, no], Value(FLOAT32, (_OPEN, rest, 1)))
     made = [*constants, matrices, first, ones, sums]
-    if graph.op(node) in _MEANS:
+    if graph.op(node) in MEANS:
         part = new(1.0 / count)
         sums = graph.new_node("Mul", [sums, part], Value(FLOAT32, (_OPEN, rest, 1)))
         made += [part, sums]
@@ -83,7 +83,7 @@ def _sum_by_product(graph: GraphFile, node: Any, value: Value, count: int, rest:
     graph.replace([node], [*made, back])
 
 
-def _axes(constant: Any, rank: int) -> list[int]:
+def known_axes(constant: Any, rank: int) -> list[int]:
     """Which axes, counted from the front, in order; none where that is not known."""
     axes = (constant,) if isinstance(constant, int) and not isinstance(constant, bool) else constant
     if not isinstance(axes, tuple):

@@ -6,15 +6,15 @@ Matrices of which none is fixed it multiplies at a third of the speed.
 
 from typing import Any
 
-from mindspore_serving.worker.rewrites.elements import activated_by_kernel
-from mindspore_serving.worker.rewrites.graph_file import GraphFile, Value
+from mindspore_serving.worker.rewrites.elements import element_step
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import (
+    Step,
     are_here,
+    bits,
     float_value,
     have_one_shape,
-    new_kernel_node,
-    new_number,
-    new_telling,
+    put_step,
 )
 
 _LEAST_ROWS = 4  # of a product: each second matrix is laid out for it, which takes as long as a row or two
@@ -30,7 +30,7 @@ def compute_rows_by_kernels(graph: GraphFile) -> int:
     rules = {
         "LayerNorm": _layer_norm,
         "Softmax": _softmax,
-        "GeLU": activated_by_kernel,
+        "GeLU": _gelu,
         "Transpose": _transpose,
         "BatchMatMul": _products,
     }
@@ -50,9 +50,7 @@ def _layer_norm(graph: GraphFile, node: Any) -> bool:
     rows = [float_value(graph, name, 1) for name in (scale, shift)]
     if not is_last or not isinstance(epsilon, float) or any(row is None or row.shape != width for row in rows):
         return False
-    number = new_number(graph, epsilon)
-    kernel = new_kernel_node(graph, "layer_norm", [x, scale, shift, number], value, item.output[0])
-    graph.replace([node, item], [number, kernel])
+    put_step(graph, [node, item], Step("layer_norm", [x, scale, shift], [bits(epsilon)]), value)
     return True
 
 
@@ -60,14 +58,24 @@ def _softmax(graph: GraphFile, node: Any) -> bool:
     value = float_value(graph, node.output[0])
     if value is None or graph.constant(node.input[1]) not in (-1, len(value.shape) - 1, (-1,), (len(value.shape) - 1,)):
         return False
-    return _replaced(graph, node, "softmax", value)
+    put_step(graph, [node], Step("softmax", node.input[:1]), value)
+    return True
+
+
+def _gelu(graph: GraphFile, node: Any) -> bool:
+    value, step = float_value(graph, node.output[0]), element_step(graph, node)
+    if value is None or step is None:
+        return False
+    put_step(graph, [node], step, value)
+    return True
 
 
 def _transpose(graph: GraphFile, node: Any) -> bool:
     value = float_value(graph, node.output[0], 4)
     if value is None or graph.constant(node.input[1]) != (0, 2, 1, 3):
         return False
-    return _replaced(graph, node, "middle_axes", value)
+    put_step(graph, [node], Step("middle_axes", node.input[:1]), value)
+    return True
 
 
 def _products(graph: GraphFile, node: Any) -> bool:
@@ -82,12 +90,5 @@ def _products(graph: GraphFile, node: Any) -> bool:
     depth = other.shape[-1 if is_transposed else -2]
     if one.shape[-2] < _LEAST_ROWS or min(other.shape[-2:]) < 1 or one.shape[-1] != depth:
         return False
-    telling = new_telling(graph, [int(is_transposed)])
-    kernel = new_kernel_node(graph, "products", [x, weights, telling], made, node.output[0])
-    graph.replace([node], [telling, kernel])
-    return True
-
-
-def _replaced(graph: GraphFile, node: Any, name: str, value: Value) -> bool:
-    graph.replace([node], [new_kernel_node(graph, name, node.input[:1], value, node.output[0])])
+    put_step(graph, [node], Step("products", [x, weights], [int(is_transposed)]), made)
     return True

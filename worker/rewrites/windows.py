@@ -14,10 +14,10 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile, Value
 from mindspore_serving.worker.rewrites.kernel_nodes import (
     CLAMPS,
     UNCLAMPED,
+    Step,
     are_here,
     float_value,
-    new_kernel_node,
-    new_telling,
+    put_step,
 )
 
 _PACKED = 8  # weights of so many outputs lie beside each other: kernels/kernels.h
@@ -47,9 +47,8 @@ def _convolution(graph: GraphFile, node: Any) -> bool:
     packed_weights, packed_bias = pack(weights, bias, group)
     graph.set_weights(node.input[1], packed_weights)
     clamp = CLAMPS.get(graph.op(old[-1]), UNCLAMPED)
-    shifts, telling = graph.new_constant(packed_bias), new_telling(graph, [*told, outs, group, clamp])
-    inputs = [node.input[0], node.input[1], shifts, telling]
-    graph.replace(old, [shifts, telling, new_kernel_node(graph, "convolution", inputs, made, old[-1].output[0])])
+    inputs = [node.input[0], node.input[1], graph.new_constant(packed_bias)]
+    put_step(graph, old, Step("convolution", inputs, [*told, outs, group, clamp]), made)
     return True
 
 
@@ -83,9 +82,7 @@ def _pooling(graph: GraphFile, node: Any) -> bool:
     told = None if x is None or made is None else _told(graph, node, x, made)
     if made is None or told is None:
         return False
-    telling = new_telling(graph, told)
-    inputs = [node.input[0], telling]
-    graph.replace([node], [telling, new_kernel_node(graph, "pooling", inputs, made, node.output[0])])
+    put_step(graph, [node], Step("pooling", node.input[:1], told), made)
     return True
 
 

@@ -1,0 +1,184 @@
+/* The one operator that MindSpore knows: `Custom` of its func_type "aot", described with mindspore.ops.Custom.
+ *
+ * There is `chain`, which computes, chainInferShape and chainInferType. MindSpore calls these as functions of C++ that
+ * return a std::vector<int64_t>, and that take a std::vector of types by value. By the C++ ABI for 64-bit machines
+ * (Itanium C++ ABI, 3.1) the one is returned in memory as a structure of C of that size, the other is passed by its
+ * address; and a vector is three pointers into memory of operator new, which is malloc.
+ *
+ * What is no tensor cannot be an input, and shapes are told before values: so the steps of a chain stand in the shape of
+ * its first input, which has no elements. Its dimensions are 0, how many inputs there are besides, and for each step:
+ * the number of its operator, how many numbers it is told, which values it takes, and what it is told. Values are those
+ * inputs, and then what the steps make, in order. The last step's is what the chain makes. */
+
+#include "chain.h"
+#include "kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct chain {
+    int64_t inputs, steps;
+    struct step step[MOST_STEPS];
+    struct tensor value[MOST_INPUTS + MOST_STEPS];
+};
+
+/* What MindSpore hands over: dimensions of the program, and of each input. */
+struct shapes {
+    const int *counts;
+    int64_t *const *shapes;
+};
+
+static int read_inputs(struct chain *chain, struct shapes all) {
+    chain->inputs = all.shapes[0][1];
+    if (chain->inputs > MOST_INPUTS) return -1;
+    for (int64_t input = 0; input < chain->inputs; input++) {
+        struct tensor *tensor = &chain->value[input];
+        tensor->axes = all.counts[1 + input];
+        if (tensor->axes > MOST_AXES) return -1;
+        for (int64_t axis = 0; axis < tensor->axes; axis++) tensor->shape[axis] = all.shapes[1 + input][axis];
+    }
+    return 0;
+}
+
+/* Returns where the next step begins, or NULL. */
+static const int64_t *read_step(struct chain *chain, const int64_t *next, const int64_t *end) {
+    const int64_t values = chain->inputs + chain->steps;
+    if (chain->steps == MOST_STEPS || end - next < 2) return NULL;
+    struct step *step = &chain->step[chain->steps++];
+    step->operator = operator_of(next[0]);
+    step->count_told = next[1];
+    next += 2;
+    if (step->operator == NULL || end - next < step->operator->given + step->count_told) return NULL;
+    if (step->operator->told >= 0 && step->operator->told != step->count_told) return NULL;
+    for (int given = 0; given < step->operator->given; given++, next++) {
+        if (*next >= values) return NULL;
+        step->given[given] = &chain->value[*next];
+    }
+    step->told = next;
+    step->made = &chain->value[values];
+    return step->operator->infer(step) == 0 ? next + step->count_told : NULL;
+}
+
+/* The steps, with all shapes. */
+static int read_chain(struct chain *chain, struct shapes all) {
+    const int64_t *next = all.shapes[0] + 2, *end = all.shapes[0] + all.counts[0];
+    chain->steps = 0;
+    if (next >= end || read_inputs(chain, all) != 0) return -1;
+    while (next != NULL && next < end) next = read_step(chain, next, end);
+    return next == NULL || chain->step[chain->steps - 1].operator->is_view ? -1 : 0;
+}
+
+static const struct tensor *last_of(const struct chain *chain) { return chain->step[chain->steps - 1].made; }
+
+/* Where what a step makes lies in the memory of a call, until the last step that needs it. */
+struct place {
+    int64_t begin, end; /* floats */
+    int64_t last;
+};
+
+enum { ALIGNED = 16 /* floats */ };
+
+/* The first room of this size between those places that are still needed. */
+static int64_t room_between(const struct place *places, int64_t count, int64_t size, int64_t step) {
+    int64_t begin = 0;
+    for (int64_t place = 0; place < count;) {
+        const struct place *other = &places[place++];
+        if (other->last >= step && other->begin < begin + size && begin < other->end) {
+            begin = other->end;
+            place = 0; /* it may lie on one that was passed */
+        }
+    }
+    return begin;
+}
+
+/* For each step whose numbers the value of a step are: its own, or those that it is a view of. -1: an input's. */
+static int64_t owner_of(const struct chain *chain, const struct tensor *value, const int64_t *owners) {
+    const int64_t number = value - chain->value;
+    return number < chain->inputs ? -1 : owners[number - chain->inputs];
+}
+
+/* Gives each value between steps a place. Returns how many floats there must be. */
+static int64_t lay_out(const struct chain *chain, struct place *places, int64_t *owners) {
+    int64_t room = 0;
+    for (int64_t number = 0; number < chain->steps; number++) {
+        const struct step *step = &chain->step[number];
+        owners[number] = step->operator->is_view ? owner_of(chain, step->given[0], owners) : number;
+        places[number].last = -1;
+        for (int given = 0; given < step->operator->given; given++) {
+            const int64_t owner = owner_of(chain, step->given[given], owners);
+            if (owner >= 0) places[owner].last = number;
+        }
+    }
+    for (int64_t number = 0; number < chain->steps - 1; number++) {
+        struct place *place = &places[number];
+        if (owners[number] != number) continue;
+        const int64_t size = divided_up(count_of(chain->step[number].made), ALIGNED) * ALIGNED;
+        place->begin = room_between(places, number, size, number);
+        place->end = place->begin + size;
+        if (place->end > room) room = place->end;
+    }
+    return room;
+}
+
+static int compute_steps(struct chain *chain, float *made) {
+    struct place places[MOST_STEPS] = {{0}};
+    int64_t owners[MOST_STEPS];
+    float *memory = scratch(BETWEEN_STEPS, lay_out(chain, places, owners));
+    if (memory == NULL) return -1;
+    for (int64_t number = 0; number < chain->steps; number++) {
+        const struct step *step = &chain->step[number];
+        if (number == chain->steps - 1)
+            step->made->numbers = made;
+        else
+            step->made->numbers = step->operator->is_view ? step->given[0]->numbers : memory + places[number].begin;
+        if (step->operator->compute(step) != 0) return -1;
+    }
+    return 0;
+}
+
+struct vector {
+    int64_t *begin, *end, *room;
+};
+
+struct types {
+    const int *begin, *end, *room;
+};
+
+EXPORTED struct vector chainInferShape(int *counts, int64_t **shapes, void *attributes);
+EXPORTED int chainInferType(struct types *inputs, void *attributes);
+EXPORTED int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream,
+                   void *extra);
+
+/* A vector that is empty makes MindSpore report a wrong shape: there is no such chain, or no memory. */
+struct vector chainInferShape(int *counts, int64_t **shapes, void *attributes) {
+    (void)attributes;
+    struct vector shape = {0};
+    struct chain chain;
+    if (read_chain(&chain, (struct shapes){counts, shapes}) != 0) return shape;
+    const struct tensor *made = last_of(&chain);
+    shape.begin = malloc((made->axes + 1) * sizeof(int64_t));
+    if (shape.begin == NULL) return shape;
+    memcpy(shape.begin, made->shape, made->axes * sizeof(int64_t));
+    shape.end = shape.begin + made->axes;
+    shape.room = shape.end + 1;
+    return shape;
+}
+
+/* float32, as the program is. */
+int chainInferType(struct types *inputs, void *attributes) {
+    (void)attributes;
+    return inputs->begin[0];
+}
+
+/* 0, or -1, which MindSpore makes an error: sizes do not belong together, or there is no memory. */
+int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra) {
+    (void)types, (void)stream, (void)extra;
+    struct chain chain;
+    if (read_chain(&chain, (struct shapes){counts, shapes}) != 0 || count != chain.inputs + 2) return -1;
+    const struct tensor *made = last_of(&chain);
+    if (counts[count - 1] != made->axes) return -1;
+    for (int64_t axis = 0; axis < made->axes; axis++)
+        if (shapes[count - 1][axis] != made->shape[axis]) return -1;
+    for (int64_t input = 0; input < chain.inputs; input++) chain.value[input].numbers = values[1 + input];
+    return compute_steps(&chain, values[count - 1]);
+}

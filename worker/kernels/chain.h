@@ -1,0 +1,43 @@
+/* A chain: what stands in a MindIR as one operator, made of several of ours. */
+
+#ifndef MINDSPORE_SERVING_CHAIN_H
+#define MINDSPORE_SERVING_CHAIN_H
+
+#include <stdint.h>
+
+enum { MOST_AXES = 8, MOST_GIVEN = 4, MOST_STEPS = 64, MOST_INPUTS = 256 };
+
+/* An open dimension is -1, as long as only shapes are asked for. */
+struct tensor {
+    float *numbers;
+    int64_t axes, shape[MOST_AXES];
+};
+
+struct step {
+    const struct operator *operator;
+    const struct tensor *given[MOST_GIVEN];
+    const int64_t *told;
+    int64_t count_told;
+    struct tensor *made;
+};
+
+/* Each returns 0, or -1: sizes do not belong together, or there is no memory. */
+struct operator {
+    int given, told;                        /* how many tensors it takes, and how many numbers; -1: any */
+    int (*infer)(const struct step *step);  /* the shape of what it makes, for dimensions that may be open */
+    int (*compute)(const struct step *step);
+    int is_view; /* what it makes are the very numbers that it takes */
+};
+
+/* In the order of rewrites/kernel_nodes.py; NULL: there is none of this number. */
+const struct operator *operator_of(int64_t number);
+
+static inline int64_t product_of(const int64_t *shape, int64_t axes) {
+    int64_t found = 1;
+    for (int64_t axis = 0; axis < axes; axis++) found *= shape[axis];
+    return found;
+}
+
+static inline int64_t count_of(const struct tensor *tensor) { return product_of(tensor->shape, tensor->axes); }
+
+#endif

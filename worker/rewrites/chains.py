@@ -1,0 +1,115 @@
+"""Chains of steps: each becomes one operator of MindSpore, a `Custom` that calls kernels/.
+
+MindSpore takes 8 us to begin with each `Custom`, and 20 where others use the caches meanwhile. What lies between the
+steps of a chain stays in their own memory. With them go operators that are too small to be worth one of their own, and
+reshapes, of which nothing is left.
+"""
+
+from typing import Any
+
+from mindspore_serving.worker.kernels import library
+from mindspore_serving.worker.rewrites.elements import element_step
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS, Step, float_value, step_of
+from mindspore_serving.worker.rewrites.means import reduction_step
+
+NAME = "chain"
+_MOST_STEPS, _MOST_INPUTS = 64, 256  # kernels/chain.h
+_VIEWS = ("Reshape", "Flatten", "ExpandDims", "Squeeze")
+_ATTRIBUTES: dict[str, bool | str] = {
+    "func_type": "aot",
+    "reg_op_name": NAME,
+    # The library tells shapes and types, also of open dimensions.
+    "cpp_infer_shape": True,
+    "cpp_infer_type": True,
+}
+
+
+def chain_steps(graph: GraphFile) -> int:
+    """Makes all steps parts of chains, from the last one on. Returns how many chains there are."""
+    chained: set[str] = set()
+    count = 0
+    for node in reversed(graph.nodes):
+        if node.output[0] in chained:
+            continue
+        chain = _chain(graph, node)
+        if any(step_of(graph, graph.maker(name)) is not None for name in chain):
+            _put_chain(graph, chain)
+            chained |= chain.keys()
+            count += 1
+    return count
+
+
+def _chain(graph: GraphFile, last: Any) -> dict[str, Step]:
+    """The steps by what they make, in no order: the last one, and those before it that nobody else uses.
+
+    So whatever goes into them is there before all of them, and nothing comes out but what the last one makes.
+    """
+    step = _part(graph, last)
+    if step is None or step.operator == "view":
+        return {}
+    chain = {last.output[0]: step}
+    while len(chain) < _MOST_STEPS:
+        found = _before(graph, chain)
+        if found is None:
+            break
+        name, step = found
+        chain[name] = step
+        if len(_inputs(chain)) > _MOST_INPUTS:
+            del chain[name]
+            break
+    return chain
+
+
+def _before(graph: GraphFile, chain: dict[str, Step]) -> tuple[str, Step] | None:
+    """A step whose result is used by this chain alone."""
+    for name in _inputs(chain):
+        maker = graph.maker(name)
+        if maker is None or not all(user is not None and user.output[0] in chain for user in graph.users(name)):
+            continue
+        step = _part(graph, maker)
+        if step is not None:
+            return name, step
+    return None
+
+
+def _part(graph: GraphFile, node: Any) -> Step | None:
+    """What a node does, as a step: what it is, or could be."""
+    return step_of(graph, node) or element_step(graph, node) or reduction_step(graph, node) or _view(graph, node)
+
+
+def _view(graph: GraphFile, node: Any) -> Step | None:
+    """The same numbers in another shape, of which one size may be open."""
+    if graph.op(node) not in _VIEWS or float_value(graph, node.input[0]) is None:
+        return None
+    value = float_value(graph, node.output[0])
+    if value is None or sum(size < 1 for size in value.shape) > 1:
+        return None
+    return Step("view", node.input[:1], [max(size, 0) for size in value.shape])
+
+
+def _inputs(chain: dict[str, Step]) -> dict[str, Any]:
+    """What the steps are given from without, by name: names of values, or nodes of new constants."""
+    given = [given for step in chain.values() for given in step.inputs]
+    return {_name(one): one for one in given if _name(one) not in chain}
+
+
+def _name(given: Any) -> str:
+    return given if isinstance(given, str) else str(given.output[0])
+
+
+def _put_chain(graph: GraphFile, chain: dict[str, Step]) -> None:
+    """As kernels/chain.c reads it."""
+    nodes = [node for node in graph.nodes if node.output[0] in chain]
+    inputs = _inputs(chain)
+    numbers = {name: number for number, name in enumerate([*inputs, *(node.output[0] for node in nodes)])}
+    told = [0, len(inputs)]
+    for step in (chain[node.output[0]] for node in nodes):
+        given = [numbers[_name(one)] for one in step.inputs]
+        told += [OPERATORS.index(step.operator), len(step.told), *given, *step.told]
+    program, value = graph.new_empty_constant(told), graph.value(nodes[-1].output[0])
+    assert value is not None
+    attributes = {**_ATTRIBUTES, "func_name": f"{library()}:{NAME}"}
+    custom = graph.new_node("Custom", [program, *inputs.values()], value, nodes[-1].output[0], attributes)
+    constants = [given for given in inputs.values() if not isinstance(given, str)]
+    graph.replace(nodes, [*constants, program, custom])
