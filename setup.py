@@ -105,7 +105,7 @@ def kernels() -> Extension:
         KERNELS,
         sources=[file for file in files if file.endswith(".c")],
         depends=[file for file in files if file.endswith(".h")],
-        extra_compile_args=["-O3", "-fvisibility=hidden", "-pthread"],
+        extra_compile_args=["-O3", "-fno-math-errno", "-fvisibility=hidden", "-pthread"],
         extra_link_args=["-pthread"],
         libraries=["m"],
     )

@@ -78,31 +78,50 @@ static void call_by_rows(void) {
     float *x = numbers(width), *scale = numbers(width), *shift = numbers(width), *y = numbers(width);
     cpu->layer_norm(x, scale, shift, 1e-5f, y, width);
     cpu->softmax(x, y, width);
-    for (int activation = RELU; activation <= ERF; activation++) cpu->activate(activation, x, y, width);
+    for (int activation = 0; activation < ACTIVATIONS; activation++) cpu->activate(activation, x, y, width);
     free(x), free(scale), free(shift), free(y);
 }
 
 int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra);
 
 /* In the order of operators.c. */
-enum { ACTIVATION = 6, COMBINATION, REDUCTION, MIDDLE_AXES, VIEW };
+enum { ACTIVATION = 6, COMBINATION, REDUCTION, TRANSPOSITION, PART, CONCATENATION, VIEW };
 
-/* A step after which there is one value more, of 4 axes again. Returns how many numbers describe it. */
-static int64_t some_step(int64_t *step, int64_t values) {
-    const int64_t value = between(0, values - 1), axis = between(0, 3);
-    switch (between(0, 4)) {
+/* Puts a step, or two, after which there is one value more, of 4 axes again. Returns how many numbers describe it. */
+static int64_t some_step(int64_t *step, int64_t values, int *made) {
+#define STEP(...)                                                                                                      \
+    do {                                                                                                               \
+        const int64_t told[] = {__VA_ARGS__};                                                                          \
+        memcpy(step + size, told, sizeof told);                                                                        \
+        size += sizeof told / sizeof *told;                                                                            \
+        *made += 1;                                                                                                    \
+    } while (0)
+    const int64_t value = between(0, values - 1), axis = between(0, 3), turn = between(0, 3);
+    int64_t size = 0;
+    *made = 0;
+    switch (between(0, 6)) {
     case 0:
-        return memcpy(step, (int64_t[]){ACTIVATION, 1, value, between(RELU, ERF)}, 32), 4;
+        STEP(ACTIVATION, 1, 1, value, between(0, ACTIVATIONS - 1));
+        break;
     case 1: /* with a part of itself, which is repeated, or with a number */
-        memcpy(step, (int64_t[]){REDUCTION, 4, value, axis, between(axis + 1, 4), 1, between(0, 1)}, 56);
-        return memcpy(step + 7, (int64_t[]){COMBINATION, 2, value, values, between(SUM, SMALLER), between(0, 2)}, 48), 13;
+        STEP(REDUCTION, 1, 4, value, axis, between(axis + 1, 4), 1, between(0, 1));
+        STEP(COMBINATION, 2, 2, value, values, between(0, COMBINATIONS - 1), between(0, 2));
+        break;
     case 2:
-        return memcpy(step, (int64_t[]){MIDDLE_AXES, 0, value}, 24), 3;
+        STEP(TRANSPOSITION, 1, 4, value, turn, (turn + 1) % 4, (turn + 2) % 4, (turn + 3) % 4);
+        break;
     case 3:
-        return memcpy(step, (int64_t[]){VIEW, 4, value, 1, 0, 1, 1}, 56), 7;
+        STEP(VIEW, 1, 4, value, 1, 0, 1, 1);
+        break;
+    case 4: /* the first row of each image; two of it */
+        STEP(PART, 1, 16, value, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0);
+        STEP(CONCATENATION, 2, 1, values, values, axis);
+        break;
     default:
-        return memcpy(step, (int64_t[]){COMBINATION, 2, value, 0, between(SUM, SMALLER), 0}, 48), 6;
+        STEP(COMBINATION, 2, 2, value, 0, between(0, COMBINATIONS - 1), 0);
     }
+    return size;
+#undef STEP
 }
 
 /* Of a single number, the input, and what comes of them. */
@@ -110,12 +129,12 @@ static void call_chain(void) {
     int64_t program[600] = {0, 2}, size = 2, values = 2, ones[] = {1, 1, 1, 1};
     int64_t axes[] = {between(1, 3), between(1, 4), between(1, 9), between(1, 70)};
     for (int64_t steps = between(1, 20); steps > 0; steps--) {
-        const int64_t more = some_step(program + size, values);
-        values += more == 13 ? 2 : 1;
-        size += more;
+        int made;
+        size += some_step(program + size, values, &made);
+        values += made;
     }
-    memcpy(program + size, (int64_t[]){ACTIVATION, 1, values - 1, RELU, REDUCTION, 4, values, 0, 4, 0, 0}, 88);
-    size += 11;
+    memcpy(program + size, (int64_t[]){REDUCTION, 1, 4, values - 1, 0, 4, 0, 0}, 64);
+    size += 8;
     float *one = numbers(1), *x = numbers(product_of(axes, 4)), *y = numbers(1);
     void *all[] = {NULL, one, x, y};
     int64_t *shapes[] = {program, ones, axes, NULL};

@@ -6,7 +6,7 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import mint, nn, ops
 
 OPEN = None
 
@@ -196,6 +196,89 @@ def of_few(x: Any) -> Any:
     return ops.tanh(x * 2.0 + 1.0)
 
 
+def halves(x: Any) -> Any:
+    one, other = ops.split(x, 32, 1)
+    return one * other
+
+
+def halves_of_few(x: Any) -> Any:
+    one, other = ops.chunk(x, 2, 2)
+    return one * other
+
+
+def one_of_three(x: Any) -> Any:
+    return ops.split(x, 1, 1)[1]
+
+
+def with_double(x: Any) -> Any:
+    return ops.concat((x, x * 2.0), 1)
+
+
+def with_many(x: Any) -> Any:
+    return ops.concat((x, x, x, x, x, x, x, x, x), 1)
+
+
+def inner(x: Any) -> Any:
+    return x[:, 1:-1, ::2]
+
+
+def last(x: Any) -> Any:
+    return x[:, -1]
+
+
+def backward(x: Any) -> Any:
+    return x[:, ::-1]
+
+
+def first_ones(x: Any) -> Any:
+    return x[1:]
+
+
+def root_mean_square(x: Any) -> Any:
+    return x * ops.rsqrt(ops.square(x).mean(-1, keep_dims=True) + 1e-6)
+
+
+def roots(x: Any) -> Any:
+    return ops.exp(-ops.sqrt(ops.abs(x)))
+
+
+def by_itself(x: Any) -> Any:
+    return ops.matmul(x, ops.swapaxes(x, -1, -2))
+
+
+def newer_sum(x: Any) -> Any:
+    return mint.sub(mint.add(x, x * x), x)
+
+
+def newer_sum_of_double(x: Any) -> Any:
+    return mint.add(x, x, alpha=2)
+
+
+class Weighed(nn.Cell):
+    """By a matrix; `turned`: that is a transposed parameter. `bias`: what is added, one number for each column."""
+
+    def __init__(self, turned: bool = False, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = ms.Parameter(ms.ops.ones((5, 16) if turned else (16, 5), ms.float32), name="weight")
+        self.bias = ms.Parameter(ms.ops.ones(5, ms.float32), name="bias") if bias else None
+        self.turned = turned
+
+    def construct(self, x: Any) -> Any:
+        made = x @ (self.weight.T if self.turned else self.weight)
+        return made if self.bias is None else made + self.bias
+
+
+class ToItself(nn.Cell):
+    """Attention of MindSpore's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def construct(self, x: Any) -> Any:
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
 class Excited(nn.Cell):
     """Channels weighed by what a small network makes of their means: Hu et al. 2017, figure 3."""
 
@@ -331,6 +414,32 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "wide": (Deep(130), (OPEN, 6)),
     "between_others": (BetweenOthers(), (OPEN, 12)),
     "flat": (nn.SequentialCell(nn.Flatten(), nn.Dense(144, 5), nn.Sigmoid()), WORDS),
+    "prelu": (nn.PReLU(8, 0.3), (OPEN, 8, 20, 21)),
+    "prelu_of_one": (nn.PReLU(1, 0.3), (OPEN, 8, 257)),
+    "norm_of_channels": (nn.SequentialCell(nn.BatchNorm2d(8), nn.ReLU()), (OPEN, 8, 20, 21)),
+    "norm_of_few_channels": (nn.BatchNorm2d(3), IMAGES),
+    "root_mean_square": (nn.SequentialCell(nn.Dense(16, 16), Formula(root_mean_square)), WORDS),
+    "roots": (Formula(roots), MANY),
+    "halves": (Formula(halves), (OPEN, 64, 70)),
+    "halves_of_few": (Formula(halves_of_few), WORDS),
+    "one_of_three": (Formula(one_of_three), (OPEN, 3, 2048)),
+    "with_double": (Formula(with_double), MANY),
+    "with_many": (Formula(with_many), MANY),
+    "inner": (Formula(inner), (OPEN, 70, 80)),
+    "last": (nn.SequentialCell(Formula(last), nn.Dense(16, 5)), WORDS),
+    "backward": (Formula(backward), (OPEN, 9, 400)),
+    "first_ones": (Formula(first_ones), (3, 9, 400)),
+    "by_itself": (Formula(by_itself), WORDS),
+    "weighed": (Weighed(), WORDS),
+    "weighed_by_turned": (Weighed(turned=True, bias=True), WORDS),
+    "weighed_rows": (Weighed(bias=True), (OPEN, 16)),
+    "attention_of_mindspore": (ToItself(), (2, 9, 16)),
+    "encoder": (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), (2, 9, 16)),
+    "encoder_norm_first": (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True), (2, 9, 16)),
+    "newer_linear": (mint.nn.Linear(16, 5), WORDS),
+    "newer_linear_of_rows": (mint.nn.Linear(16, 5, bias=False), (OPEN, 16)),
+    "newer_sum": (Formula(newer_sum), MANY),
+    "newer_sum_of_double": (Formula(newer_sum_of_double), MANY),
     "axes": (Axes(0, 2, 1, 3), (OPEN, 5, 6, 7)),
     "axes_of_the_end": (Axes(0, 1, 3, 2), (OPEN, 5, 6, 7)),
     "axes_of_three": (Axes(0, 2, 1), WORDS),

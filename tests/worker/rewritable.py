@@ -161,6 +161,23 @@ class Loop(nn.Cell):
         return x.mean((2, 3))
 
 
+class Fixed(nn.Cell):
+    """Weights that are parts of one parameter, and a bias that is the sum of two; `besides`: used as they are too."""
+
+    def __init__(self, besides: bool = False, parts: int = 2) -> None:
+        super().__init__()
+        self.weights = ms.Parameter(ms.ops.ones((10, 12), ms.float32), name="weights")
+        self.bias = ms.Parameter(ms.ops.ones((1, 5), ms.float32), name="bias")
+        self.more = ms.Parameter(ms.ops.ones((5,), ms.float32), name="more")
+        self.besides, self.parts = besides, parts
+
+    def construct(self, x: Any) -> Any:
+        one, *_, other = ops.split(self.weights, 10 // self.parts, 0)
+        made = ops.MatMul()(x, one.T) * ops.MatMul(False, True)(x, other)
+        made = made + (ops.reshape(self.bias, (5,)) + self.more)
+        return made + self.weights[:1, :5] if self.besides else made
+
+
 def by_chance(seed: int) -> Any:
     """A network of a few layers."""
     chance = random.Random(seed)
@@ -235,6 +252,8 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "biased_by_rows": (Biased((4, 1)), (4, 12)),
     "product": (Product(), (OPEN, 12)),
     "product_of_two": (Product(with_itself=True), (4, 12)),
+    "fixed": (Fixed(), (OPEN, 12)),
+    "fixed_besides": (Fixed(besides=True), (OPEN, 12)),
     "dice": (Dice(), IMAGES),
     "loop": (Loop(), (4, 3, 2, 2)),
     **{f"chance_{seed}": (by_chance(seed), IMAGES) for seed in range(8)},

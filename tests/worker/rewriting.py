@@ -25,10 +25,6 @@ def export_networks(program: str, folder: Path) -> None:
     subprocess.run([sys.executable, str(path), str(folder)], check=True, capture_output=True)
 
 
-# How many values each operator takes: kernels/operators.c.
-GIVEN = dict(zip(OPERATORS, (3, 1, 3, 2, 3, 1, 1, 2, 1, 1, 1), strict=True))
-
-
 def operators(path: Path) -> list[str]:
     """The operators of a file, in order; in place of a chain "chain", and behind it each of its steps."""
     graph = GraphFile(parse(path.read_bytes()))
@@ -50,7 +46,7 @@ def steps(graph: GraphFile, chain: Any) -> list[str]:
     found: list[str] = []
     while told:
         found.append(OPERATORS[told[0]])
-        told = told[2 + GIVEN[found[-1]] + told[1] :]
+        told = told[3 + told[1] + told[2] :]
     return found
 
 

@@ -40,7 +40,7 @@ class Chain:
 
     def add(self, operator: str, given: Sequence[int], told: Sequence[int], made: Array) -> int:
         """Another step. Returns the number of what it makes."""
-        self.steps += [OPERATORS.index(operator), len(told), *given, *told]
+        self.steps += [OPERATORS.index(operator), len(given), len(told), *given, *told]
         self.values.append(made)
         return len(self.values) - 1
 
@@ -58,7 +58,7 @@ class Chain:
         return self.add("reduction", [x], [axes - 1, axes, 1, 0], self.values[x].sum(-1, keepdims=True))
 
     def axes(self, x: int) -> int:
-        return self.add("middle_axes", [x], [], self.values[x].swapaxes(1, 2))
+        return self.add("transposition", [x], [0, 2, 1, 3], self.values[x].swapaxes(1, 2))
 
     def view(self, x: int, *shape: int) -> int:
         """Of this shape, in which one size may be 0: what is left."""
@@ -111,6 +111,21 @@ def test_a_value_stays_until_the_last_step_that_needs_it() -> None:
     chain.check()
 
 
+def test_the_last_steps_may_be_views_of_what_another_has_made() -> None:
+    chain = Chain([whole_numbers(1, 2, 3, 4, 5)])
+    made = chain.relu(0)
+    chain.sum(made, made)
+    chain.view(chain.view(made, 6, 20), 0, 10)
+    chain.check()
+
+
+def test_a_view_of_an_input_is_nothing_that_a_chain_can_make() -> None:
+    room = np.zeros(6, np.float32)
+    values = (ctypes.c_void_p * 3)(None, room.ctypes.data, room.ctypes.data)
+    every = described([numbered(VIEW, 1, 1, 0, 6), (2, 3), (6,)])
+    assert library().chain(3, values, *every, None, None, None) == -1
+
+
 def test_a_step_may_take_one_value_twice() -> None:
     chain = Chain([whole_numbers(1, 7, 9)])
     chain.sum(chain.sum(0, 0), 0)
@@ -129,20 +144,24 @@ def numbered(*steps: int, inputs: int = 1) -> Shape:
     return (0, inputs, *steps)
 
 
-RELU_STEP, VIEW = (OPERATORS.index("activation"), 1, 0, RELU), OPERATORS.index("view")
+ACTIVATION, VIEW = OPERATORS.index("activation"), OPERATORS.index("view")
+RELU_STEP, MORE = (ACTIVATION, 1, 1, 0, RELU), (ACTIVATION, 1, 1, 1, RELU)
 WRONG: dict[str, tuple[Shape, list[Shape]]] = {
     "no step": (numbered(), [(2, 3)]),
-    "half a step": (numbered(6), [(2, 3)]),
-    "no such operator": (numbered(len(OPERATORS), 0, 0), [(2, 3)]),
-    "a value that is not made yet": (numbered(6, 1, 1, RELU), [(2, 3)]),
-    "too little told": (numbered(6, 0, 0), [(2, 3)]),
-    "told more than there is": (numbered(VIEW, 9, 0, 6), [(2, 3)]),
-    "nothing but a view": (numbered(VIEW, 1, 0, 6), [(2, 3)]),
-    "a view of more numbers": (numbered(VIEW, 1, 0, 7, 6, 1, 1, RELU), [(2, 3)]),
-    "a view of a part": (numbered(VIEW, 2, 0, 0, 4, 6, 1, 1, RELU), [(2, 3)]),
-    "two open sizes": (numbered(VIEW, 2, 0, 0, 0, 6, 1, 1, RELU), [(2, 3)]),
+    "half a step": (numbered(ACTIVATION, 1), [(2, 3)]),
+    "no such operator": (numbered(len(OPERATORS), 1, 0, 0), [(2, 3)]),
+    "a value that is not made yet": (numbered(ACTIVATION, 1, 1, 1, RELU), [(2, 3)]),
+    "too little told": (numbered(ACTIVATION, 1, 0, 0), [(2, 3)]),
+    "given too much": (numbered(ACTIVATION, 2, 1, 0, 0, RELU), [(2, 3)]),
+    "given nothing": (numbered(OPERATORS.index("concatenation"), 0, 1, 0), [(2, 3)]),
+    "given more than a step may": (numbered(OPERATORS.index("concatenation"), 9, 1, *[0] * 9, 0), [(2, 3)]),
+    "given more than there is": (numbered(OPERATORS.index("concatenation"), 8, 1, 0), [(2, 3)]),
+    "told more than there is": (numbered(VIEW, 1, 9, 0, 6), [(2, 3)]),
+    "a view of more numbers": (numbered(VIEW, 1, 1, 0, 7, *MORE), [(2, 3)]),
+    "a view of a part": (numbered(VIEW, 1, 2, 0, 0, 4, *MORE), [(2, 3)]),
+    "two open sizes": (numbered(VIEW, 1, 2, 0, 0, 0, *MORE), [(2, 3)]),
     "too many axes": (numbered(*RELU_STEP), [(1,) * (MOST_AXES + 1)]),
-    "a view of too many axes": (numbered(VIEW, 9, 0, *(1,) * 9, 6, 1, 1, RELU), [(1,)]),
+    "a view of too many axes": (numbered(VIEW, 1, 9, 0, *(1,) * 9, *MORE), [(1,)]),
     "too many inputs": (numbered(*RELU_STEP, inputs=MOST_INPUTS + 1), [(2,)] * (MOST_INPUTS + 1)),
     "too many steps": (numbered(*RELU_STEP * (MOST_STEPS + 1)), [(2, 3)]),
 }

@@ -18,7 +18,7 @@ from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.engine_settings import EngineSettings
 from mindspore_serving.worker.mindir_file import parse
 from mindspore_serving.worker.model_stage import run_stacked
-from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
+from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, rewrite
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.stacked_model import StackedModel
 from mindspore_serving.worker.target import Target
@@ -56,6 +56,8 @@ CHANGES: dict[str, dict[str, int]] = {
     "biased_first": {"MatMul": -1, "Add": -1, "ReLU": -1, "FusedMatMulBiasAdd": 1},
     "biased_sum_besides": {"MatMul": -1, "Add": -1, "FusedMatMulBiasAdd": 1},
 }
+FIXED = {"Split": -1, "TupleGetItem": -2, "Transpose": -1, "Reshape": -1, "Add": -1}
+CHANGES |= {"fixed": FIXED, "fixed_besides": FIXED}
 SWAPPED = {"pooled": ["MaxPool", "ReLU"], "pooled_same": ["MaxPool", "ReLU6"]}
 LEFT_ALONE = [
     "norm_beside",
@@ -115,6 +117,14 @@ def test_a_rule_changes_the_operators_that_it_says_and_no_number(
     after.subtract(before)
     assert {operator: count for operator, count in after.items() if count} == CHANGES[name]
     assert on_thread(lambda: same_numbers(path, OF_MINDSPORE))
+
+
+@pytest.mark.parametrize(("name", "left"), [("fixed", 1), ("fixed_besides", 120)])
+def test_of_a_parameter_that_nothing_needs_any_more_one_number_stays(networks: Path, name: str, left: int) -> None:
+    model = parse((networks / f"{name}.mindir").read_bytes())
+    rewrite(model, OF_MINDSPORE)
+    (weights,) = [given for given in model.graph.parameter if given.name.endswith("weights")]
+    assert len(weights.raw_data) == 4 * left
 
 
 @pytest.mark.parametrize("name", SWAPPED)

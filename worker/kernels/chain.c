@@ -7,8 +7,8 @@
  *
  * What is no tensor cannot be an input, and shapes are told before values: so the steps of a chain stand in the shape of
  * its first input, which has no elements. Its dimensions are 0, how many inputs there are besides, and for each step:
- * the number of its operator, how many numbers it is told, which values it takes, and what it is told. Values are those
- * inputs, and then what the steps make, in order. The last step's is what the chain makes. */
+ * the number of its operator, how many values it takes and how many numbers it is told, which values, and these numbers. Values are those
+ * inputs, and then what the steps make, in order. The last step's is what the chain makes; it is no view of an input. */
 
 #include "chain.h"
 #include "kernels.h"
@@ -40,17 +40,22 @@ static int read_inputs(struct chain *chain, struct shapes all) {
     return 0;
 }
 
+static int is_as_many(int wanted, int64_t count) { return wanted == ANY ? count > 0 : wanted == count; }
+
 /* Returns where the next step begins, or NULL. */
 static const int64_t *read_step(struct chain *chain, const int64_t *next, const int64_t *end) {
     const int64_t values = chain->inputs + chain->steps;
-    if (chain->steps == MOST_STEPS || end - next < 2) return NULL;
+    if (chain->steps == MOST_STEPS || end - next < 3) return NULL;
     struct step *step = &chain->step[chain->steps++];
     step->operator = operator_of(next[0]);
-    step->count_told = next[1];
-    next += 2;
-    if (step->operator == NULL || end - next < step->operator->given + step->count_told) return NULL;
-    if (step->operator->told >= 0 && step->operator->told != step->count_told) return NULL;
-    for (int given = 0; given < step->operator->given; given++, next++) {
+    step->count_given = next[1];
+    step->count_told = next[2];
+    next += 3;
+    if (step->operator == NULL || step->count_given > MOST_GIVEN) return NULL;
+    if (end - next < step->count_given || end - next - step->count_given < step->count_told) return NULL;
+    if (!is_as_many(step->operator->given, step->count_given)) return NULL;
+    if (!is_as_many(step->operator->told, step->count_told)) return NULL;
+    for (int64_t given = 0; given < step->count_given; given++, next++) {
         if (*next >= values) return NULL;
         step->given[given] = &chain->value[*next];
     }
@@ -65,7 +70,7 @@ static int read_chain(struct chain *chain, struct shapes all) {
     chain->steps = 0;
     if (next >= end || read_inputs(chain, all) != 0) return -1;
     while (next != NULL && next < end) next = read_step(chain, next, end);
-    return next == NULL || chain->step[chain->steps - 1].operator->is_view ? -1 : 0;
+    return next == NULL ? -1 : 0;
 }
 
 static const struct tensor *last_of(const struct chain *chain) { return chain->step[chain->steps - 1].made; }
@@ -104,14 +109,14 @@ static int64_t lay_out(const struct chain *chain, struct place *places, int64_t 
         const struct step *step = &chain->step[number];
         owners[number] = step->operator->is_view ? owner_of(chain, step->given[0], owners) : number;
         places[number].last = -1;
-        for (int given = 0; given < step->operator->given; given++) {
+        for (int64_t given = 0; given < step->count_given; given++) {
             const int64_t owner = owner_of(chain, step->given[given], owners);
             if (owner >= 0) places[owner].last = number;
         }
     }
-    for (int64_t number = 0; number < chain->steps - 1; number++) {
+    for (int64_t number = 0; number < chain->steps; number++) {
         struct place *place = &places[number];
-        if (owners[number] != number) continue;
+        if (owners[number] != number || number == owners[chain->steps - 1]) continue;
         const int64_t size = divided_up(count_of(chain->step[number].made), ALIGNED) * ALIGNED;
         place->begin = room_between(places, number, size, number);
         place->end = place->begin + size;
@@ -124,13 +129,14 @@ static int compute_steps(struct chain *chain, float *made) {
     struct place places[MOST_STEPS] = {{0}};
     int64_t owners[MOST_STEPS];
     float *memory = scratch(BETWEEN_STEPS, lay_out(chain, places, owners));
-    if (memory == NULL) return -1;
+    const int64_t last = owners[chain->steps - 1];
+    if (memory == NULL || last < 0) return -1;
     for (int64_t number = 0; number < chain->steps; number++) {
         const struct step *step = &chain->step[number];
-        if (number == chain->steps - 1)
-            step->made->numbers = made;
+        if (step->operator->is_view)
+            step->made->numbers = step->given[0]->numbers;
         else
-            step->made->numbers = step->operator->is_view ? step->given[0]->numbers : memory + places[number].begin;
+            step->made->numbers = number == last ? made : memory + places[number].begin;
         if (step->operator->compute(step) != 0) return -1;
     }
     return 0;

@@ -5,7 +5,8 @@
 
 #include <stdint.h>
 
-enum { MOST_AXES = 8, MOST_GIVEN = 4, MOST_STEPS = 64, MOST_INPUTS = 256 };
+enum { ANY = -1 };
+enum { MOST_AXES = 8, MOST_GIVEN = 8, MOST_STEPS = 64, MOST_INPUTS = 256 };
 
 /* An open dimension is -1, as long as only shapes are asked for. */
 struct tensor {
@@ -16,6 +17,7 @@ struct tensor {
 struct step {
     const struct operator *operator;
     const struct tensor *given[MOST_GIVEN];
+    int64_t count_given;
     const int64_t *told;
     int64_t count_told;
     struct tensor *made;
@@ -23,7 +25,7 @@ struct step {
 
 /* Each returns 0, or -1: sizes do not belong together, or there is no memory. */
 struct operator {
-    int given, told;                        /* how many tensors it takes, and how many numbers; -1: any */
+    int given, told;                        /* how many tensors it takes, and how many numbers; ANY: some */
     int (*infer)(const struct step *step);  /* the shape of what it makes, for dimensions that may be open */
     int (*compute)(const struct step *step);
     int is_view; /* what it makes are the very numbers that it takes */

@@ -37,8 +37,12 @@ struct product {
 };
 
 /* In the order of rewrites/elements.py, both. */
-enum activation { RELU, RELU6, SIGMOID, SILU, HARD_SIGMOID, HARD_SWISH, GELU, TANH, ERF };
-enum combination { SUM, DIFFERENCE, PRODUCT, QUOTIENT, LARGER, SMALLER };
+enum activation {
+    RELU, RELU6, SIGMOID, SILU, HARD_SIGMOID, HARD_SWISH, GELU, TANH, ERF,
+    EXPONENTIAL, ROOT, INVERSE_ROOT, SQUARE, ABSOLUTE, NEGATIVE, ACTIVATIONS
+};
+/* PARAMETRIC_RELU: the one, times the other where it is negative. */
+enum combination { SUM, DIFFERENCE, PRODUCT, QUOTIENT, LARGER, SMALLER, PARAMETRIC_RELU, COMBINATIONS };
 
 /* y[place] of one value at x and another one: of each the numbers from there on, or this one number for all places. */
 struct combined {
@@ -118,6 +122,16 @@ struct pairs {
 
 /* By all threads. 0, or -1: there is no memory. */
 int multiply_pairs(const struct pairs *pairs);
+
+/* Along an axis, so many numbers: so many floats apart where they come from, and where they go. */
+struct axis {
+    int64_t size, from, to;
+};
+
+enum { MOST_COPIED = 8 };
+
+/* All numbers of these axes, up to MOST_COPIED of them. By all threads. */
+void copy_axes(const float *from, float *to, const struct axis *axes, int count);
 
 /* The largest of each window; padding is none. 0, or -1: there is no memory. */
 int max_pool(const float *x, float *y, int64_t planes, const struct window *window);

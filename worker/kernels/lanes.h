@@ -67,3 +67,9 @@ INLINE V NAME(exponential)(V given) {
     const V power = (V)((WORDS)series + exponent);
     return NAME(choose)(given > most, NAME(all)(INFINITY), NAME(choose)(given != given, given, power));
 }
+
+INLINE V NAME(root)(V x) {
+    V made;
+    for (int lane = 0; lane < LANES; lane++) made[lane] = sqrtf(x[lane]);
+    return made;
+}

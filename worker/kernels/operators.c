@@ -185,7 +185,7 @@ static void activate_part(const void *what, int64_t number) {
 }
 
 /* Any value. Told: the activation. */
-static int infer_activation(const struct step *step) { return step->told[0] > ERF ? -1 : same_shape(step); }
+static int infer_activation(const struct step *step) { return step->told[0] >= ACTIVATIONS ? -1 : same_shape(step); }
 
 static int compute_activation(const struct step *step) {
     struct elements elements = {(enum activation)step->told[0], step->given[0]->numbers, step->made->numbers,
@@ -201,7 +201,7 @@ static int compute_activation(const struct step *step) {
 static int infer_combination(const struct step *step) {
     const struct tensor *one = step->given[0], *other = step->given[1];
     struct tensor *made = step->made;
-    if (step->told[0] > SMALLER) return -1;
+    if (step->told[0] >= COMBINATIONS) return -1;
     made->axes = one->axes > other->axes ? one->axes : other->axes;
     for (int64_t behind = 1; behind <= made->axes; behind++) {
         const int64_t size = behind > one->axes ? 1 : one->shape[one->axes - behind];
@@ -344,25 +344,107 @@ static int compute_reduction(const struct step *step) {
     return 0;
 }
 
-/* The two axes in the middle of four change places. */
-static int infer_middle_axes(const struct step *step) {
-    const int64_t *x = step->given[0]->shape;
-    return step->given[0]->axes != 4 ? -1 : made_as(step, 4, (int64_t[]){x[0], x[2], x[1], x[3]});
+/* Told: for each axis of what is made, which one it was. */
+static int infer_transposition(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    int64_t seen = 0;
+    if (step->count_told != x->axes) return -1;
+    same_shape(step);
+    for (int64_t axis = 0; axis < x->axes; axis++) {
+        if (step->told[axis] >= x->axes) return -1;
+        seen |= (int64_t)1 << step->told[axis];
+        step->made->shape[axis] = x->shape[step->told[axis]];
+    }
+    return seen == ((int64_t)1 << x->axes) - 1 ? 0 : -1;
 }
 
-/* One of the first axis is a row here: width floats of it lie beside each other before and behind. */
-static void turn_one(const void *what, int64_t first) {
-    const struct step *step = what;
-    const int64_t *size = step->given[0]->shape, width = size[3], all = size[1] * size[2] * width;
-    const float *x = step->given[0]->numbers + first * all;
-    float *y = step->made->numbers + first * all;
-    for (int64_t third = 0; third < size[2]; third++)
-        instructions()->copy_lines(x + third * width, size[2] * width, 1, y + third * size[1] * width, width, size[1],
-                                   width);
+/* How many floats apart two numbers along each axis are. */
+static void find_distances(const struct tensor *tensor, int64_t *distances) {
+    int64_t floats = 1;
+    for (int64_t axis = tensor->axes - 1; axis >= 0; axis--) {
+        distances[axis] = floats;
+        floats *= tensor->shape[axis];
+    }
 }
 
-static int compute_middle_axes(const struct step *step) {
-    in_turns(turn_one, step, step->given[0]->shape[0]);
+static int compute_transposition(const struct step *step) {
+    const struct tensor *x = step->given[0], *made = step->made;
+    int64_t from[MOST_AXES], to[MOST_AXES];
+    struct axis axes[MOST_AXES];
+    find_distances(x, from);
+    find_distances(made, to);
+    for (int64_t axis = 0; axis < made->axes; axis++)
+        axes[axis] = (struct axis){made->shape[axis], from[step->told[axis]], to[axis]};
+    copy_axes(x->numbers, made->numbers, axes, (int)made->axes);
+    return 0;
+}
+
+/* Told for each axis: the first place, how many there are from there on, every which one of them, whether the axis goes,
+ * which has one place. Nothing is told of an open axis: 0 places are all that there are. */
+enum { PLACE, COUNT, EVERY, GOES, OF_AXIS };
+
+static int infer_part(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    if (step->count_told != OF_AXIS * x->axes) return -1;
+    step->made->axes = 0;
+    for (int64_t axis = 0; axis < x->axes; axis++) {
+        const int64_t *told = step->told + OF_AXIS * axis, count = told[COUNT] == 0 ? x->shape[axis] : told[COUNT];
+        if (told[COUNT] > 0 && told[PLACE] + (count - 1) * told[EVERY] >= x->shape[axis] && x->shape[axis] >= 0) return -1;
+        if (!told[GOES]) step->made->shape[step->made->axes++] = count;
+        else if (told[COUNT] != 1) return -1;
+    }
+    return 0;
+}
+
+static int compute_part_of(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const float *first = x->numbers;
+    int64_t from[MOST_AXES], to = 1;
+    struct axis axes[MOST_AXES];
+    find_distances(x, from);
+    if (count_of(step->made) == 0) return 0;
+    for (int64_t axis = x->axes - 1; axis >= 0; axis--) {
+        const int64_t *told = step->told + OF_AXIS * axis, is_part = told[COUNT] > 0;
+        axes[axis] = (struct axis){is_part ? told[COUNT] : x->shape[axis], from[axis] * (is_part ? told[EVERY] : 1), to};
+        to *= axes[axis].size;
+        if (is_part) first += told[PLACE] * from[axis];
+    }
+    copy_axes(first, step->made->numbers, axes, (int)x->axes);
+    return 0;
+}
+
+/* Some values, one behind the other. Told: along which axis. */
+static int infer_concatenation(const struct step *step) {
+    const int64_t along = step->told[0];
+    same_shape(step);
+    if (along >= step->made->axes) return -1;
+    for (int64_t given = 1; given < step->count_given; given++) {
+        const struct tensor *x = step->given[given];
+        if (x->axes != step->made->axes) return -1;
+        for (int64_t axis = 0; axis < x->axes; axis++)
+            if (axis != along && !fits(x->shape[axis], step->made->shape[axis])) return -1;
+        if (x->shape[along] < 0 || step->made->shape[along] < 0)
+            step->made->shape[along] = -1;
+        else
+            step->made->shape[along] += x->shape[along];
+    }
+    return 0;
+}
+
+static int compute_concatenation(const struct step *step) {
+    const int64_t along = step->told[0];
+    int64_t to[MOST_AXES];
+    float *made = step->made->numbers;
+    find_distances(step->made, to);
+    for (int64_t given = 0; given < step->count_given; given++) {
+        const struct tensor *x = step->given[given];
+        struct axis axes[MOST_AXES];
+        int64_t from[MOST_AXES];
+        find_distances(x, from);
+        for (int64_t axis = 0; axis < x->axes; axis++) axes[axis] = (struct axis){x->shape[axis], from[axis], to[axis]};
+        copy_axes(x->numbers, made, axes, (int)x->axes);
+        made += x->shape[along] * to[along];
+    }
     return 0;
 }
 
@@ -401,8 +483,10 @@ static const struct operator OPERATORS[] = {
     {1, 1, infer_activation, compute_activation, 0},
     {2, 2, infer_combination, compute_combination, 0},
     {1, 4, infer_reduction, compute_reduction, 0},
-    {1, 0, infer_middle_axes, compute_middle_axes, 0},
-    {1, -1, infer_view, nothing_to_compute, 1},
+    {1, ANY, infer_transposition, compute_transposition, 0},
+    {1, ANY, infer_part, compute_part_of, 0},
+    {ANY, 1, infer_concatenation, compute_concatenation, 0},
+    {1, ANY, infer_view, nothing_to_compute, 1},
 };
 
 const struct operator *operator_of(int64_t number) {

@@ -263,6 +263,18 @@ INLINE V NAME(activated)(const enum activation activation, V x) {
         return NAME(hyperbolic_tangent)(x);
     case ERF:
         return NAME(error_function)(x);
+    case EXPONENTIAL:
+        return NAME(exponential)(x);
+    case ROOT:
+        return NAME(root)(x);
+    case INVERSE_ROOT:
+        return 1.0f / NAME(root)(x);
+    case SQUARE:
+        return x * x;
+    case ABSOLUTE:
+        return NAME(absolute)(x);
+    case NEGATIVE:
+        return -x;
     default:
         return x / (NAME(exponential)(-x * (x * x * cubic + linear)) + 1.0f);
     }
@@ -291,6 +303,14 @@ TARGET static void NAME(activate)(enum activation activation, const float *x, fl
         FOR(GELU)
         FOR(TANH)
         FOR(ERF)
+        FOR(EXPONENTIAL)
+        FOR(ROOT)
+        FOR(INVERSE_ROOT)
+        FOR(SQUARE)
+        FOR(ABSOLUTE)
+        FOR(NEGATIVE)
+    default:
+        break;
     }
 }
 
@@ -309,6 +329,8 @@ INLINE V NAME(combination)(const enum combination combination, V one, V other) {
         return one / other;
     case LARGER:
         return NAME(choose)((one > other) | (one != one), one, other);
+    case PARAMETRIC_RELU:
+        return NAME(choose)(one < 0, one * other, one);
     default:
         return NAME(choose)((one < other) | (one != one), one, other);
     }
@@ -354,6 +376,9 @@ TARGET static void NAME(combine)(const struct combined *combined) {
         FOR(QUOTIENT)
         FOR(LARGER)
         FOR(SMALLER)
+        FOR(PARAMETRIC_RELU)
+    default:
+        break;
     }
 }
 

@@ -11,14 +11,17 @@ from collections.abc import Callable
 from enum import Flag, auto
 from typing import Any
 
-from mindspore_serving.worker.rewrites.batch_norm import fold_batch_norm
+from mindspore_serving.worker.rewrites.batch_norm import fold_batch_norm, scale_by_kernels
 from mindspore_serving.worker.rewrites.biases import fuse_biases
 from mindspore_serving.worker.rewrites.chains import chain_steps
+from mindspore_serving.worker.rewrites.copies import copy_by_kernels
 from mindspore_serving.worker.rewrites.dense import multiply_by_kernels
 from mindspore_serving.worker.rewrites.elements import compute_elements_by_kernels
+from mindspore_serving.worker.rewrites.fixed import fix_constants
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.means import reduce_by_kernels
+from mindspore_serving.worker.rewrites.newer import spell_older
 from mindspore_serving.worker.rewrites.pooling import pool_first
 from mindspore_serving.worker.rewrites.powers import multiply_powers_out
 from mindspore_serving.worker.rewrites.products import transpose_weights
@@ -43,8 +46,11 @@ class Rewriting(Flag):
 AS_IT_IS = Rewriting(0)
 ALL = ~AS_IT_IS
 RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
+    (Rewriting.FASTER, fix_constants),
+    (Rewriting.KERNELS, spell_older),
     (Rewriting.TRANSPOSED, transpose_weights),
     (Rewriting.FASTER, fold_batch_norm),
+    (Rewriting.KERNELS, scale_by_kernels),
     (Rewriting.FASTER, pool_first),
     (Rewriting.KERNELS, reduce_by_kernels),
     (Rewriting.FASTER, flatten_reductions),
@@ -57,6 +63,7 @@ RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
     (Rewriting.KERNELS, pool_by_kernels),
     (Rewriting.KERNELS, multiply_by_kernels),
     (Rewriting.KERNELS, compute_elements_by_kernels),
+    (Rewriting.KERNELS, copy_by_kernels),
 )
 
 

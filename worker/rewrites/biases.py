@@ -50,7 +50,7 @@ def _operands(graph: GraphFile, addition: Any) -> tuple[Any, str]:
 
 def _is_row(graph: GraphFile, bias: str, product: Value) -> bool:
     """Whether it is one number for each column of the product, all of float32."""
-    row = graph.value(bias)
+    row = graph.value(bias) or graph.constant_tensor(bias)
     if row is None or {row.data_type, product.data_type} != {FLOAT32}:
         return False
     return len(product.shape) == 2 and row.shape == product.shape[1:] and row.shape[0] > 0

@@ -8,6 +8,7 @@ reshapes, of which nothing is left.
 from typing import Any
 
 from mindspore_serving.worker.kernels import library
+from mindspore_serving.worker.rewrites.copies import copy_step
 from mindspore_serving.worker.rewrites.elements import element_step
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS, Step, float_value, step_of
@@ -15,6 +16,7 @@ from mindspore_serving.worker.rewrites.means import reduction_step
 
 NAME = "chain"
 _MOST_STEPS, _MOST_INPUTS = 64, 256  # kernels/chain.h
+_OPEN = -1
 _VIEWS = ("Reshape", "Flatten", "ExpandDims", "Squeeze")
 _ATTRIBUTES: dict[str, bool | str] = {
     "func_type": "aot",
@@ -46,7 +48,7 @@ def _chain(graph: GraphFile, last: Any) -> dict[str, Step]:
     So whatever goes into them is there before all of them, and nothing comes out but what the last one makes.
     """
     step = _part(graph, last)
-    if step is None or step.operator == "view":
+    if step is None:
         return {}
     chain = {last.output[0]: step}
     while len(chain) < _MOST_STEPS:
@@ -75,17 +77,24 @@ def _before(graph: GraphFile, chain: dict[str, Step]) -> tuple[str, Step] | None
 
 def _part(graph: GraphFile, node: Any) -> Step | None:
     """What a node does, as a step: what it is, or could be."""
-    return step_of(graph, node) or element_step(graph, node) or reduction_step(graph, node) or _view(graph, node)
+    known = step_of(graph, node) or element_step(graph, node) or reduction_step(graph, node)
+    return known or copy_step(graph, node) or _view(graph, node)
 
 
 def _view(graph: GraphFile, node: Any) -> Step | None:
     """The same numbers in another shape, of which one size may be open."""
-    if graph.op(node) not in _VIEWS or float_value(graph, node.input[0]) is None:
+    if graph.op(node) not in _VIEWS:
         return None
-    value = float_value(graph, node.output[0])
-    if value is None or sum(size < 1 for size in value.shape) > 1:
+    x, value = float_value(graph, node.input[0]), float_value(graph, node.output[0])
+    if x is None or value is None:
         return None
-    return Step("view", node.input[:1], [max(size, 0) for size in value.shape])
+    shape = graph.constant(node.input[1]) if graph.op(node) == "Reshape" else None
+    if not isinstance(shape, tuple) or min(shape, default=0) >= 0:
+        # The file's batch may be run at another size, as long as it stays the first one.
+        shape = (_OPEN, *value.shape[1:]) if value.shape[0] == x.shape[0] else value.shape
+    if sum(size < 1 for size in shape) > 1:
+        return None
+    return Step("view", node.input[:1], [max(size, 0) for size in shape])
 
 
 def _inputs(chain: dict[str, Step]) -> dict[str, Any]:
@@ -106,7 +115,7 @@ def _put_chain(graph: GraphFile, chain: dict[str, Step]) -> None:
     told = [0, len(inputs)]
     for step in (chain[node.output[0]] for node in nodes):
         given = [numbers[_name(one)] for one in step.inputs]
-        told += [OPERATORS.index(step.operator), len(step.told), *given, *step.told]
+        told += [OPERATORS.index(step.operator), len(given), len(step.told), *given, *step.told]
     program, value = graph.new_empty_constant(told), graph.value(nodes[-1].output[0])
     assert value is not None
     attributes = {**_ATTRIBUTES, "func_name": f"{library()}:{NAME}"}

@@ -13,8 +13,14 @@ from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import CLAMPS, UNCLAMPED, Step, are_here, float_value, put_step
 
 # In the order of kernels/kernels.h, both; combinations by MindSpore's names.
-ACTIVATIONS = ("ReLU", "ReLU6", "Sigmoid", "SiLU", "HSigmoid", "HSwish", "GeLU", "Tanh", "Erf")
-COMBINATIONS = (("Add", "Adds"), ("Sub", "Subs"), ("Mul", "Muls"), ("Div", "RealDiv"), ("Maximum",), ("Minimum",))
+ACTIVATIONS = (
+    *("ReLU", "ReLU6", "Sigmoid", "SiLU", "HSigmoid", "HSwish", "GeLU", "Tanh", "Erf"),
+    *("Exp", "Sqrt", "Rsqrt", "Square", "Abs", "Neg"),
+)
+COMBINATIONS = (
+    *(("Add", "Adds"), ("Sub", "Subs"), ("Mul", "Muls"), ("Div", "RealDiv"), ("Maximum",), ("Minimum",)),
+    ("PReLU",),
+)
 _COMBINATIONS = {name: number for number, names in enumerate(COMBINATIONS) for name in names}
 _LEAST_NUMBERS = 2048  # of one instance
 
@@ -26,6 +32,8 @@ def compute_elements_by_kernels(graph: GraphFile) -> int:
     """
     if not are_here():
         return 0
+    for node in [node for node in graph.nodes if graph.op(node) == "PReLU"]:
+        _shape_by_channel(graph, node)
     combined = sum(_made(graph, node) for node in graph.nodes if graph.op(node) in _COMBINATIONS)
     return combined + sum(_made(graph, node) for node in graph.nodes if graph.op(node) in ACTIVATIONS)
 
@@ -60,6 +68,13 @@ def _made(graph: GraphFile, node: Any) -> bool:
         return False
     put_step(graph, [node, clamp] if number != UNCLAMPED else [node], step, value)
     return True
+
+
+def _shape_by_channel(graph: GraphFile, node: Any) -> None:
+    """The weights of PReLU, one for all or one for each channel, in a shape that is repeated for images."""
+    x, weights = float_value(graph, node.input[0]), graph.weights(node.input[1])
+    if x is not None and len(x.shape) > 2 and weights is not None and weights.ndim == 1:
+        graph.set_weights(node.input[1], weights.reshape(-1, *[1] * (len(x.shape) - 2)))
 
 
 def _side(graph: GraphFile, name: str) -> Any:

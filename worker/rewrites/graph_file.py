@@ -4,6 +4,7 @@ A node's op_type is "REF::name", the name of an entry of the file's primitives, 
 read by a Load node. Loads are also gathered, in a MakeTuple for an UpdateState: that orders them, and is no use.
 """
 
+import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,30 +142,41 @@ class GraphFile:
 
     def constant_tensor(self, name: str) -> Value | None:
         """Type and shape of a constant that is one tensor; None for anything else."""
-        maker = self.maker(name)
-        if maker is None or maker.op_type != "Constant" or len(maker.attribute) != 1:
+        tensor = self._tensor(name)
+        return None if tensor is None else Value(tensor.data_type, tuple(tensor.dims))
+
+    def array(self, name: str) -> npt.NDArray[np.float32] | None:
+        """What is fixed in the file, of float32: a parameter that is loaded, or a constant tensor. None otherwise."""
+        fixed = self._parameter(name) or self._tensor(name)
+        if fixed is None or fixed.data_type != FLOAT32:
             return None
-        tensors = maker.attribute[0].tensors
-        return Value(tensors[0].data_type, tuple(tensors[0].dims)) if len(tensors) == 1 else None
+        shape = tuple(fixed.dims)
+        is_whole = len(fixed.raw_data) == _FLOAT32_BYTES * math.prod(shape)
+        return np.frombuffer(fixed.raw_data, "<f4").reshape(shape) if is_whole else None
 
     def weights(self, name: str) -> npt.NDArray[np.float32] | None:
-        """The float32 parameter that this value is loaded from, if this is all it is used for; None otherwise."""
+        """The same, if this is all it is used for."""
         parameter = self._parameter(name)
-        if parameter is None or self.only_user(name) is None or len(self.users(parameter.name)) != 1:
+        if self.only_user(name) is None or (parameter is not None and len(self.users(parameter.name)) != 1):
             return None
-        shape = tuple(parameter.dims)
-        if parameter.data_type != FLOAT32 or len(parameter.raw_data) != 4 * int(np.prod(shape, dtype=np.int64)):
-            return None
-        return np.frombuffer(parameter.raw_data, "<f4").reshape(shape)
+        return self.array(name)
 
     def set_weights(self, name: str, array: npt.NDArray[Any]) -> None:
-        """Gives the parameter behind a value these numbers, and their shape."""
-        parameter = self._parameter(name)
-        assert parameter is not None
+        """Gives the parameter behind a value, or the constant that it is, these numbers, and their shape."""
+        fixed = self._parameter(name) or self._tensor(name)
+        assert fixed is not None
         tensors = [tensor for given in self.maker(name).attribute if given.name == "shape" for tensor in given.tensors]
-        for tensor in (parameter, *tensors):
+        for tensor in (fixed, *tensors):
             tensor.dims[:] = array.shape
-        parameter.raw_data = np.ascontiguousarray(array, "<f4").tobytes()
+        fixed.raw_data = np.ascontiguousarray(array, "<f4").tobytes()
+
+    def drop_unused(self, load: Any) -> None:
+        """Of a parameter that nobody uses any more, but for the order of loading, a single number stays."""
+        parameter = self._parameters.get(load.input[0])
+        if parameter is None or parameter.data_type != FLOAT32 or self.users(load.output[0]):
+            return
+        if len(self.users(parameter.name)) == 1:
+            self.set_weights(load.output[0], np.zeros(1, np.float32))
 
     def new_constant(self, constant: bool | int | float | tuple[int, ...] | npt.NDArray[np.float32]) -> Any:
         """A node of a constant; a float is a tensor without dimensions. It goes into the graph by `replace`."""
@@ -209,7 +221,7 @@ class GraphFile:
         return node
 
     def replace(self, old: Sequence[Any], new: Sequence[Any]) -> None:
-        """Puts these new nodes, in order, where the last of the old ones was; the old ones go."""
+        """Puts these new nodes, in order, where the last of the old ones was; the old ones go, with no new ones too."""
         place = _place(self._nodes, old[-1])
         self._nodes[place + 1 : place + 1] = new
         for node in old:
@@ -224,6 +236,13 @@ class GraphFile:
     def _parameter(self, name: str) -> Any | None:
         load = self.maker(name)
         return self._parameters.get(load.input[0]) if load is not None and self.op(load) == "Load" else None
+
+    def _tensor(self, name: str) -> Any | None:
+        maker = self.maker(name)
+        if maker is None or maker.op_type != "Constant" or len(maker.attribute) != 1:
+            return None
+        tensors = maker.attribute[0].tensors
+        return tensors[0] if len(tensors) == 1 else None
 
     def _primitive(self, op: str, attributes: Mapping[str, bool | str]) -> str:
         """The name of a primitive of this operator with these attributes, each set of them its own."""

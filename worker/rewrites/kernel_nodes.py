@@ -19,13 +19,15 @@ OPERATORS = (
     "activation",
     "combination",
     "reduction",
-    "middle_axes",
+    "transposition",
+    "part",
+    "concatenation",
     "view",
 )
 # What an operator may do with each number that it makes, by the activation behind it: kernels/operators.c.
 UNCLAMPED = 0
 CLAMPS = {"ReLU": 1, "ReLU6": 2}
-MOST_AXES = 8  # kernels/chain.h
+MOST_AXES, MOST_GIVEN = 8, 8  # kernels/chain.h
 _PREFIX = "kernel:"
 _TOLD = "told"
 

@@ -21,7 +21,7 @@ _LEAST_ROWS = 4  # of a product: each second matrix is laid out for it, which ta
 
 
 def compute_rows_by_kernels(graph: GraphFile) -> int:
-    """Makes these operators of ours: LayerNorm, Softmax, GeLU, BatchMatMul, Transpose of two axes in the middle.
+    """Makes these operators of ours: LayerNorm, Softmax, GeLU, BatchMatMul.
 
     Returns how many.
     """
@@ -31,7 +31,6 @@ def compute_rows_by_kernels(graph: GraphFile) -> int:
         "LayerNorm": _layer_norm,
         "Softmax": _softmax,
         "GeLU": _gelu,
-        "Transpose": _transpose,
         "BatchMatMul": _products,
     }
     return sum(rules[graph.op(node)](graph, node) for node in graph.nodes if graph.op(node) in rules)
@@ -67,14 +66,6 @@ def _gelu(graph: GraphFile, node: Any) -> bool:
     if value is None or step is None:
         return False
     put_step(graph, [node], step, value)
-    return True
-
-
-def _transpose(graph: GraphFile, node: Any) -> bool:
-    value = float_value(graph, node.output[0], 4)
-    if value is None or graph.constant(node.input[1]) != (0, 2, 1, 3):
-        return False
-    put_step(graph, [node], Step("middle_axes", node.input[:1]), value)
     return True
 
 

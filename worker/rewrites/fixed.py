@@ -1,0 +1,75 @@
+"""What is made of parameters and constants alone, made once: MindSpore 2.10 makes it anew at each call.
+
+Attention keeps the weights of query, key and value in one parameter, say, cuts it into three, and transposes each.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+
+Array = npt.NDArray[np.float32]
+
+
+def fix_constants(graph: GraphFile) -> int:
+    """Makes each such value a constant. Returns how many."""
+    made = sum(_fixed(graph, node) for node in graph.nodes if graph.op(node) in _MAKERS)
+    if made:
+        for node in [node for node in graph.nodes if graph.op(node) == "Split" and not graph.users(node.output[0])]:
+            graph.replace([node], [])
+        for node in [node for node in graph.nodes if graph.op(node) == "Load"]:
+            graph.drop_unused(node)
+    return made
+
+
+def _fixed(graph: GraphFile, node: Any) -> bool:
+    value = graph.value(node.output[0])
+    array = _MAKERS[graph.op(node)](graph, node)
+    if value is None or array is None or array.shape != value.shape:
+        return False
+    constant = graph.new_constant(np.ascontiguousarray(array))
+    constant.name = constant.output[0] = node.output[0]
+    graph.replace([node], [constant])
+    return True
+
+
+def _transposed(graph: GraphFile, node: Any) -> Array | None:
+    x, order = graph.array(node.input[0]), graph.constant(node.input[1])
+    if x is None or not isinstance(order, tuple) or sorted(order) != list(range(x.ndim)):
+        return None
+    return x.transpose(order)
+
+
+def _reshaped(graph: GraphFile, node: Any) -> Array | None:
+    x, value = graph.array(node.input[0]), graph.value(node.output[0])
+    if x is None or value is None or min(value.shape, default=1) < 1 or math.prod(value.shape) != x.size:
+        return None
+    return x.reshape(value.shape)
+
+
+def _item(graph: GraphFile, node: Any) -> Array | None:
+    """One part of a Split."""
+    split, number = graph.maker(node.input[0]), graph.constant(node.input[1])
+    if graph.op(split) != "Split" or len(split.input) != 3 or not isinstance(number, int):
+        return None
+    x, axis, count = graph.array(split.input[0]), *(graph.constant(name) for name in split.input[1:])
+    if x is None or not isinstance(axis, int) or not isinstance(count, int) or not -x.ndim <= axis < x.ndim:
+        return None
+    return np.split(x, count, axis)[number] if count > 0 and x.shape[axis] % count == 0 and number < count else None
+
+
+def _sum(graph: GraphFile, node: Any) -> Array | None:
+    one, other = [graph.array(name) for name in node.input]
+    return None if one is None or other is None or one.shape != other.shape else one + other
+
+
+_MAKERS: dict[str, Callable[[GraphFile, Any], Array | None]] = {
+    "Transpose": _transposed,
+    "Reshape": _reshaped,
+    "TupleGetItem": _item,
+    "Add": _sum,
+}
