@@ -67,7 +67,7 @@ static void call_multiply(void) {
     multiply(&product);
     free(x), free(weights), free(bias), free(y);
     x = numbers(count * rows * depth), weights = numbers(count * depth * columns), y = numbers(count * rows * columns);
-    const struct pairs pairs = {x, weights, y, count, rows, depth, columns, between(0, 1)};
+    const struct pairs pairs = {x, weights, y, 1, {count}, {{1}, {1}}, rows, depth, columns, between(0, 1)};
     multiply_pairs(&pairs);
     free(x), free(weights), free(y);
 }

@@ -268,6 +268,21 @@ class Weighed(nn.Cell):
         return made if self.bias is None else made + self.bias
 
 
+class InOne(nn.Cell):
+    """Attention whose query, key and value are made by one layer, of a first word that is fixed, and the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = ms.Parameter(ms.ops.ones((1, 1, 16), ms.float32), name="first")
+        self.all, self.out, self.norm = nn.Dense(16, 48), nn.Dense(16, 16), nn.LayerNorm((16,))
+
+    def construct(self, x: Any) -> Any:
+        x = ops.concat((ops.broadcast_to(self.first, (3, 1, 16)), x), 1)
+        query, key, value = ops.reshape(self.all(self.norm(x)), (-1, 10, 3, 2, 8)).transpose(2, 0, 3, 1, 4)
+        mixed = ops.softmax(query @ key.swapaxes(-1, -2) / 2.8, -1) @ value
+        return self.out(ops.reshape(mixed.transpose(0, 2, 1, 3), (-1, 10, 16)))[:, 0]
+
+
 class ToItself(nn.Cell):
     """Attention of MindSpore's own."""
 
@@ -303,6 +318,11 @@ class Branches(nn.Cell):
         made = self.first(x)
         both = self.second(made), self.third(made)
         return (*both, made) if self.besides else both
+
+
+def square_and_root(x: Any) -> Any:
+    square = x * x
+    return square, ops.sqrt(square)
 
 
 class Deep(nn.Cell):
@@ -355,6 +375,10 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "convolution_twice": (Twice(convolution()), IMAGES),
     "convolution_of_open_sizes": (convolution(), (OPEN, 3, OPEN, 13)),
     "convolution_of_half_precision": (convolution(dtype=ms.float16), IMAGES),
+    "pooling_of_convolution": (
+        nn.SequentialCell(convolution(), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2, 2)),
+        IMAGES,
+    ),
     "pooling": (nn.MaxPool2d(2, 2), IMAGES),
     "pooling_same": (nn.MaxPool2d(3, 2, pad_mode="same"), IMAGES),
     "pooling_of_open_sizes": (nn.MaxPool2d(2, 2), (OPEN, 3, 12, OPEN)),
@@ -387,7 +411,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sum_of_few": (Sum(), WORDS),
     "sum_of_row": (Sum(of_row=True), MANY),
     "sum_of_two": (OfTwo(ops.Add()), MANY),
-    "products_of_two": (OfTwo(ops.BatchMatMul(transpose_b=True)), (OPEN, 3, 16, 16)),
+    "products_of_two": (OfTwo(ops.matmul), (OPEN, 3, 16, 16)),
     "sum_of_number": (Formula(plus_half), MANY),
     "difference": (Formula(from_one), MANY),
     "quotient": (Formula(divided), MANY),
@@ -410,6 +434,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "excited": (Excited(), (OPEN, 8, 20, 21)),
     "branches": (Branches(), (OPEN, 12)),
     "branches_besides": (Branches(besides=True), (OPEN, 12)),
+    "square_and_root": (Formula(square_and_root), MANY),
     "deep": (Deep(30), (OPEN, 6)),
     "wide": (Deep(130), (OPEN, 6)),
     "between_others": (BetweenOthers(), (OPEN, 12)),
@@ -433,6 +458,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "weighed": (Weighed(), WORDS),
     "weighed_by_turned": (Weighed(turned=True, bias=True), WORDS),
     "weighed_rows": (Weighed(bias=True), (OPEN, 16)),
+    "attention_in_one": (InOne(), (3, 9, 16)),
     "attention_of_mindspore": (ToItself(), (2, 9, 16)),
     "encoder": (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), (2, 9, 16)),
     "encoder_norm_first": (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True), (2, 9, 16)),

@@ -169,12 +169,15 @@ class Fixed(nn.Cell):
         self.weights = ms.Parameter(ms.ops.ones((10, 12), ms.float32), name="weights")
         self.bias = ms.Parameter(ms.ops.ones((1, 5), ms.float32), name="bias")
         self.more = ms.Parameter(ms.ops.ones((5,), ms.float32), name="more")
+        self.one = ms.Parameter(ms.ops.ones((1, 1), ms.float32), name="one")
+        self.four = ms.Parameter(ms.ops.ones((1, 4), ms.float32), name="four")
         self.besides, self.parts = besides, parts
 
     def construct(self, x: Any) -> Any:
         one, *_, other = ops.split(self.weights, 10 // self.parts, 0)
         made = ops.MatMul()(x, one.T) * ops.MatMul(False, True)(x, other)
         made = made + (ops.reshape(self.bias, (5,)) + self.more)
+        made = made * ops.broadcast_to(ops.concat((self.one, self.four), 1), (1, 5))
         return made + self.weights[:1, :5] if self.besides else made
 
 

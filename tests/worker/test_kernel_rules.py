@@ -42,6 +42,7 @@ KERNELS: dict[str, dict[str, int]] = {
     "convolution_of_channels": {"chain": 1, "convolution": 1},
     "convolution_of_each_channel_two": {"chain": 1, "convolution": 1},
     "convolution_of_groups": {"chain": 1, "convolution": 1},
+    "pooling_of_convolution": {"chain": 1, "convolution": 1, "pooling": 1},
     "pooling": {"chain": 1, "pooling": 1},
     "pooling_same": {"chain": 1, "pooling": 1},
     "dense": {"chain": 1, "dense": 1},
@@ -79,6 +80,7 @@ KERNELS: dict[str, dict[str, int]] = {
     "excited": {"chain": 1, "reduction": 1, "dense": 2, "activation": 1, "view": 1, "combination": 1},
     "branches": {"chain": 3, "dense": 3},
     "branches_besides": {"chain": 3, "dense": 3},
+    "square_and_root": {"chain": 2, "combination": 1, "activation": 1},
     "deep": {"chain": 2, "dense": 30, "activation": 30, "combination": 60},
     "wide": {"chain": 9, "dense": 130, "activation": 130, "combination": 260},
     "between_others": {"chain": 2, "dense": 2, "Sin": 1},
@@ -98,6 +100,18 @@ KERNELS: dict[str, dict[str, int]] = {
     "weighed": {"chain": 1, "view": 2, "dense": 1},
     "weighed_by_turned": {"chain": 1, "view": 2, "dense": 1},
     "weighed_rows": {"chain": 1, "dense": 1},
+    "attention_in_one": {
+        "Concat": 1,
+        "chain": 1,
+        "layer_norm": 1,
+        "view": 4,
+        "dense": 2,
+        "transposition": 3,
+        "part": 4,
+        "products": 2,
+        "combination": 1,
+        "softmax": 1,
+    },
     "attention_of_mindspore": {
         "chain": 1,
         "transposition": 7,
@@ -205,20 +219,18 @@ def test_what_kernels_cannot_do_is_left_to_mindspore(
     assert on_thread(lambda: same_numbers(path, ALL))
 
 
-def test_where_one_of_two_products_may_be_a_single_one_mindspore_computes(
-    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+@pytest.mark.parametrize(("name", "shape"), [("sum_of_two", (8, 257)), ("products_of_two", (3, 16, 16))])
+def test_one_of_two_inputs_may_be_a_single_row(
+    networks: Path, name: str, shape: tuple[int, ...], on_thread: Callable[[Callable[[], Any]], Any]
 ) -> None:
-    assert on_thread(lambda: rewritten_file.places(networks / "products_of_two.mindir"))[Rewriting.KERNELS] == 0
-
-
-def test_one_of_two_inputs_may_be_a_single_row(networks: Path, on_thread: Callable[[Callable[[], Any]], Any]) -> None:
-    path = networks / "sum_of_two.mindir"
+    path, chance = networks / f"{name}.mindir", np.random.default_rng(5)
     assert on_thread(lambda: rewritten_file.places(path))[Rewriting.KERNELS] == 1
-    graph, _ = on_thread(lambda: mindspore_model.open_graph(path, read_inputs(path, Target()), Target(), ALL))
-    for rows, others in ((3, 3), (1, 3), (3, 1)):
-        x, y = np.ones((rows, 8, 257), np.float32), np.full((others, 8, 257), 2, np.float32)
-        (found,) = on_thread(partial(graph.learn, [x, y]))
-        np.testing.assert_array_equal(found, np.full((3, 8, 257), 3))
+    inputs = read_inputs(path, Target())
+    graphs = [on_thread(partial(mindspore_model.open_graph, path, inputs, Target(), how)) for how in (AS_IT_IS, ALL)]
+    for rows in ((3, 3), (1, 3), (3, 1)):
+        arrays = [chance.normal(size=(count, *shape)).astype(np.float32) for count in rows]
+        (expected,), (found,) = [on_thread(partial(graph.learn, arrays)) for graph, _ in graphs]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", KERNELS)

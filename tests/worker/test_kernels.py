@@ -181,6 +181,16 @@ def test_products(matrices: Shape, rows: int, sizes: Pair, is_transposed: bool) 
     np.testing.assert_array_equal(found, x @ weights)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((4,), (1,)), ((1,), (4,)), ((2, 3), (1, 3)), ((2, 1), (1, 3)), ((2, 3), (2, 1)), ((0, 3), (1, 3))],
+)
+def test_products_of_repeated_matrices(one: Shape, other: Shape) -> None:
+    x, weights = whole_numbers(1, *one, 5, 7), whole_numbers(2, *other, 7, 9)
+    expected = x @ weights
+    np.testing.assert_array_equal(call("products", [x, weights], [0], expected.shape), expected)
+
+
 @pytest.mark.parametrize("rows", [1, 200])
 def test_layer_norm(rows: int) -> None:
     for width in range(1, 71):
@@ -367,7 +377,8 @@ MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
     "three axes": ("dense", [(2, 2, 9), (1, 2, 64), (64,)], [5, 0]),
     "depth of pairs": ("products", [(1, 2, 9), (1, 3, 5)], [0]),
     "depth of turned pairs": ("products", [(1, 2, 9), (1, 5, 3)], [1]),
-    "pairs": ("products", [(4, 2, 3), (1, 3, 5)], [0]),
+    "pairs": ("products", [(4, 2, 3), (2, 3, 5)], [0]),
+    "one matrix": ("products", [(3,), (3,)], [0]),
     "axes of pairs": ("products", [(1, 1, 2, 3), (1, 3, 5)], [0]),
     "channels": ("convolution", [(1, 4, 6, 7), (1, 2, 27, 8), (1, 16)], [*SEEN, 11, 1, 0]),
     "each channel": ("convolution", [(1, 4, 6, 7), (5, 9), (5,)], [*SEEN, 5, 5, 0]),

@@ -112,11 +112,15 @@ int convolve(const float *x, const float *weights, const float *bias, float *y, 
 /* The product, by all threads. */
 void multiply(const struct product *product);
 
-/* Many products of two matrices, [rows][depth] by [depth][columns], or [columns][depth] where these are transposed. */
+enum { MOST_AXES_OF_PAIRS = 6 };
+
+/* Many products of two matrices, [rows][depth] by [depth][columns], or [columns][depth] where these are transposed. They
+ * stand along some axes; two that follow each other are `apart` so many matrices, or 0: there is one for all. */
 struct pairs {
     const float *x, *weights;
     float *y;
-    int64_t count, rows, depth, columns;
+    int64_t axes, sizes[MOST_AXES_OF_PAIRS], apart[2][MOST_AXES_OF_PAIRS];
+    int64_t rows, depth, columns;
     int is_transposed;
 };
 

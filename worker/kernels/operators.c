@@ -92,26 +92,43 @@ static int compute_dense(const struct step *step) {
     return 0;
 }
 
-/* Pairs of matrices along all axes but the last two. Told: whether the second ones are transposed. */
+/* Whether there is a size that an axis has for two values, of which one may have 1 and is repeated. */
+static int common_size(int64_t one, int64_t other, int64_t *size) {
+    *size = one == 1 || (one < 0 && other > 1) ? other : one;
+    return one == 1 || other == 1 || fits(one, other);
+}
+
+/* Pairs of matrices along all axes but the last two, where either value may be repeated. Told: whether the second ones
+ * are transposed. */
 static int infer_products(const struct step *step) {
     const struct tensor *x = step->given[0], *other = step->given[1];
     const int64_t axes = x->axes, is_transposed = step->told[0] != 0;
-    if (axes < 2 || other->axes != axes) return -1;
-    for (int64_t axis = 0; axis < axes - 2; axis++)
-        if (!fits(x->shape[axis], other->shape[axis])) return -1;
+    if (axes < 2 || axes > 2 + MOST_AXES_OF_PAIRS || other->axes != axes) return -1;
     if (x->shape[axes - 1] != other->shape[axes - (is_transposed ? 1 : 2)]) return -1;
     same_shape(step);
+    for (int64_t axis = 0; axis < axes - 2; axis++)
+        if (!common_size(x->shape[axis], other->shape[axis], &step->made->shape[axis])) return -1;
     step->made->shape[axes - 1] = other->shape[axes - (is_transposed ? 2 : 1)];
     return 0;
 }
 
 static int compute_products(const struct step *step) {
     const struct tensor *x = step->given[0], *made = step->made;
-    return multiply_pairs(&(struct pairs){
-        .x = x->numbers, .weights = step->given[1]->numbers, .y = made->numbers,
-        .count = product_of(x->shape, x->axes - 2), .rows = x->shape[x->axes - 2], .depth = x->shape[x->axes - 1],
-        .columns = made->shape[x->axes - 1], .is_transposed = step->told[0] != 0,
-    });
+    struct pairs pairs = {
+        .x = x->numbers, .weights = step->given[1]->numbers, .y = made->numbers, .axes = x->axes - 2,
+        .rows = x->shape[x->axes - 2], .depth = x->shape[x->axes - 1], .columns = made->shape[x->axes - 1],
+        .is_transposed = step->told[0] != 0,
+    };
+    for (int side = 0; side < 2; side++) {
+        int64_t apart = 1;
+        for (int64_t axis = pairs.axes - 1; axis >= 0; axis--) {
+            const int64_t size = step->given[side]->shape[axis];
+            pairs.sizes[axis] = made->shape[axis];
+            pairs.apart[side][axis] = size == 1 ? 0 : apart;
+            apart *= size;
+        }
+    }
+    return multiply_pairs(&pairs);
 }
 
 /* What is done to many rows along the last axis, a part of them by each thread. */
@@ -206,9 +223,7 @@ static int infer_combination(const struct step *step) {
     for (int64_t behind = 1; behind <= made->axes; behind++) {
         const int64_t size = behind > one->axes ? 1 : one->shape[one->axes - behind];
         const int64_t other_size = behind > other->axes ? 1 : other->shape[other->axes - behind];
-        const int is_repeated = size == 1 || (size < 0 && other_size > 1);
-        if (size != 1 && other_size != 1 && !fits(size, other_size)) return -1;
-        made->shape[made->axes - behind] = is_repeated ? other_size : size;
+        if (!common_size(size, other_size, &made->shape[made->axes - behind])) return -1;
     }
     return 0;
 }

@@ -56,6 +56,12 @@ static void lay_out(const struct pairs *pairs, const float *from, float *panels)
 static void multiply_pair(const void *what, int64_t number) {
     const struct pairs_work *work = what;
     const struct pairs *pairs = work->pairs;
+    int64_t first = 0, second = 0, place = number;
+    for (int64_t axis = pairs->axes - 1; axis >= 0; axis--) {
+        first += place % pairs->sizes[axis] * pairs->apart[0][axis];
+        second += place % pairs->sizes[axis] * pairs->apart[1][axis];
+        place /= pairs->sizes[axis];
+    }
     const int64_t panels = divided_up(pairs->columns, PANEL), floats = panels * PANEL * pairs->depth;
     float *weights = scratch(OF_STEP, floats + panels * PANEL);
     if (weights == NULL) {
@@ -63,9 +69,9 @@ static void multiply_pair(const void *what, int64_t number) {
         return;
     }
     memset(weights + floats, 0, panels * PANEL * sizeof *weights);
-    lay_out(pairs, pairs->weights + number * pairs->depth * pairs->columns, weights);
+    lay_out(pairs, pairs->weights + second * pairs->depth * pairs->columns, weights);
     const struct product product = {
-        .x = pairs->x + number * pairs->rows * pairs->depth, .weights = weights, .bias = weights + floats,
+        .x = pairs->x + first * pairs->rows * pairs->depth, .weights = weights, .bias = weights + floats,
         .y = pairs->y + number * pairs->rows * pairs->columns,
         .rows = pairs->rows, .depth = pairs->depth, .columns = pairs->columns,
         .least = -INFINITY, .most = INFINITY,
@@ -76,6 +82,8 @@ static void multiply_pair(const void *what, int64_t number) {
 int multiply_pairs(const struct pairs *pairs) {
     atomic_int is_without_memory = 0;
     const struct pairs_work work = {pairs, &is_without_memory};
-    in_turns(multiply_pair, &work, pairs->count);
+    int64_t count = 1;
+    for (int64_t axis = 0; axis < pairs->axes; axis++) count *= pairs->sizes[axis];
+    in_turns(multiply_pair, &work, count);
     return atomic_load(&is_without_memory) ? -1 : 0;
 }

@@ -6,7 +6,7 @@ MindSpore 2.10 looks each number's place up: ten times as long as a copy takes.
 from typing import Any
 
 from mindspore_serving.worker.rewrites.elements import is_large
-from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import MOST_GIVEN, Step, are_here, float_value, put_step
 
 _WHOLE = (0, 0, 1, 0)  # of an axis, whatever its size
@@ -112,8 +112,10 @@ def _concatenated(graph: GraphFile, node: Any) -> bool:
     values, axis, made = graph.maker(node.input[0]), graph.constant(node.input[1]), float_value(graph, node.output[0])
     if made is None or graph.op(values) != "MakeTuple" or graph.only_user(node.input[0]) is None:
         return False
-    parts = [float_value(graph, name) for name in values.input]
-    if not isinstance(axis, int) or None in parts or len(parts) > MOST_GIVEN or not is_large(graph, node.output[0]):
+    parts = [float_value(graph, name) or graph.constant_tensor(name) for name in values.input]
+    if not isinstance(axis, int) or len(parts) > MOST_GIVEN or not is_large(graph, node.output[0]):
+        return False
+    if any(part is None or part.data_type != FLOAT32 for part in parts):
         return False
     put_step(graph, [values, node], Step("concatenation", list(values.input), [axis % len(made.shape)]), made)
     return True

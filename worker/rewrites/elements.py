@@ -18,7 +18,7 @@ ACTIVATIONS = (
     *("Exp", "Sqrt", "Rsqrt", "Square", "Abs", "Neg"),
 )
 COMBINATIONS = (
-    *(("Add", "Adds"), ("Sub", "Subs"), ("Mul", "Muls"), ("Div", "RealDiv"), ("Maximum",), ("Minimum",)),
+    *(("Add", "Adds"), ("Sub", "Subs"), ("Mul", "Muls"), ("Div", "RealDiv", "Divs"), ("Maximum",), ("Minimum",)),
     ("PReLU",),
 )
 _COMBINATIONS = {name: number for number, names in enumerate(COMBINATIONS) for name in names}

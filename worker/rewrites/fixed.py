@@ -14,26 +14,28 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile
 
 Array = npt.NDArray[np.float32]
 
+_MOST_REPEATED = 1 << 20  # numbers: more are not worth their room in the file
+
 
 def fix_constants(graph: GraphFile) -> int:
     """Makes each such value a constant. Returns how many."""
     made = sum(_fixed(graph, node) for node in graph.nodes if graph.op(node) in _MAKERS)
     if made:
-        for node in [node for node in graph.nodes if graph.op(node) == "Split" and not graph.users(node.output[0])]:
-            graph.replace([node], [])
         for node in [node for node in graph.nodes if graph.op(node) == "Load"]:
             graph.drop_unused(node)
     return made
 
 
 def _fixed(graph: GraphFile, node: Any) -> bool:
-    value = graph.value(node.output[0])
+    value, several = graph.value(node.output[0]), graph.maker(node.input[0])
     array = _MAKERS[graph.op(node)](graph, node)
     if value is None or array is None or array.shape != value.shape:
         return False
     constant = graph.new_constant(np.ascontiguousarray(array))
     constant.name = constant.output[0] = node.output[0]
     graph.replace([node], [constant])
+    if graph.op(several) in ("Split", "MakeTuple") and not graph.users(several.output[0]):
+        graph.replace([several], [])
     return True
 
 
@@ -62,6 +64,25 @@ def _item(graph: GraphFile, node: Any) -> Array | None:
     return np.split(x, count, axis)[number] if count > 0 and x.shape[axis] % count == 0 and number < count else None
 
 
+def _repeated(graph: GraphFile, node: Any) -> Array | None:
+    x, value = graph.array(node.input[0]), graph.value(node.output[0])
+    if x is None or value is None or not isinstance(graph.constant(node.input[1]), tuple) or x.ndim != len(value.shape):
+        return None
+    fits = all(size in (1, wanted) for size, wanted in zip(x.shape, value.shape, strict=True))
+    return np.broadcast_to(x, value.shape) if fits and math.prod(value.shape) <= _MOST_REPEATED else None
+
+
+def _joined(graph: GraphFile, node: Any) -> Array | None:
+    parts, axis = graph.maker(node.input[0]), graph.constant(node.input[1])
+    if graph.op(parts) != "MakeTuple" or not isinstance(axis, int) or not parts.input:
+        return None
+    arrays = [graph.array(name) for name in parts.input]
+    known = [array for array in arrays if array is not None]
+    if len(known) < len(arrays) or {array.ndim for array in known} != {known[0].ndim} or not 0 <= axis < known[0].ndim:
+        return None
+    return np.concatenate(known, axis)
+
+
 def _sum(graph: GraphFile, node: Any) -> Array | None:
     one, other = [graph.array(name) for name in node.input]
     return None if one is None or other is None or one.shape != other.shape else one + other
@@ -72,4 +93,6 @@ _MAKERS: dict[str, Callable[[GraphFile, Any], Array | None]] = {
     "Reshape": _reshaped,
     "TupleGetItem": _item,
     "Add": _sum,
+    "BroadcastTo": _repeated,
+    "Concat": _joined,
 }

@@ -52,10 +52,9 @@ class GraphFile:
         self._users: dict[str, list[Any]] = {}
         self._node_type: Any = type(self._nodes[0]) if self._nodes else None
         self._made = 0
-        states = {node.input[1] for node in self._nodes if self.op(node) == "UpdateState" and len(node.input) > 1}
+        self._order = self._order_tuples()
         for node in self._nodes:
-            is_order = self.op(node) == "UpdateState" or (self.op(node) == "MakeTuple" and node.output[0] in states)
-            self._enter(node, () if is_order else node.input)
+            self._enter(node, self._uses(node))
         for given in self._graph.output:
             self._users.setdefault(given.name, []).append(None)
 
@@ -227,11 +226,29 @@ class GraphFile:
         for node in old:
             del self._nodes[_place(self._nodes, node)]
             del self._makers[node.output[0]]
-            for name in node.input:
+            for name in self._uses(node):
                 users = self._users[name]
                 del users[_place(users, node)]
         for node in new:
-            self._enter(node, node.input)
+            self._enter(node, self._uses(node))
+
+    def _order_tuples(self) -> set[str]:
+        """What only says that several loads come before an UpdateState."""
+        tuples = {node.output[0] for node in self._nodes if self.op(node) == "MakeTuple"}
+        tuples.difference_update(given.name for given in self._graph.output)
+        for node in self._nodes:
+            if self.op(node) != "UpdateState":
+                tuples.difference_update(node.input)
+        return tuples
+
+    def _uses(self, node: Any) -> list[str]:
+        """What a node uses, if it is not for order alone."""
+        if node.output[0] in self._order:
+            return []
+        if self.op(node) != "UpdateState":
+            return list(node.input)
+        # Of loads it needs none, but there may be others that come before it.
+        return [name for name in node.input[1:] if name not in self._order and self.op(self.maker(name)) != "Load"]
 
     def _parameter(self, name: str) -> Any | None:
         load = self.maker(name)

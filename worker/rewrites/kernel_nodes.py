@@ -73,13 +73,3 @@ def float_value(graph: GraphFile, name: str, rank: int | None = None) -> Value |
     if value is None or value.data_type != FLOAT32 or not 0 < len(value.shape) <= MOST_AXES:
         return None
     return value if rank in (None, len(value.shape)) else None
-
-
-def have_one_shape(graph: GraphFile, one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether two values of these shapes go together one by one, whatever comes for an open number of instances.
-
-    With one open input, each open number is that of its instances. With several, one may come as a single row, which
-    MindSpore takes for all rows of the other.
-    """
-    is_known = min(one[1:], default=1) > 0 and (min(one, default=1) > 0 or graph.open_inputs() == 1)
-    return one == other and is_known

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
-from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value, have_one_shape
+from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value
 
 _OPEN = -1
 _NCHW = 0  # MindSpore's enumeration of formats
@@ -42,9 +42,8 @@ def _product(graph: GraphFile, node: Any) -> None:
         _multiply(graph, [node] if bias is None else [node, addition], bias, is_turned=False)
         return
     made, sides = float_value(graph, node.output[0]), [float_value(graph, name) for name in (x, other)]
-    if made is None or sides[0] is None or sides[1] is None or len(sides[0].shape) < 3:
-        return
-    if len(sides[0].shape) == len(sides[1].shape) and have_one_shape(graph, *(side.shape[:-2] for side in sides)):  # type: ignore[union-attr]
+    ranks = {0 if side is None else len(side.shape) for side in sides}
+    if made is not None and ranks == {len(made.shape)} and len(made.shape) > 2:
         no, neither = graph.new_constant(False), graph.new_constant(False)
         product = graph.new_node("BatchMatMul", [x, other, no, neither], made, node.output[0])
         graph.replace([node], [no, neither, product])

@@ -13,7 +13,6 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     are_here,
     bits,
     float_value,
-    have_one_shape,
     put_step,
 )
 
@@ -70,13 +69,13 @@ def _gelu(graph: GraphFile, node: Any) -> bool:
 
 
 def _products(graph: GraphFile, node: Any) -> bool:
-    """Of as many matrices on either side."""
+    """Of as many matrices on either side, or of one of them by several."""
     x, weights, *turned = node.input
     made, one, other = [float_value(graph, name) for name in (node.output[0], x, weights)]
     x_is_transposed, is_transposed = [graph.constant(name) for name in turned]
     if made is None or one is None or other is None or x_is_transposed is not False:
         return False
-    if not isinstance(is_transposed, bool) or not have_one_shape(graph, one.shape[:-2], other.shape[:-2]):
+    if not isinstance(is_transposed, bool) or not 2 < len(one.shape) == len(other.shape):
         return False
     depth = other.shape[-1 if is_transposed else -2]
     if one.shape[-2] < _LEAST_ROWS or min(other.shape[-2:]) < 1 or one.shape[-1] != depth:
