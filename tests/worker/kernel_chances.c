@@ -85,7 +85,7 @@ static void call_by_rows(void) {
 int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra);
 
 /* In the order of operators.c. */
-enum { ACTIVATION = 6, COMBINATION, REDUCTION, TRANSPOSITION, PART, CONCATENATION, VIEW };
+enum { ACTIVATION = 6, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, VIEW };
 
 /* Puts a step, or two, after which there is one value more, of 4 axes again. Returns how many numbers describe it. */
 static int64_t some_step(int64_t *step, int64_t values, int *made) {
@@ -113,9 +113,10 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
     case 3:
         STEP(VIEW, 1, 4, value, 1, 0, 1, 1);
         break;
-    case 4: /* the first row of each image; two of it */
+    case 4: /* the first row of each image; two of it, and each of them twice */
         STEP(PART, 1, 16, value, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0);
-        STEP(CONCATENATION, 2, 1, values, values, axis);
+        STEP(REPETITION, 1, 4, values, 1, 1, 2, 1);
+        STEP(CONCATENATION, 2, 1, values + 1, values + 1, axis);
         break;
     default:
         STEP(COMBINATION, 2, 2, value, 0, between(0, COMBINATIONS - 1), 0);

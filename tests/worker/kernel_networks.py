@@ -283,6 +283,15 @@ class InOne(nn.Cell):
         return self.out(ops.reshape(mixed.transpose(0, 2, 1, 3), (-1, 10, 16)))[:, 0]
 
 
+def spread_by_hand(x: Any) -> Any:
+    ones = ops.ones((1, 1, 1, 2, 1, 2), ms.float32)
+    return ops.reshape(ops.reshape(x, (-1, 8, 20, 1, 21, 1)) * ones, (-1, 8, 40, 42))
+
+
+def repeated(x: Any) -> Any:
+    return ops.broadcast_to(x[:, :1], (-1, 9, 257))
+
+
 class ToItself(nn.Cell):
     """Attention of MindSpore's own."""
 
@@ -458,6 +467,9 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "weighed": (Weighed(), WORDS),
     "weighed_by_turned": (Weighed(turned=True, bias=True), WORDS),
     "weighed_rows": (Weighed(bias=True), (OPEN, 16)),
+    "larger": (Formula(ops.ResizeNearestNeighbor((40, 63))), (OPEN, 8, 20, 21)),
+    "spread_by_hand": (Formula(spread_by_hand), (OPEN, 8, 20, 21)),
+    "repeated": (Formula(repeated), (OPEN, 2, 257)),
     "attention_in_one": (InOne(), (3, 9, 16)),
     "attention_of_mindspore": (ToItself(), (2, 9, 16)),
     "encoder": (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), (2, 9, 16)),

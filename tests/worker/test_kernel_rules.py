@@ -100,6 +100,8 @@ KERNELS: dict[str, dict[str, int]] = {
     "weighed": {"chain": 1, "view": 2, "dense": 1},
     "weighed_by_turned": {"chain": 1, "view": 2, "dense": 1},
     "weighed_rows": {"chain": 1, "dense": 1},
+    "larger": {"chain": 1, "view": 2, "repetition": 1},
+    "repeated": {"chain": 1, "part": 1, "repetition": 1},
     "attention_in_one": {
         "Concat": 1,
         "chain": 1,
@@ -184,6 +186,7 @@ LEFT_ALONE = [
     "halves_of_few",
     "with_many",
     "backward",
+    "spread_by_hand",
     "newer_sum_of_double",
     "axes",
     "axes_of_the_end",

@@ -361,6 +361,16 @@ def test_parts(shape: Shape, spans: list[Span]) -> None:
     np.testing.assert_array_equal(call("part", [x], told, expected.shape), expected)
 
 
+@pytest.mark.parametrize(
+    ("shape", "times"),
+    [((3, 4), (1, 1)), ((3, 1, 5, 1), (1, 2, 1, 3)), ((1,), (9,)), ((1, 70), (33, 1)), ((40, 1, 90, 1), (1, 7, 1, 2))],
+)
+def test_repetitions(shape: Shape, times: Shape) -> None:
+    x = normal_numbers(1, *shape)
+    expected = np.tile(x, times)
+    np.testing.assert_array_equal(call("repetition", [x], times, expected.shape), expected)
+
+
 @pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize("sizes", [(1,), (3, 4), (1, 20, 2), (5, 5, 5, 5, 5, 5, 5, 5), (0, 2), (90, 200)])
 def test_concatenations(sizes: Shape, axis: int) -> None:
@@ -400,6 +410,8 @@ MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
     "a part far behind": ("part", [(2, 3)], [*ALL, 0, 2, 3, 0]),
     "parts of fewer axes": ("part", [(2, 3)], [*ALL]),
     "an axis goes that has two places": ("part", [(2, 3)], [*ALL, 0, 2, 1, GOES]),
+    "two places repeated": ("repetition", [(2, 3)], [1, 2]),
+    "repeated along fewer axes": ("repetition", [(1, 1)], [2]),
     "behind another size": ("concatenation", [(2, 3), (2, 4)], [0]),
     "behind another number of axes": ("concatenation", [(2, 3), (2, 3, 1)], [0]),
     "behind along no axis": ("concatenation", [(2, 3), (2, 3)], [2]),
@@ -432,6 +444,7 @@ OPEN: dict[str, tuple[list[Shape], list[int], Shape]] = {
     "reduction": ([(-1, 3, 9)], [1, 2, 0, 1], (-1, 9)),
     "transposition": ([(-1, 3, 4, 5)], [2, 0, 1, 3], (4, -1, 3, 5)),
     "part": ([(-1, 3, 9)], [*ALL, 1, 1, 1, GOES, 0, 5, 2, 0], (-1, 5)),
+    "repetition": ([(-1, 1, 9)], [1, 4, 1], (-1, 4, 9)),
     "concatenation": ([(-1, 3, 9), (-1, 4, 9)], [1], (-1, 7, 9)),
 }
 

@@ -2,16 +2,17 @@
 
     chain.c         as MindSpore calls it: several operators as one, and where what lies between them is kept
     chain.h         what an operator is
-    operators.c     which there are
-    kernels.h       what the parts share
-    convolution.c, product.c, pooling.c: what is to be computed where
+    operators.c     all of them, which are in
+    layers.c, rows.c, elements.c, places.c
+    kernels.h       what the parts share that compute
+    convolution.c, product.c, pooling.c, copies.c: what is to be computed where
     simd.h          how: once for each set of instructions, included by
     instructions.c  which chooses among them
     lanes.h         vectors of floats, and functions of them
     parallel.c      several threads for one call
     scratch.c       memory from call to call
 
-rewrites/ puts them into graphs: windows.py, dense.py, rows.py, elements.py, means.py, and then chains.py.
+rewrites/ puts them into graphs: windows.py, dense.py, rows.py, elements.py, means.py, copies.py, and then chains.py.
 """
 
 import ctypes

@@ -4,8 +4,6 @@
 
 #include <stddef.h>
 
-enum { LEAST_FLOATS = 1 << 14 }; /* that are worth another thread */
-
 /* Two axes by one function, and the others around them. */
 struct work {
     struct axis lines, line, others[MOST_COPIED];

@@ -100,6 +100,8 @@ float *scratch(enum scratch use, int64_t floats);
 EXPORTED int use_threads(int threads);
 EXPORTED int threads_in_use(void);
 
+enum { LEAST_FLOATS = 1 << 14 }; /* that are worth another thread, of numbers that one pass makes */
+
 /* turn(what, 0), turn(what, 1), ... by several threads, in any order. */
 void in_turns(void (*turn)(const void *what, int64_t number), const void *what, int64_t count);
 

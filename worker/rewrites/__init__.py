@@ -26,7 +26,7 @@ from mindspore_serving.worker.rewrites.pooling import pool_first
 from mindspore_serving.worker.rewrites.powers import multiply_powers_out
 from mindspore_serving.worker.rewrites.products import transpose_weights
 from mindspore_serving.worker.rewrites.reductions import flatten_reductions
-from mindspore_serving.worker.rewrites.resizing import repeat_pixels
+from mindspore_serving.worker.rewrites.resizing import repeat_pixels, repeat_pixels_by_kernels
 from mindspore_serving.worker.rewrites.rows import compute_rows_by_kernels
 from mindspore_serving.worker.rewrites.windows import convolve_by_kernels, pool_by_kernels
 
@@ -58,6 +58,7 @@ RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
     (Rewriting.KERNELS, compute_rows_by_kernels),
     (Rewriting.FASTER, spell_gelu_out),
     (Rewriting.FASTER, multiply_powers_out),
+    (Rewriting.KERNELS, repeat_pixels_by_kernels),
     (Rewriting.FASTER, repeat_pixels),
     (Rewriting.FASTER, fuse_biases),
     (Rewriting.KERNELS, pool_by_kernels),

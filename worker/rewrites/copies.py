@@ -10,10 +10,11 @@ from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import MOST_GIVEN, Step, are_here, float_value, put_step
 
 _WHOLE = (0, 0, 1, 0)  # of an axis, whatever its size
+_SAME = -1  # of an axis of BroadcastTo
 
 
 def copy_by_kernels(graph: GraphFile) -> int:
-    """Makes these ours where there are many numbers: Transpose, StridedSlice, Split, Concat. Returns how many."""
+    """Makes Transpose, StridedSlice, Split, Concat, BroadcastTo of many numbers ours. Returns how many."""
     if not are_here():
         return 0
     made = sum(_concatenated(graph, node) for node in graph.nodes if graph.op(node) == "Concat")
@@ -121,4 +122,15 @@ def _concatenated(graph: GraphFile, node: Any) -> bool:
     return True
 
 
-_STEPS = {"Transpose": _transposition, "StridedSlice": _part}
+def _repetition(graph: GraphFile, node: Any) -> Step | None:
+    """BroadcastTo that has no axes before those of its input."""
+    x, made = float_value(graph, node.input[0]), float_value(graph, node.output[0])
+    shape = graph.constant(node.input[1])
+    if x is None or made is None or not isinstance(shape, tuple) or len(shape) != len(x.shape):
+        return None
+    told = [1 if size in (x.shape[axis], _SAME) else size for axis, size in enumerate(shape)]
+    fits = all(times == 1 or (times > 1 and size == 1) for times, size in zip(told, x.shape, strict=True))
+    return Step("repetition", node.input[:1], told) if fits else None
+
+
+_STEPS = {"Transpose": _transposition, "StridedSlice": _part, "BroadcastTo": _repetition}

@@ -23,6 +23,7 @@ COMBINATIONS = (
 )
 _COMBINATIONS = {name: number for number, names in enumerate(COMBINATIONS) for name in names}
 _LEAST_NUMBERS = 2048  # of one instance
+_SHORT = 8  # numbers that are repeated, or not, together: fewer take as long
 
 
 def compute_elements_by_kernels(graph: GraphFile) -> int:
@@ -47,6 +48,8 @@ def element_step(graph: GraphFile, node: Any, clamp: int = UNCLAMPED) -> Step | 
         return Step("activation", node.input, [ACTIVATIONS.index(name)])
     if name not in _COMBINATIONS or len(node.input) != 2:
         return None
+    if is_large(graph, node.output[0]) and _run(graph, node) < _SHORT:
+        return None
     sides = [_side(graph, given) for given in node.input]
     return None if None in sides else Step("combination", sides, [_COMBINATIONS[name], clamp])
 
@@ -55,6 +58,24 @@ def is_large(graph: GraphFile, name: str) -> bool:
     """Whether a value has so many numbers that an operator of its own is worth it."""
     value = float_value(graph, name)
     return value is not None and math.prod(size for size in value.shape if size > 0) >= _LEAST_NUMBERS
+
+
+def _run(graph: GraphFile, node: Any) -> int:
+    """How many numbers lie beside each other in both values, or are one in either, before another is repeated."""
+    made, shapes = float_value(graph, node.output[0]), []
+    for name in node.input:
+        value = float_value(graph, name) or graph.constant_tensor(name)
+        shapes.append(() if value is None else value.shape)
+    assert made is not None
+    run, pattern = 1, None
+    for behind, size in enumerate(reversed(made.shape), 1):
+        if size == 1:
+            continue
+        are_one = [behind > len(shape) or shape[-behind] == 1 for shape in shapes]
+        if pattern not in (None, are_one):
+            return run
+        run, pattern = run * (size if size > 0 else _SHORT), are_one
+    return _SHORT  # nothing is repeated
 
 
 def _made(graph: GraphFile, node: Any) -> bool:

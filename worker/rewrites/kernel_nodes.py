@@ -21,10 +21,11 @@ OPERATORS = (
     "reduction",
     "transposition",
     "part",
+    "repetition",
     "concatenation",
     "view",
 )
-# What an operator may do with each number that it makes, by the activation behind it: kernels/operators.c.
+# What an operator may do with each number that it makes, by the activation behind it: kernels/operators.h.
 UNCLAMPED = 0
 CLAMPS = {"ReLU": 1, "ReLU6": 2}
 MOST_AXES, MOST_GIVEN = 8, 8  # kernels/chain.h
@@ -51,6 +52,17 @@ def put_step(graph: GraphFile, old: Sequence[Any], step: Step, value: Value) -> 
     node = graph.new_placeholder(_PREFIX + step.operator, step.inputs, value, old[-1].output[0])
     node.attribute.add(name=_TOLD, ints=step.told)
     graph.replace(old, [*(given for given in step.inputs if not isinstance(given, str)), node])
+
+
+def put_steps(graph: GraphFile, old: Any, x: str, steps: Sequence[tuple[str, Sequence[int], tuple[int, ...]]]) -> None:
+    """Puts several steps in place of a node, each of what the one before makes: operator, what it is told, shape."""
+    new: list[Any] = []
+    for number, (operator, told, shape) in enumerate(steps):
+        output = old.output[0] if number == len(steps) - 1 else None
+        node = graph.new_placeholder(_PREFIX + operator, [new[-1] if new else x], Value(FLOAT32, shape), output)
+        node.attribute.add(name=_TOLD, ints=told)
+        new.append(node)
+    graph.replace([old], new)
 
 
 def step_of(graph: GraphFile, node: Any) -> Step | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
+from mindspore_serving.worker.rewrites.kernel_nodes import are_here, put_steps
 
 _OPEN = -1
 _RESIZES = ("ResizeNearestNeighbor", "ResizeNearestNeighborV2")
@@ -15,10 +16,17 @@ _RESIZES = ("ResizeNearestNeighbor", "ResizeNearestNeighborV2")
 
 def repeat_pixels(graph: GraphFile) -> int:
     """Writes each resize to the nearest neighbour, where height and width grow by whole factors. Returns how many."""
-    return sum(_repeated(graph, node) for node in graph.nodes if graph.op(node) in _RESIZES)
+    return sum(_repeated(graph, node, by_kernels=False) for node in graph.nodes if graph.op(node) in _RESIZES)
 
 
-def _repeated(graph: GraphFile, node: Any) -> bool:
+def repeat_pixels_by_kernels(graph: GraphFile) -> int:
+    """Makes each of them ours. Returns how many."""
+    if not are_here():
+        return 0
+    return sum(_repeated(graph, node, by_kernels=True) for node in graph.nodes if graph.op(node) in _RESIZES)
+
+
+def _repeated(graph: GraphFile, node: Any, by_kernels: bool) -> bool:
     x, value = graph.value(node.input[0]), graph.value(node.output[0])
     if x is None or value is None or {x.data_type, value.data_type} != {FLOAT32}:
         return False
@@ -31,10 +39,23 @@ def _repeated(graph: GraphFile, node: Any) -> bool:
     if to_height % height or to_width % width or (height, width) == (to_height, to_width):
         return False
     times = (1, 1, to_height // height, 1, to_width // width)
-    apart, together = graph.new_constant((_OPEN, height, 1, width, 1)), graph.new_constant((_OPEN, *value.shape[1:]))
+    apart, spread = (_OPEN, height, 1, width, 1), (_OPEN, height, times[2], width, times[4])
+    if by_kernels:
+        views = [[max(size, 0) for size in shape] for shape in (apart, (_OPEN, *value.shape[1:]))]
+        steps = [("view", views[0], apart), ("repetition", times, spread), ("view", views[1], value.shape)]
+        put_steps(graph, node, node.input[0], steps)
+    else:
+        _multiply(graph, node, (apart, spread), times, value)
+    return True
+
+
+def _multiply(
+    graph: GraphFile, node: Any, shapes: tuple[tuple[int, ...], tuple[int, ...]], times: tuple[int, ...], value: Value
+) -> None:
+    """By ones. shapes: each pixel by itself, and all of its repetitions."""
+    apart, together = graph.new_constant(shapes[0]), graph.new_constant((_OPEN, *value.shape[1:]))
     ones = graph.new_constant(np.ones(times, np.float32))
-    pixels = graph.new_node("Reshape", [node.input[0], apart], Value(FLOAT32, (_OPEN, height, 1, width, 1)))
-    spread = graph.new_node("Mul", [pixels, ones], Value(FLOAT32, (_OPEN, height, times[2], width, times[4])))
+    pixels = graph.new_node("Reshape", [node.input[0], apart], Value(FLOAT32, shapes[0]))
+    spread = graph.new_node("Mul", [pixels, ones], Value(FLOAT32, shapes[1]))
     back = graph.new_node("Reshape", [spread, together], value, node.output[0])
     graph.replace([node], [apart, together, ones, pixels, spread, back])
-    return True

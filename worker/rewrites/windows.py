@@ -87,7 +87,7 @@ def _pooling(graph: GraphFile, node: Any) -> bool:
 
 
 def _told(graph: GraphFile, node: Any, x: Value, made: Value) -> list[int] | None:
-    """What a window does, in the order of kernels/operators.c; None where it is open, or not what we know."""
+    """What a window does, in the order of kernels/layers.c; None where it is open, or not what we know."""
     ins, outs = x.shape[2:], made.shape[2:]
     kernel = graph.numbers(node, "kernel_size")[-2:]
     stride = (graph.numbers(node, "stride") or graph.numbers(node, "strides"))[-2:]

@@ -1,0 +1,157 @@
+/* The same numbers, at other places: axes in another order, a part of them, several times, one value behind another. */
+
+#include "operators.h"
+#include "kernels.h"
+
+/* Told: for each axis of what is made, which one it was. */
+int infer_transposition(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    int64_t seen = 0;
+    if (step->count_told != x->axes) return -1;
+    same_shape(step);
+    for (int64_t axis = 0; axis < x->axes; axis++) {
+        if (step->told[axis] >= x->axes) return -1;
+        seen |= (int64_t)1 << step->told[axis];
+        step->made->shape[axis] = x->shape[step->told[axis]];
+    }
+    return seen == ((int64_t)1 << x->axes) - 1 ? 0 : -1;
+}
+
+/* How many floats apart two numbers along each axis are. */
+static void find_distances(const struct tensor *tensor, int64_t *distances) {
+    int64_t floats = 1;
+    for (int64_t axis = tensor->axes - 1; axis >= 0; axis--) {
+        distances[axis] = floats;
+        floats *= tensor->shape[axis];
+    }
+}
+
+int compute_transposition(const struct step *step) {
+    const struct tensor *x = step->given[0], *made = step->made;
+    int64_t from[MOST_AXES], to[MOST_AXES];
+    struct axis axes[MOST_AXES];
+    find_distances(x, from);
+    find_distances(made, to);
+    for (int64_t axis = 0; axis < made->axes; axis++)
+        axes[axis] = (struct axis){made->shape[axis], from[step->told[axis]], to[axis]};
+    copy_axes(x->numbers, made->numbers, axes, (int)made->axes);
+    return 0;
+}
+
+/* Told for each axis: the first place, how many there are from there on, every which one of them, whether the axis goes,
+ * which has one place. Nothing is told of an open axis: 0 places are all that there are. */
+enum { PLACE, COUNT, EVERY, GOES, OF_AXIS };
+
+int infer_part(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    if (step->count_told != OF_AXIS * x->axes) return -1;
+    step->made->axes = 0;
+    for (int64_t axis = 0; axis < x->axes; axis++) {
+        const int64_t *told = step->told + OF_AXIS * axis, count = told[COUNT] == 0 ? x->shape[axis] : told[COUNT];
+        if (told[COUNT] > 0 && told[PLACE] + (count - 1) * told[EVERY] >= x->shape[axis] && x->shape[axis] >= 0) return -1;
+        if (!told[GOES]) step->made->shape[step->made->axes++] = count;
+        else if (told[COUNT] != 1) return -1;
+    }
+    return 0;
+}
+
+int compute_part_of(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const float *first = x->numbers;
+    int64_t from[MOST_AXES], to = 1;
+    struct axis axes[MOST_AXES];
+    find_distances(x, from);
+    if (count_of(step->made) == 0) return 0;
+    for (int64_t axis = x->axes - 1; axis >= 0; axis--) {
+        const int64_t *told = step->told + OF_AXIS * axis, is_part = told[COUNT] > 0;
+        axes[axis] = (struct axis){is_part ? told[COUNT] : x->shape[axis], from[axis] * (is_part ? told[EVERY] : 1), to};
+        to *= axes[axis].size;
+        if (is_part) first += told[PLACE] * from[axis];
+    }
+    copy_axes(first, step->made->numbers, axes, (int)x->axes);
+    return 0;
+}
+
+/* Told for each axis: how many times its one place is repeated, or 1: it stays as it is. */
+int infer_repetition(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    if (step->count_told != x->axes) return -1;
+    same_shape(step);
+    for (int64_t axis = 0; axis < x->axes; axis++) {
+        if (step->told[axis] == 1) continue;
+        if (x->shape[axis] != 1) return -1;
+        step->made->shape[axis] = step->told[axis];
+    }
+    return 0;
+}
+
+int compute_repetition(const struct step *step) {
+    const struct tensor *x = step->given[0], *made = step->made;
+    int64_t from[MOST_AXES], to[MOST_AXES];
+    struct axis axes[MOST_AXES];
+    find_distances(x, from);
+    find_distances(made, to);
+    for (int64_t axis = 0; axis < made->axes; axis++)
+        axes[axis] = (struct axis){made->shape[axis], x->shape[axis] == 1 ? 0 : from[axis], to[axis]};
+    copy_axes(x->numbers, made->numbers, axes, (int)made->axes);
+    return 0;
+}
+
+/* Some values, one behind the other. Told: along which axis. */
+int infer_concatenation(const struct step *step) {
+    const int64_t along = step->told[0];
+    same_shape(step);
+    if (along >= step->made->axes) return -1;
+    for (int64_t given = 1; given < step->count_given; given++) {
+        const struct tensor *x = step->given[given];
+        if (x->axes != step->made->axes) return -1;
+        for (int64_t axis = 0; axis < x->axes; axis++)
+            if (axis != along && !fits(x->shape[axis], step->made->shape[axis])) return -1;
+        if (x->shape[along] < 0 || step->made->shape[along] < 0)
+            step->made->shape[along] = -1;
+        else
+            step->made->shape[along] += x->shape[along];
+    }
+    return 0;
+}
+
+int compute_concatenation(const struct step *step) {
+    const int64_t along = step->told[0];
+    int64_t to[MOST_AXES];
+    float *made = step->made->numbers;
+    find_distances(step->made, to);
+    for (int64_t given = 0; given < step->count_given; given++) {
+        const struct tensor *x = step->given[given];
+        struct axis axes[MOST_AXES];
+        int64_t from[MOST_AXES];
+        find_distances(x, from);
+        for (int64_t axis = 0; axis < x->axes; axis++) axes[axis] = (struct axis){x->shape[axis], from[axis], to[axis]};
+        copy_axes(x->numbers, made, axes, (int)x->axes);
+        made += x->shape[along] * to[along];
+    }
+    return 0;
+}
+
+/* The same numbers in another shape. Told: its dimensions, one of which may be 0: what is left for it. */
+int infer_view(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    int64_t known = 1, open = -1, is_open = 0;
+    if (step->count_told > MOST_AXES) return -1;
+    made_as(step, step->count_told, step->told);
+    for (int64_t axis = 0; axis < step->count_told; axis++) {
+        if (step->told[axis] > 0) {
+            known *= step->told[axis];
+        } else {
+            if (open >= 0) return -1;
+            open = axis;
+        }
+    }
+    for (int64_t axis = 0; axis < x->axes; axis++) is_open |= x->shape[axis] < 0;
+    if (open >= 0) step->made->shape[open] = is_open ? -1 : count_of(x) / known;
+    return is_open || count_of(step->made) == count_of(x) ? 0 : -1;
+}
+
+int nothing_to_compute(const struct step *step) {
+    (void)step;
+    return 0;
+}

@@ -1,0 +1,114 @@
+/* What is done to rows: each made another one, or summed. */
+
+#include "operators.h"
+#include "kernels.h"
+
+#include <string.h>
+
+/* What is done to many rows along the last axis, a part of them by each thread. */
+struct rows {
+    void (*function)(const struct rows *rows, const float *x, float *y);
+    const float *x, *scale, *shift;
+    float *y, epsilon;
+    int64_t width, count, of_part;
+};
+
+static void compute_part(const void *what, int64_t number) {
+    const struct rows *rows = what;
+    const int64_t first = number * rows->of_part, next = first + rows->of_part;
+    for (int64_t row = first; row < next && row < rows->count; row++)
+        rows->function(rows, rows->x + row * rows->width, rows->y + row * rows->width);
+}
+
+static int compute_rows(const struct step *step, struct rows rows) {
+    const struct tensor *x = step->given[0];
+    rows.x = x->numbers;
+    rows.y = step->made->numbers;
+    rows.width = x->shape[x->axes - 1];
+    rows.count = product_of(x->shape, x->axes - 1);
+    if (rows.count * rows.width == 0) return 0;
+    const int64_t least = LEAST_FLOATS / least_of(rows.width, LEAST_FLOATS);
+    rows.of_part = divided_up(rows.count, threads_in_use());
+    if (rows.of_part < least) rows.of_part = least;
+    in_turns(compute_part, &rows, divided_up(rows.count, rows.of_part));
+    return 0;
+}
+
+static void normalize(const struct rows *rows, const float *x, float *y) {
+    instructions()->layer_norm(x, rows->scale, rows->shift, rows->epsilon, y, rows->width);
+}
+
+static void exponentiate(const struct rows *rows, const float *x, float *y) { instructions()->softmax(x, y, rows->width); }
+
+/* Rows, scale, shift. Told: the bits of epsilon. */
+int infer_layer_norm(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    if (x->axes < 1) return -1;
+    for (int given = 1; given <= 2; given++)
+        if (step->given[given]->axes != 1 || step->given[given]->shape[0] != x->shape[x->axes - 1]) return -1;
+    return same_shape(step);
+}
+
+int compute_layer_norm(const struct step *step) {
+    const uint32_t bits = (uint32_t)step->told[0];
+    struct rows rows = {.function = normalize, .scale = step->given[1]->numbers, .shift = step->given[2]->numbers};
+    memcpy(&rows.epsilon, &bits, sizeof bits);
+    return compute_rows(step, rows);
+}
+
+int infer_softmax(const struct step *step) { return step->given[0]->axes < 1 ? -1 : same_shape(step); }
+
+int compute_softmax(const struct step *step) { return compute_rows(step, (struct rows){.function = exponentiate}); }
+
+/* Told: the first axis of some that are beside each other, the one behind them, whether they stay as 1, is it a mean. */
+enum { FIRST, BEHIND, ARE_KEPT, IS_MEAN };
+
+int infer_reduction(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    struct tensor *made = step->made;
+    if (step->told[FIRST] >= step->told[BEHIND] || step->told[BEHIND] > x->axes) return -1;
+    made->axes = 0;
+    for (int64_t axis = 0; axis < x->axes; axis++)
+        if (axis < step->told[FIRST] || axis >= step->told[BEHIND])
+            made->shape[made->axes++] = x->shape[axis];
+        else if (step->told[ARE_KEPT])
+            made->shape[made->axes++] = 1;
+    return 0;
+}
+
+/* Matrices whose rows are summed. */
+struct matrices {
+    const float *x;
+    float *y, factor;
+    int64_t rows, width, count, of_part;
+};
+
+static void sum_part(const void *what, int64_t number) {
+    const struct matrices *matrices = what;
+    const int64_t end = least_of((number + 1) * matrices->of_part, matrices->count);
+    for (int64_t one = number * matrices->of_part; one < end; one++) {
+        const float *x = matrices->x + one * matrices->rows * matrices->width;
+        if (matrices->width == 1)
+            matrices->y[one] = instructions()->sum(x, matrices->rows) * matrices->factor;
+        else
+            instructions()->sum_rows(x, matrices->rows, matrices->width, matrices->factor,
+                                     matrices->y + one * matrices->width);
+    }
+}
+
+int compute_reduction(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const int64_t first = step->told[FIRST], behind = step->told[BEHIND];
+    struct matrices matrices = {
+        .x = x->numbers, .y = step->made->numbers, .rows = product_of(x->shape + first, behind - first),
+        .width = product_of(x->shape + behind, x->axes - behind), .count = product_of(x->shape, first),
+    };
+    const int64_t floats = matrices.rows * matrices.width;
+    matrices.factor = step->told[IS_MEAN] ? 1.0f / matrices.rows : 1;
+    if (count_of(step->made) == 0) return 0;
+    const int64_t least = floats == 0 ? matrices.count : divided_up(LEAST_FLOATS, floats);
+    matrices.of_part = divided_up(matrices.count, threads_in_use());
+    if (matrices.of_part < least) matrices.of_part = least;
+    in_turns(sum_part, &matrices, divided_up(matrices.count, matrices.of_part));
+    return 0;
+}
