@@ -55,7 +55,7 @@ def between_guards(array: Array, guard: float) -> Array:
 
 def program(name: str, inputs: int, told: Sequence[int]) -> Shape:
     """A chain of one step, as chain.c describes it."""
-    return (0, inputs, OPERATORS.index(name), inputs, len(told), *range(inputs), *told)
+    return (0, inputs, 0, OPERATORS.index(name), inputs, len(told), *range(inputs), *told)
 
 
 def call(name: str, inputs: Sequence[Array], told: Sequence[int], shape: Shape) -> Array:

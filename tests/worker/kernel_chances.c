@@ -127,7 +127,7 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
 
 /* Of a single number, the input, and what comes of them. */
 static void call_chain(void) {
-    int64_t program[600] = {0, 2}, size = 2, values = 2, ones[] = {1, 1, 1, 1};
+    int64_t program[600] = {0, 2}, size = 3, values = 2, ones[] = {1, 1, 1, 1};
     int64_t axes[] = {between(1, 3), between(1, 4), between(1, 9), between(1, 70)};
     for (int64_t steps = between(1, 20); steps > 0; steps--) {
         int made;

@@ -283,6 +283,10 @@ class InOne(nn.Cell):
         return self.out(ops.reshape(mixed.transpose(0, 2, 1, 3), (-1, 10, 16)))[:, 0]
 
 
+def in_pairs(x: Any) -> Any:
+    return ops.softmax(ops.reshape(x, (2, -1)), -1)
+
+
 def spread_by_hand(x: Any) -> Any:
     ones = ops.ones((1, 1, 1, 2, 1, 2), ms.float32)
     return ops.reshape(ops.reshape(x, (-1, 8, 20, 1, 21, 1)) * ones, (-1, 8, 40, 42))
@@ -467,6 +471,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "weighed": (Weighed(), WORDS),
     "weighed_by_turned": (Weighed(turned=True, bias=True), WORDS),
     "weighed_rows": (Weighed(bias=True), (OPEN, 16)),
+    "in_pairs": (Formula(in_pairs), (4, 9, 400)),
     "larger": (Formula(ops.ResizeNearestNeighbor((40, 63))), (OPEN, 8, 20, 21)),
     "spread_by_hand": (Formula(spread_by_hand), (OPEN, 8, 20, 21)),
     "repeated": (Formula(repeated), (OPEN, 2, 257)),

@@ -37,11 +37,20 @@ def operators(path: Path) -> list[str]:
     return found
 
 
+def chains_of_instances(path: Path, rewriting: Rewriting) -> list[bool]:
+    """Of each chain of what the file becomes, whether its instances may be computed some at a time."""
+    with rewritten_file.rewritten_file(path, rewriting) as file:
+        graph = GraphFile(parse(file.read_bytes()))
+        chains = [node for node in graph.nodes if graph.attribute(node, "reg_op_name") == NAME]
+        programs = [graph.constant_tensor(node.input[0]) for node in chains]
+        return [program is not None and program.shape[2] > 0 for program in programs]
+
+
 def steps(graph: GraphFile, chain: Any) -> list[str]:
     """The operators of a chain's steps: kernels/chain.c."""
     program = graph.constant_tensor(chain.input[0])
     assert program is not None
-    zero, inputs, *told = program.shape
+    zero, inputs, _, *told = program.shape
     assert (zero, inputs) == (0, len(chain.input) - 1)
     found: list[str] = []
     while told:

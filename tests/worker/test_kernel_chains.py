@@ -4,7 +4,7 @@ Of whole numbers, so that sums and products are exact as long as they are small.
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +32,7 @@ class Chain:
     """Steps, and what numpy makes of them."""
 
     inputs: list[Array]
+    of_instances: int = 0
     values: list[Array] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
 
@@ -66,7 +67,7 @@ class Chain:
 
     @property
     def program(self) -> Shape:
-        return (0, len(self.inputs), *self.steps)
+        return (0, len(self.inputs), self.of_instances, *self.steps)
 
     def check(self) -> None:
         expected = self.values[-1]
@@ -140,8 +141,53 @@ def test_open_sizes_go_through_all_steps() -> None:
     assert call_chain(chain.program, [np.zeros((0, 3, 4, 5), np.float32)], (0, 20)).size == 0
 
 
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    assert library().use_threads(request.param) == request.param
+    yield request.param
+    assert library().use_threads(1) == 1
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 7, 40])
+def test_instances_are_computed_some_at_a_time(batch: int, threads: int) -> None:
+    """Where they are too many for a cache, whatever goes into all of them."""
+    assert threads > 0
+    images = [whole_numbers(seed, batch, 6, 70, 90) for seed in (1, 2)]
+    chain = Chain([*images, whole_numbers(3, 90)], of_instances=2)
+    both = chain.relu(chain.sum(chain.sum(0, 2), 1))
+    turned = chain.axes(both)
+    chain.view(chain.larger(chain.view(turned, 0, 70, 540), chain.view(both, 0, 70, 540)), 0, 3, 90)
+    chain.check()
+
+
+def test_instances_that_are_not_as_many_everywhere_stay_together() -> None:
+    chain = Chain([whole_numbers(1, 9, 300, 400), whole_numbers(2, 1, 300, 400)], of_instances=2)
+    chain.relu(chain.sum(0, 1))
+    chain.check()
+
+
+def test_what_tells_all_sizes_stays_together() -> None:
+    chain = Chain([whole_numbers(1, 8, 300, 400)], of_instances=1)
+    chain.relu(chain.view(chain.relu(0), 8, 400, 300))
+    chain.check()
+
+
+def test_rows_that_parts_of_the_instances_do_not_fill_keep_them_together() -> None:
+    """Of 14 instances, each of one and a half rows, parts would have an odd number somewhere."""
+    for batch in range(2, 15, 2):
+        chain = Chain([whole_numbers(1, batch, 300, 400)], of_instances=1)
+        chain.total(chain.relu(chain.view(0, 0, 200, 400)))
+        chain.check()
+
+
+def test_weights_that_each_part_would_read_keep_instances_together() -> None:
+    chain = Chain([whole_numbers(1, 4, 300, 400), whole_numbers(2, 1, 300, 400)], of_instances=1)
+    chain.relu(chain.sum(0, 1))
+    chain.check()
+
+
 def numbered(*steps: int, inputs: int = 1) -> Shape:
-    return (0, inputs, *steps)
+    return (0, inputs, 0, *steps)
 
 
 ACTIVATION, VIEW = OPERATORS.index("activation"), OPERATORS.index("view")
@@ -160,6 +206,8 @@ WRONG: dict[str, tuple[Shape, list[Shape]]] = {
     "a view of more numbers": (numbered(VIEW, 1, 1, 0, 7, *MORE), [(2, 3)]),
     "a view of a part": (numbered(VIEW, 1, 2, 0, 0, 4, *MORE), [(2, 3)]),
     "two open sizes": (numbered(VIEW, 1, 2, 0, 0, 0, *MORE), [(2, 3)]),
+    "more inputs of instances than inputs": ((0, 1, 2, *RELU_STEP), [(2, 3)]),
+    "no instances": ((0, 1, 1, *RELU_STEP), [()]),
     "too many axes": (numbered(*RELU_STEP), [(1,) * (MOST_AXES + 1)]),
     "a view of too many axes": (numbered(VIEW, 1, 9, 0, *(1,) * 9, *MORE), [(1,)]),
     "too many inputs": (numbered(*RELU_STEP, inputs=MOST_INPUTS + 1), [(2,)] * (MOST_INPUTS + 1)),

@@ -20,7 +20,7 @@ from mindspore_serving.worker.stacked_model import StackedModel
 from mindspore_serving.worker.target import Target
 from tests.processes import Processes, free_port
 from tests.worker.conftest import Workshop
-from tests.worker.rewriting import export_networks, rewritten_operators, same_numbers
+from tests.worker.rewriting import chains_of_instances, export_networks, rewritten_operators, same_numbers
 
 pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
 
@@ -100,6 +100,7 @@ KERNELS: dict[str, dict[str, int]] = {
     "weighed": {"chain": 1, "view": 2, "dense": 1},
     "weighed_by_turned": {"chain": 1, "view": 2, "dense": 1},
     "weighed_rows": {"chain": 1, "dense": 1},
+    "in_pairs": {"chain": 1, "view": 1, "softmax": 1},
     "larger": {"chain": 1, "view": 2, "repetition": 1},
     "repeated": {"chain": 1, "part": 1, "repetition": 1},
     "attention_in_one": {
@@ -211,6 +212,18 @@ def test_kernels_take_the_place_of_operators_and_give_the_same_numbers(
     found = Counter(on_thread(lambda: rewritten_operators(path, ALL)))
     assert {operator: count for operator, count in found.items() if operator not in ORDER} == KERNELS[name]
     assert on_thread(lambda: same_numbers(path, ALL, slack=10.0))
+
+
+# Networks where the first axis of what goes through a chain is not always that of the instances.
+TOGETHER = {"attention_in_one", "attention_of_mindspore", "encoder", "encoder_norm_first", "first_ones", "in_pairs"}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_instances_are_known_to_be_apart(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    found = on_thread(lambda: chains_of_instances(networks / f"{name}.mindir", ALL))
+    assert found == [name not in TOGETHER] * KERNELS[name]["chain"]
 
 
 @pytest.mark.parametrize("name", LEFT_ALONE)

@@ -6,18 +6,20 @@
  * address; and a vector is three pointers into memory of operator new, which is malloc.
  *
  * What is no tensor cannot be an input, and shapes are told before values: so the steps of a chain stand in the shape of
- * its first input, which has no elements. Its dimensions are 0, how many inputs there are besides, and for each step:
- * the number of its operator, how many values it takes and how many numbers it is told, which values, and these numbers. Values are those
+ * its first input, which has no elements. Its dimensions are 0, how many inputs there are besides, how many of these, the
+ * first ones, have instances along their first axis that do not depend on each other (0: it is not known), and for each
+ * step: the number of its operator, how many values it takes and how many numbers it is told, which values, and these numbers. Values are those
  * inputs, and then what the steps make, in order. The last step's is what the chain makes; it is no view of an input. */
 
 #include "chain.h"
 #include "kernels.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct chain {
-    int64_t inputs, steps;
+    int64_t inputs, of_instances, steps;
     struct step step[MOST_STEPS];
     struct tensor value[MOST_INPUTS + MOST_STEPS];
 };
@@ -28,14 +30,20 @@ struct shapes {
     int64_t *const *shapes;
 };
 
-static int read_inputs(struct chain *chain, struct shapes all) {
+enum { ALL_INSTANCES = -1 };
+
+static int read_inputs(struct chain *chain, struct shapes all, int64_t instances) {
     chain->inputs = all.shapes[0][1];
-    if (chain->inputs > MOST_INPUTS) return -1;
+    chain->of_instances = all.shapes[0][2];
+    if (chain->inputs > MOST_INPUTS || chain->of_instances > chain->inputs) return -1;
     for (int64_t input = 0; input < chain->inputs; input++) {
         struct tensor *tensor = &chain->value[input];
         tensor->axes = all.counts[1 + input];
         if (tensor->axes > MOST_AXES) return -1;
         for (int64_t axis = 0; axis < tensor->axes; axis++) tensor->shape[axis] = all.shapes[1 + input][axis];
+        if (input >= chain->of_instances) continue;
+        if (tensor->axes == 0) return -1;
+        if (instances != ALL_INSTANCES) tensor->shape[0] = instances;
     }
     return 0;
 }
@@ -64,11 +72,11 @@ static const int64_t *read_step(struct chain *chain, const int64_t *next, const 
     return step->operator->infer(step) == 0 ? next + step->count_told : NULL;
 }
 
-/* The steps, with all shapes. */
-static int read_chain(struct chain *chain, struct shapes all) {
-    const int64_t *next = all.shapes[0] + 2, *end = all.shapes[0] + all.counts[0];
+/* The steps, with all shapes, for so many instances. */
+static int read_chain(struct chain *chain, struct shapes all, int64_t instances) {
+    const int64_t *next = all.shapes[0] + 3, *end = all.shapes[0] + all.counts[0];
     chain->steps = 0;
-    if (next >= end || read_inputs(chain, all) != 0) return -1;
+    if (next >= end || read_inputs(chain, all, instances) != 0) return -1;
     while (next != NULL && next < end) next = read_step(chain, next, end);
     return next == NULL ? -1 : 0;
 }
@@ -142,6 +150,72 @@ static int compute_steps(struct chain *chain, float *made) {
     return 0;
 }
 
+/* Some of the instances at a time, so that what lies between their steps stays in a core's cache. */
+struct call {
+    struct shapes shapes;
+    void **values;
+    int64_t instances, of_part;
+    atomic_int *has_failed;
+};
+
+static void compute_part(const void *what, int64_t number) {
+    const struct call *call = what;
+    const int64_t first = number * call->of_part, count = least_of(call->of_part, call->instances - first);
+    struct chain chain;
+    if (read_chain(&chain, call->shapes, count) != 0) {
+        atomic_store(call->has_failed, 1);
+        return;
+    }
+    for (int64_t input = 0; input < chain.inputs; input++) {
+        struct tensor *tensor = &chain.value[input];
+        tensor->numbers = call->values[1 + input];
+        if (input < chain.of_instances) tensor->numbers += first * (count_of(tensor) / count);
+    }
+    float *made = (float *)call->values[1 + chain.inputs] + first * (count_of(last_of(&chain)) / count);
+    if (compute_steps(&chain, made) != 0) atomic_store(call->has_failed, 1);
+}
+
+enum {
+    CACHED = 1 << 18,  /* floats: half of a core's second cache, or all of it */
+    WORTH_WEIGHTS = 4, /* floats between steps, for each of the weights, which every part reads anew */
+};
+
+/* Floats that all steps make, and of all that each part needs. */
+static void count_floats(const struct chain *chain, int64_t *made, int64_t *weights) {
+    *made = *weights = 0;
+    for (int64_t step = 0; step < chain->steps; step++)
+        if (!chain->step[step].operator->is_view) *made += count_of(chain->step[step].made);
+    for (int64_t input = chain->of_instances; input < chain->inputs; input++) *weights += count_of(&chain->value[input]);
+}
+
+/* How many instances to compute at a time; all of them where they may not be parted, or need not. */
+static int64_t instances_of_part(const struct chain *chain, struct shapes shapes) {
+    const int64_t instances = chain->of_instances > 0 ? chain->value[0].shape[0] : 0;
+    struct place places[MOST_STEPS] = {{0}};
+    int64_t owners[MOST_STEPS];
+    struct chain part;
+    for (int64_t input = 1; input < chain->of_instances; input++)
+        if (chain->value[input].shape[0] != instances) return instances;
+    int64_t made, weights;
+    count_floats(chain, &made, &weights);
+    const int64_t threads = threads_in_use(), most = least_of(made / (WORTH_WEIGHTS * weights + 1), instances);
+    const int64_t cached = divided_up(divided_up(lay_out(chain, places, owners), CACHED), threads) * threads;
+    const int64_t parts = made < LEAST_FLOATS ? 1 : least_of(cached, most);
+    if (parts < 2 || parts < threads) return instances;
+    const int64_t of_part = divided_up(instances, parts), sizes[] = {of_part, instances % of_part};
+    for (int one = 0; one < 2; one++) { /* all parts but the last, and that one, if it is smaller */
+        if (sizes[one] == 0) continue;
+        if (read_chain(&part, shapes, sizes[one]) != 0) return instances;
+        if (count_of(last_of(&part)) * instances != count_of(last_of(chain)) * sizes[one]) return instances;
+    }
+    return of_part;
+}
+
+static int compute_all(struct chain *chain, void **values) {
+    for (int64_t input = 0; input < chain->inputs; input++) chain->value[input].numbers = values[1 + input];
+    return compute_steps(chain, values[1 + chain->inputs]);
+}
+
 struct vector {
     int64_t *begin, *end, *room;
 };
@@ -160,7 +234,7 @@ struct vector chainInferShape(int *counts, int64_t **shapes, void *attributes) {
     (void)attributes;
     struct vector shape = {0};
     struct chain chain;
-    if (read_chain(&chain, (struct shapes){counts, shapes}) != 0) return shape;
+    if (read_chain(&chain, (struct shapes){counts, shapes}, ALL_INSTANCES) != 0) return shape;
     const struct tensor *made = last_of(&chain);
     shape.begin = malloc((made->axes + 1) * sizeof(int64_t));
     if (shape.begin == NULL) return shape;
@@ -179,12 +253,18 @@ int chainInferType(struct types *inputs, void *attributes) {
 /* 0, or -1, which MindSpore makes an error: sizes do not belong together, or there is no memory. */
 int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra) {
     (void)types, (void)stream, (void)extra;
+    const struct shapes all = {counts, shapes};
     struct chain chain;
-    if (read_chain(&chain, (struct shapes){counts, shapes}) != 0 || count != chain.inputs + 2) return -1;
+    if (read_chain(&chain, all, ALL_INSTANCES) != 0 || count != chain.inputs + 2) return -1;
     const struct tensor *made = last_of(&chain);
     if (counts[count - 1] != made->axes) return -1;
     for (int64_t axis = 0; axis < made->axes; axis++)
         if (shapes[count - 1][axis] != made->shape[axis]) return -1;
-    for (int64_t input = 0; input < chain.inputs; input++) chain.value[input].numbers = values[1 + input];
-    return compute_steps(&chain, values[count - 1]);
+    const int64_t instances = chain.of_instances > 0 ? chain.value[0].shape[0] : 0;
+    const int64_t of_part = instances_of_part(&chain, all);
+    if (of_part == instances) return compute_all(&chain, values);
+    atomic_int has_failed = 0;
+    const struct call call = {all, values, instances, of_part, &has_failed};
+    in_turns(compute_part, &call, divided_up(instances, of_part));
+    return atomic_load(&has_failed) ? -1 : 0;
 }

@@ -11,6 +11,7 @@ from mindspore_serving.worker.kernels import library
 from mindspore_serving.worker.rewrites.copies import copy_step
 from mindspore_serving.worker.rewrites.elements import element_step
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.instances import inputs_of_instances
 from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS, Step, float_value, step_of
 from mindspore_serving.worker.rewrites.means import reduction_step
 
@@ -110,10 +111,12 @@ def _name(given: Any) -> str:
 def _put_chain(graph: GraphFile, chain: dict[str, Step]) -> None:
     """As kernels/chain.c reads it."""
     nodes = [node for node in graph.nodes if node.output[0] in chain]
-    inputs = _inputs(chain)
-    numbers = {name: number for number, name in enumerate([*inputs, *(node.output[0] for node in nodes)])}
-    told = [0, len(inputs)]
-    for step in (chain[node.output[0]] for node in nodes):
+    inputs, steps = _inputs(chain), {node.output[0]: chain[node.output[0]] for node in nodes}
+    of_instances = inputs_of_instances(graph, steps, inputs)
+    inputs = {name: inputs[name] for name in sorted(inputs, key=lambda name: name not in of_instances)}
+    numbers = {name: number for number, name in enumerate([*inputs, *steps])}
+    told = [0, len(inputs), len(of_instances)]
+    for step in steps.values():
         given = [numbers[_name(one)] for one in step.inputs]
         told += [OPERATORS.index(step.operator), len(given), len(step.told), *given, *step.told]
     program, value = graph.new_empty_constant(told), graph.value(nodes[-1].output[0])
