@@ -172,6 +172,13 @@ def test_what_tells_all_sizes_stays_together() -> None:
     chain.check()
 
 
+def test_what_is_made_of_all_instances_together_is_not_parted() -> None:
+    chain = Chain([whole_numbers(1, 9, 300, 400)], of_instances=1)
+    made = chain.relu(0)
+    chain.add("reduction", [made], [0, 1, 0, 0], chain.values[made].sum(0))
+    chain.check()
+
+
 def test_rows_that_parts_of_the_instances_do_not_fill_keep_them_together() -> None:
     """Of 14 instances, each of one and a half rows, parts would have an odd number somewhere."""
     for batch in range(2, 15, 2):

@@ -202,13 +202,9 @@ static int64_t instances_of_part(const struct chain *chain, struct shapes shapes
     const int64_t cached = divided_up(divided_up(lay_out(chain, places, owners), CACHED), threads) * threads;
     const int64_t parts = made < LEAST_FLOATS ? 1 : least_of(cached, most);
     if (parts < 2 || parts < threads) return instances;
-    const int64_t of_part = divided_up(instances, parts), sizes[] = {of_part, instances % of_part};
-    for (int one = 0; one < 2; one++) { /* all parts but the last, and that one, if it is smaller */
-        if (sizes[one] == 0) continue;
-        if (read_chain(&part, shapes, sizes[one]) != 0) return instances;
-        if (count_of(last_of(&part)) * instances != count_of(last_of(chain)) * sizes[one]) return instances;
-    }
-    return of_part;
+    const int64_t of_part = divided_up(instances, parts);
+    if (read_chain(&part, shapes, of_part) != 0) return instances;
+    return count_of(last_of(&part)) * instances == count_of(last_of(chain)) * of_part ? of_part : instances;
 }
 
 static int compute_all(struct chain *chain, void **values) {
