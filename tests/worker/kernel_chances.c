@@ -143,6 +143,15 @@ static void call_chain(void) {
     free(one), free(x), free(y);
 }
 
+/* Some instances at a time, by each thread. */
+static void call_chain_of_instances(void) {
+    int64_t program[] = {0, 1, 1, ACTIVATION, 1, 1, 0, RELU, COMBINATION, 2, 2, 1, 0, SUM, 0};
+    int64_t axes[] = {between(1, 9), between(1, 1 << 17)}, *shapes[] = {program, axes, axes};
+    float *x = numbers(product_of(axes, 2)), *y = numbers(product_of(axes, 2));
+    if (chain(3, (void *[]){NULL, x, y}, (int[]){15, 2, 2}, shapes, NULL, NULL, NULL) != 0) abort();
+    free(x), free(y);
+}
+
 int main(int count, char **told) {
     if (count != 4 || choose_instructions(atoi(told[1])) != 1) return LACKING;
     use_threads(atoi(told[2]));
@@ -153,6 +162,7 @@ int main(int count, char **told) {
         call_multiply();
         call_by_rows();
         call_chain();
+        if (round % 10 == 0) call_chain_of_instances();
     }
     return 0;
 }

@@ -36,7 +36,8 @@ def _linear(graph: GraphFile, node: Any) -> None:
 def _product(graph: GraphFile, node: Any) -> None:
     """MatMulExt, by fixed weights and with the sum behind it, or of as many matrices on either side."""
     x, other = node.input[:2]
-    if graph.array(other) is not None and len(graph.array(other).shape) == 2:  # type: ignore[union-attr]
+    weights = graph.array(other)
+    if weights is not None and weights.ndim == 2:
         addition = graph.only_user(node.output[0])
         bias = _row(graph, addition, node.output[0])
         _multiply(graph, [node] if bias is None else [node, addition], bias, is_turned=False)
