@@ -296,6 +296,18 @@ def repeated(x: Any) -> Any:
     return ops.broadcast_to(x[:, :1], (-1, 9, 257))
 
 
+class Scaled(nn.Cell):
+    """A norm whose scale is made of another input, as long as there may be instances."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = ops.LayerNorm(-1, -1, 1e-5)
+        self.shift = ms.Parameter(ms.ops.ones(16, ms.float32), name="shift")
+
+    def construct(self, x: Any) -> Any:
+        return self.norm(x, ops.sin(x[0, 0]), self.shift)[0]
+
+
 class ToItself(nn.Cell):
     """Attention of MindSpore's own."""
 
@@ -454,6 +466,11 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "flat": (nn.SequentialCell(nn.Flatten(), nn.Dense(144, 5), nn.Sigmoid()), WORDS),
     "prelu": (nn.PReLU(8, 0.3), (OPEN, 8, 20, 21)),
     "prelu_of_one": (nn.PReLU(1, 0.3), (OPEN, 8, 257)),
+    "prelu_of_few": (nn.PReLU(8, 0.3), (OPEN, 8, 5, 6)),
+    "prelu_of_small_planes": (nn.PReLU(600, 0.3), (OPEN, 600, 2, 2)),
+    "prelu_twice": (Twice(nn.PReLU(21, 0.3)), (OPEN, 21, 20, 21)),
+    "prelu_of_rows": (nn.PReLU(2100, 0.3), (OPEN, 2100)),
+    "norm_scaled": (Scaled(), WORDS),
     "norm_of_channels": (nn.SequentialCell(nn.BatchNorm2d(8), nn.ReLU()), (OPEN, 8, 20, 21)),
     "norm_of_few_channels": (nn.BatchNorm2d(3), IMAGES),
     "root_mean_square": (nn.SequentialCell(nn.Dense(16, 16), Formula(root_mean_square)), WORDS),
@@ -467,6 +484,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "last": (nn.SequentialCell(Formula(last), nn.Dense(16, 5)), WORDS),
     "backward": (Formula(backward), (OPEN, 9, 400)),
     "first_ones": (Formula(first_ones), (3, 9, 400)),
+    "by_itself_of_few_rows": (Formula(by_itself), (OPEN, 3, 16)),
     "by_itself": (Formula(by_itself), WORDS),
     "weighed": (Weighed(), WORDS),
     "weighed_by_turned": (Weighed(turned=True, bias=True), WORDS),

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 
 from mindspore_serving.worker import kernels
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS
-from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS
+from mindspore_serving.worker.rewrites.kernel_nodes import MOST_AXES, MOST_INPUTS, MOST_STEPS, OPERATORS
 from tests.worker.kernel_calls import Array, Shape, call_chain, described, inferred_shape, library
 
 pytestmark = pytest.mark.skipif(kernels.loaded() is None, reason="the kernels are not compiled")
 
 RELU, SUM, LARGER = ACTIVATIONS.index("ReLU"), 0, 4
-MOST_STEPS, MOST_INPUTS, MOST_AXES = 64, 256, 8  # kernels/chain.h
 
 
 def whole_numbers(seed: int, *shape: int) -> Array:
@@ -200,6 +199,8 @@ def numbered(*steps: int, inputs: int = 1) -> Shape:
 ACTIVATION, VIEW = OPERATORS.index("activation"), OPERATORS.index("view")
 RELU_STEP, MORE = (ACTIVATION, 1, 1, 0, RELU), (ACTIVATION, 1, 1, 1, RELU)
 WRONG: dict[str, tuple[Shape, list[Shape]]] = {
+    "fewer inputs than none": ((0, -1, 0, *RELU_STEP), [(2, 3)]),
+    "a value before the first": (numbered(ACTIVATION, 1, 1, -1, RELU), [(2, 3)]),
     "no step": (numbered(), [(2, 3)]),
     "half a step": (numbered(ACTIVATION, 1), [(2, 3)]),
     "no such operator": (numbered(len(OPERATORS), 1, 0, 0), [(2, 3)]),

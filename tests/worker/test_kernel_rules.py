@@ -87,6 +87,9 @@ KERNELS: dict[str, dict[str, int]] = {
     "flat": {"chain": 1, "view": 1, "dense": 1, "activation": 1},
     "prelu": {"chain": 1, "combination": 1},
     "prelu_of_one": {"chain": 1, "combination": 1},
+    "prelu_twice": {"PReLU": 2, "chain": 2, "combination": 2},
+    "prelu_of_rows": {"chain": 1, "combination": 1},
+    "norm_scaled": {"StridedSlice": 1, "Sin": 1, "chain": 1, "layer_norm": 1},
     "norm_of_channels": {"chain": 1, "combination": 2},
     "root_mean_square": {"chain": 1, "view": 4, "dense": 1, "activation": 2, "reduction": 1, "combination": 2},
     "roots": {"chain": 1, "activation": 4},
@@ -183,10 +186,13 @@ LEFT_ALONE = [
     "mean_of_open_sizes",
     "averages_same",
     "average_of_parts",
+    "prelu_of_few",
+    "prelu_of_small_planes",
     "norm_of_few_channels",
     "halves_of_few",
     "with_many",
     "backward",
+    "by_itself_of_few_rows",
     "spread_by_hand",
     "newer_sum_of_double",
     "axes",
@@ -215,7 +221,10 @@ def test_kernels_take_the_place_of_operators_and_give_the_same_numbers(
 
 
 # Networks where the first axis of what goes through a chain is not always that of the instances.
-TOGETHER = {"attention_in_one", "attention_of_mindspore", "encoder", "encoder_norm_first", "first_ones", "in_pairs"}
+TOGETHER = {
+    *("attention_in_one", "attention_of_mindspore", "encoder", "encoder_norm_first"),
+    *("first_ones", "in_pairs", "norm_scaled"),
+}
 
 
 @pytest.mark.parametrize("name", KERNELS)

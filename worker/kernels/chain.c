@@ -8,8 +8,9 @@
  * What is no tensor cannot be an input, and shapes are told before values: so the steps of a chain stand in the shape of
  * its first input, which has no elements. Its dimensions are 0, how many inputs there are besides, how many of these, the
  * first ones, have instances along their first axis that do not depend on each other (0: it is not known), and for each
- * step: the number of its operator, how many values it takes and how many numbers it is told, which values, and these numbers. Values are those
- * inputs, and then what the steps make, in order. The last step's is what the chain makes; it is no view of an input. */
+ * step: the number of its operator, how many values it takes, how many numbers it is told, which values, these numbers.
+ * Values are those inputs, and then what the steps make, in order. The last step's is what the chain makes; it is no view
+ * of an input. */
 
 #include "chain.h"
 #include "kernels.h"
@@ -35,7 +36,7 @@ enum { ALL_INSTANCES = -1 };
 static int read_inputs(struct chain *chain, struct shapes all, int64_t instances) {
     chain->inputs = all.shapes[0][1];
     chain->of_instances = all.shapes[0][2];
-    if (chain->inputs > MOST_INPUTS || chain->of_instances > chain->inputs) return -1;
+    if (chain->inputs < 0 || chain->inputs > MOST_INPUTS || chain->of_instances > chain->inputs) return -1;
     for (int64_t input = 0; input < chain->inputs; input++) {
         struct tensor *tensor = &chain->value[input];
         tensor->axes = all.counts[1 + input];
@@ -64,7 +65,7 @@ static const int64_t *read_step(struct chain *chain, const int64_t *next, const 
     if (!is_as_many(step->operator->given, step->count_given)) return NULL;
     if (!is_as_many(step->operator->told, step->count_told)) return NULL;
     for (int64_t given = 0; given < step->count_given; given++, next++) {
-        if (*next >= values) return NULL;
+        if (*next < 0 || *next >= values) return NULL;
         step->given[given] = &chain->value[*next];
     }
     step->told = next;
@@ -188,23 +189,22 @@ static void count_floats(const struct chain *chain, int64_t *made, int64_t *weig
     for (int64_t input = chain->of_instances; input < chain->inputs; input++) *weights += count_of(&chain->value[input]);
 }
 
-/* How many instances to compute at a time; all of them where they may not be parted, or need not. */
+/* How many instances to compute at a time; 0: all of them, for they may not be parted, or need not. */
 static int64_t instances_of_part(const struct chain *chain, struct shapes shapes) {
-    const int64_t instances = chain->of_instances > 0 ? chain->value[0].shape[0] : 0;
+    int64_t made, weights, owners[MOST_STEPS];
     struct place places[MOST_STEPS] = {{0}};
-    int64_t owners[MOST_STEPS];
     struct chain part;
-    for (int64_t input = 1; input < chain->of_instances; input++)
-        if (chain->value[input].shape[0] != instances) return instances;
-    int64_t made, weights;
     count_floats(chain, &made, &weights);
-    const int64_t threads = threads_in_use(), most = least_of(made / (WORTH_WEIGHTS * weights + 1), instances);
+    if (chain->of_instances == 0 || made < LEAST_FLOATS) return 0;
+    const int64_t instances = chain->value[0].shape[0], threads = threads_in_use();
+    for (int64_t input = 1; input < chain->of_instances; input++)
+        if (chain->value[input].shape[0] != instances) return 0;
     const int64_t cached = divided_up(divided_up(lay_out(chain, places, owners), CACHED), threads) * threads;
-    const int64_t parts = made < LEAST_FLOATS ? 1 : least_of(cached, most);
-    if (parts < 2 || parts < threads) return instances;
+    const int64_t parts = least_of(cached, least_of(made / (WORTH_WEIGHTS * weights + 1), instances));
+    if (parts < 2 || parts < threads) return 0;
     const int64_t of_part = divided_up(instances, parts);
-    if (read_chain(&part, shapes, of_part) != 0) return instances;
-    return count_of(last_of(&part)) * instances == count_of(last_of(chain)) * of_part ? of_part : instances;
+    if (read_chain(&part, shapes, of_part) != 0) return 0;
+    return count_of(last_of(&part)) * instances == count_of(last_of(chain)) * of_part ? of_part : 0;
 }
 
 static int compute_all(struct chain *chain, void **values) {
@@ -256,11 +256,10 @@ int chain(int count, void **values, int *counts, int64_t **shapes, const char **
     if (counts[count - 1] != made->axes) return -1;
     for (int64_t axis = 0; axis < made->axes; axis++)
         if (shapes[count - 1][axis] != made->shape[axis]) return -1;
-    const int64_t instances = chain.of_instances > 0 ? chain.value[0].shape[0] : 0;
     const int64_t of_part = instances_of_part(&chain, all);
-    if (of_part == instances) return compute_all(&chain, values);
+    if (of_part == 0) return compute_all(&chain, values);
     atomic_int has_failed = 0;
-    const struct call call = {all, values, instances, of_part, &has_failed};
-    in_turns(compute_part, &call, divided_up(instances, of_part));
+    const struct call call = {all, values, chain.value[0].shape[0], of_part, &has_failed};
+    in_turns(compute_part, &call, divided_up(call.instances, of_part));
     return atomic_load(&has_failed) ? -1 : 0;
 }

@@ -26,16 +26,21 @@ static void find_distances(const struct tensor *tensor, int64_t *distances) {
     }
 }
 
-int compute_transposition(const struct step *step) {
-    const struct tensor *x = step->given[0], *made = step->made;
-    int64_t from[MOST_AXES], to[MOST_AXES];
+/* Makes a value of numbers that are `apart` so many floats along each of its axes. */
+static int copy(const float *from, const int64_t *apart, const struct tensor *made) {
+    int64_t to[MOST_AXES];
     struct axis axes[MOST_AXES];
-    find_distances(x, from);
     find_distances(made, to);
-    for (int64_t axis = 0; axis < made->axes; axis++)
-        axes[axis] = (struct axis){made->shape[axis], from[step->told[axis]], to[axis]};
-    copy_axes(x->numbers, made->numbers, axes, (int)made->axes);
+    for (int64_t axis = 0; axis < made->axes; axis++) axes[axis] = (struct axis){made->shape[axis], apart[axis], to[axis]};
+    copy_axes(from, made->numbers, axes, (int)made->axes);
     return 0;
+}
+
+int compute_transposition(const struct step *step) {
+    int64_t from[MOST_AXES], apart[MOST_AXES];
+    find_distances(step->given[0], from);
+    for (int64_t axis = 0; axis < step->made->axes; axis++) apart[axis] = from[step->told[axis]];
+    return copy(step->given[0]->numbers, apart, step->made);
 }
 
 /* Told for each axis: the first place, how many there are from there on, every which one of them, whether the axis goes,
@@ -58,18 +63,15 @@ int infer_part(const struct step *step) {
 int compute_part_of(const struct step *step) {
     const struct tensor *x = step->given[0];
     const float *first = x->numbers;
-    int64_t from[MOST_AXES], to = 1;
-    struct axis axes[MOST_AXES];
+    int64_t from[MOST_AXES], apart[MOST_AXES], axes = 0;
     find_distances(x, from);
     if (count_of(step->made) == 0) return 0;
-    for (int64_t axis = x->axes - 1; axis >= 0; axis--) {
+    for (int64_t axis = 0; axis < x->axes; axis++) {
         const int64_t *told = step->told + OF_AXIS * axis, is_part = told[COUNT] > 0;
-        axes[axis] = (struct axis){is_part ? told[COUNT] : x->shape[axis], from[axis] * (is_part ? told[EVERY] : 1), to};
-        to *= axes[axis].size;
+        if (!told[GOES]) apart[axes++] = from[axis] * (is_part ? told[EVERY] : 1);
         if (is_part) first += told[PLACE] * from[axis];
     }
-    copy_axes(first, step->made->numbers, axes, (int)x->axes);
-    return 0;
+    return copy(first, apart, step->made);
 }
 
 /* Told for each axis: how many times its one place is repeated, or 1: it stays as it is. */
@@ -86,15 +88,12 @@ int infer_repetition(const struct step *step) {
 }
 
 int compute_repetition(const struct step *step) {
-    const struct tensor *x = step->given[0], *made = step->made;
-    int64_t from[MOST_AXES], to[MOST_AXES];
-    struct axis axes[MOST_AXES];
-    find_distances(x, from);
-    find_distances(made, to);
-    for (int64_t axis = 0; axis < made->axes; axis++)
-        axes[axis] = (struct axis){made->shape[axis], x->shape[axis] == 1 ? 0 : from[axis], to[axis]};
-    copy_axes(x->numbers, made->numbers, axes, (int)made->axes);
-    return 0;
+    const struct tensor *x = step->given[0];
+    int64_t apart[MOST_AXES];
+    find_distances(x, apart);
+    for (int64_t axis = 0; axis < x->axes; axis++)
+        if (x->shape[axis] == 1) apart[axis] = 0;
+    return copy(x->numbers, apart, step->made);
 }
 
 /* Some values, one behind the other. Told: along which axis. */

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mindspore_serving.worker.rewrites.elements import is_large
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
-from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value
+from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value, is_large
 
 _NCHW = 0  # MindSpore's enumeration of formats
 

@@ -12,11 +12,17 @@ from mindspore_serving.worker.rewrites.copies import copy_step
 from mindspore_serving.worker.rewrites.elements import element_step
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.instances import inputs_of_instances
-from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS, Step, float_value, step_of
+from mindspore_serving.worker.rewrites.kernel_nodes import (
+    MOST_INPUTS,
+    MOST_STEPS,
+    OPERATORS,
+    Step,
+    float_value,
+    step_of,
+)
 from mindspore_serving.worker.rewrites.means import reduction_step
 
 NAME = "chain"
-_MOST_STEPS, _MOST_INPUTS = 64, 256  # kernels/chain.h
 _OPEN = -1
 _VIEWS = ("Reshape", "Flatten", "ExpandDims", "Squeeze")
 _ATTRIBUTES: dict[str, bool | str] = {
@@ -30,13 +36,14 @@ _ATTRIBUTES: dict[str, bool | str] = {
 
 def chain_steps(graph: GraphFile) -> int:
     """Makes all steps parts of chains, from the last one on. Returns how many chains there are."""
+    steps = {node.output[0] for node in graph.nodes if step_of(graph, node) is not None}
     chained: set[str] = set()
     count = 0
-    for node in reversed(graph.nodes):
+    for node in reversed(graph.nodes) if steps else ():
         if node.output[0] in chained:
             continue
         chain = _chain(graph, node)
-        if any(step_of(graph, graph.maker(name)) is not None for name in chain):
+        if not steps.isdisjoint(chain):
             _put_chain(graph, chain)
             chained |= chain.keys()
             count += 1
@@ -49,31 +56,28 @@ def _chain(graph: GraphFile, last: Any) -> dict[str, Step]:
     So whatever goes into them is there before all of them, and nothing comes out but what the last one makes.
     """
     step = _part(graph, last)
-    if step is None:
-        return {}
-    chain = {last.output[0]: step}
-    while len(chain) < _MOST_STEPS:
-        found = _before(graph, chain)
-        if found is None:
+    chain: dict[str, Step] = {}
+    inputs: dict[str, Any] = {}
+    while step is not None and len(chain) < MOST_STEPS:
+        more = inputs | {_name(one): one for one in step.inputs}
+        more.pop(last.output[0], None)
+        if len(more) > MOST_INPUTS:
             break
-        name, step = found
-        chain[name] = step
-        if len(_inputs(chain)) > _MOST_INPUTS:
-            del chain[name]
-            break
+        chain[last.output[0]], inputs = step, more
+        last, step = _before(graph, chain, inputs)
     return chain
 
 
-def _before(graph: GraphFile, chain: dict[str, Step]) -> tuple[str, Step] | None:
-    """A step whose result is used by this chain alone."""
-    for name in _inputs(chain):
+def _before(graph: GraphFile, chain: dict[str, Step], inputs: dict[str, Any]) -> tuple[Any, Step | None]:
+    """A node whose result is used by this chain alone, and what it does as a step; None where there is none."""
+    for name in inputs:
         maker = graph.maker(name)
         if maker is None or not all(user is not None and user.output[0] in chain for user in graph.users(name)):
             continue
         step = _part(graph, maker)
         if step is not None:
-            return name, step
-    return None
+            return maker, step
+    return None, None
 
 
 def _part(graph: GraphFile, node: Any) -> Step | None:

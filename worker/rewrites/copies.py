@@ -5,9 +5,16 @@ MindSpore 2.10 looks each number's place up: ten times as long as a copy takes.
 
 from typing import Any
 
-from mindspore_serving.worker.rewrites.elements import is_large
 from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
-from mindspore_serving.worker.rewrites.kernel_nodes import MOST_GIVEN, Step, are_here, float_value, put_step
+from mindspore_serving.worker.rewrites.kernel_nodes import (
+    MOST_GIVEN,
+    Step,
+    are_here,
+    float_value,
+    is_large,
+    put_large,
+    put_step,
+)
 
 _WHOLE = (0, 0, 1, 0)  # of an axis, whatever its size
 _SAME = -1  # of an axis of BroadcastTo
@@ -19,7 +26,8 @@ def copy_by_kernels(graph: GraphFile) -> int:
         return 0
     made = sum(_concatenated(graph, node) for node in graph.nodes if graph.op(node) == "Concat")
     made += sum(_cut(graph, node) for node in graph.nodes if graph.op(node) == "Split")
-    return made + sum(_copied(graph, node) for node in graph.nodes if graph.op(node) in _STEPS)
+    nodes = [node for node in graph.nodes if graph.op(node) in _STEPS]
+    return made + sum(put_large(graph, [node], copy_step(graph, node), node.output[0]) for node in nodes)
 
 
 def copy_step(graph: GraphFile, node: Any) -> Step | None:
@@ -28,14 +36,6 @@ def copy_step(graph: GraphFile, node: Any) -> Step | None:
     if rule is None or float_value(graph, node.input[0]) is None or float_value(graph, node.output[0]) is None:
         return None
     return rule(graph, node)
-
-
-def _copied(graph: GraphFile, node: Any) -> bool:
-    step, value = copy_step(graph, node), float_value(graph, node.output[0])
-    if step is None or value is None or not is_large(graph, node.output[0]):
-        return False
-    put_step(graph, [node], step, value)
-    return True
 
 
 def _transposition(graph: GraphFile, node: Any) -> Step | None:

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
-from mindspore_serving.worker.rewrites.kernel_nodes import CLAMPS, UNCLAMPED, Step, are_here, float_value, put_step
+from mindspore_serving.worker.rewrites.kernel_nodes import (
+    CLAMPS,
+    UNCLAMPED,
+    Step,
+    are_here,
+    float_value,
+    is_large,
+    put_large,
+)
 
 # In the order of kernels/kernels.h, both; combinations by MindSpore's names.
 ACTIVATIONS = (
@@ -22,7 +30,6 @@ COMBINATIONS = (
     ("PReLU",),
 )
 _COMBINATIONS = {name: number for number, names in enumerate(COMBINATIONS) for name in names}
-_LEAST_NUMBERS = 2048  # of one instance
 _SHORT = 8  # numbers that are repeated, or not, together: fewer take as long
 
 
@@ -33,8 +40,9 @@ def compute_elements_by_kernels(graph: GraphFile) -> int:
     """
     if not are_here():
         return 0
-    for node in [node for node in graph.nodes if graph.op(node) == "PReLU"]:
-        _shape_by_channel(graph, node)
+    for node in graph.nodes:
+        if graph.op(node) == "PReLU":
+            _shape_by_channel(graph, node)
     combined = sum(_made(graph, node) for node in graph.nodes if graph.op(node) in _COMBINATIONS)
     return combined + sum(_made(graph, node) for node in graph.nodes if graph.op(node) in ACTIVATIONS)
 
@@ -46,18 +54,12 @@ def element_step(graph: GraphFile, node: Any, clamp: int = UNCLAMPED) -> Step | 
     name = graph.op(node)
     if name in ACTIVATIONS and len(node.input) == 1:
         return Step("activation", node.input, [ACTIVATIONS.index(name)])
-    if name not in _COMBINATIONS or len(node.input) != 2:
+    if name not in _COMBINATIONS or len(node.input) != 2 or (name == "PReLU" and not _is_by_channel(graph, node)):
         return None
     if is_large(graph, node.output[0]) and _run(graph, node) < _SHORT:
         return None
     sides = [_side(graph, given) for given in node.input]
     return None if None in sides else Step("combination", sides, [_COMBINATIONS[name], clamp])
-
-
-def is_large(graph: GraphFile, name: str) -> bool:
-    """Whether a value has so many numbers that an operator of its own is worth it."""
-    value = float_value(graph, name)
-    return value is not None and math.prod(size for size in value.shape if size > 0) >= _LEAST_NUMBERS
 
 
 def _run(graph: GraphFile, node: Any) -> int:
@@ -79,22 +81,24 @@ def _run(graph: GraphFile, node: Any) -> int:
 
 
 def _made(graph: GraphFile, node: Any) -> bool:
-    value = float_value(graph, node.output[0])
     clamp = graph.only_user(node.output[0])
     number = CLAMPS.get(graph.op(clamp), UNCLAMPED) if graph.op(node) in _COMBINATIONS else UNCLAMPED
-    if value is None or not is_large(graph, node.output[0]):
-        return False
-    step = element_step(graph, node, number)
-    if step is None:
-        return False
-    put_step(graph, [node, clamp] if number != UNCLAMPED else [node], step, value)
-    return True
+    old = [node] if number == UNCLAMPED else [node, clamp]
+    return put_large(graph, old, element_step(graph, node, number), node.output[0])
+
+
+def _is_by_channel(graph: GraphFile, node: Any) -> bool:
+    """Whether the weights of PReLU are repeated as steps repeat values: the last axis is not that of channels."""
+    x, weights = float_value(graph, node.input[0]), float_value(graph, node.input[1])
+    return x is not None and weights is not None and (weights.shape == (1,) or len(weights.shape) == len(x.shape) - 1)
 
 
 def _shape_by_channel(graph: GraphFile, node: Any) -> None:
-    """The weights of PReLU, one for all or one for each channel, in a shape that is repeated for images."""
+    """Gives the weights of PReLU that shape, where it becomes a step then: MindSpore's own would not take it."""
     x, weights = float_value(graph, node.input[0]), graph.weights(node.input[1])
-    if x is not None and len(x.shape) > 2 and weights is not None and weights.ndim == 1:
+    if x is None or weights is None or weights.ndim != 1 or not is_large(graph, node.output[0]):
+        return
+    if math.prod(x.shape[2:]) >= _SHORT or weights.size == 1:
         graph.set_weights(node.input[1], weights.reshape(-1, *[1] * (len(x.shape) - 2)))
 
 

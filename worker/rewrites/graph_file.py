@@ -63,11 +63,6 @@ class GraphFile:
         """The nodes in order: each after those that make its inputs. A list of its own: they may change meanwhile."""
         return list(self._nodes)
 
-    def open_inputs(self) -> int:
-        """How many inputs of the graph have open dimensions."""
-        given = [tensor for value in self._graph.input for tensor in value.tensor]
-        return sum(min(tensor.dims, default=0) < 0 for tensor in given)
-
     def save(self) -> None:
         """Writes the nodes into the ModelProto."""
         del self._graph.node[:]
@@ -242,13 +237,12 @@ class GraphFile:
         return tuples
 
     def _uses(self, node: Any) -> list[str]:
-        """What a node uses, if it is not for order alone."""
-        if node.output[0] in self._order:
-            return []
-        if self.op(node) != "UpdateState":
+        """What a node uses. For order alone none of the loads are needed, but there may be others before it."""
+        is_state = self.op(node) == "UpdateState"
+        if not is_state and node.output[0] not in self._order:
             return list(node.input)
-        # Of loads it needs none, but there may be others that come before it.
-        return [name for name in node.input[1:] if name not in self._order and self.op(self.maker(name)) != "Load"]
+        names = node.input[1:] if is_state else node.input
+        return [name for name in names if name not in self._order and self.op(self.maker(name)) != "Load"]
 
     def _parameter(self, name: str) -> Any | None:
         load = self.maker(name)

@@ -44,12 +44,10 @@ def _is_apart(
 ) -> bool:
     """Whether what a step makes of an instance has its place along the first axis, and needs nothing of others."""
     told = step.told
-    if step.operator in ("convolution", "pooling", "dense", "activation"):
-        return have_instances[0]
+    if step.operator in ("convolution", "pooling", "dense", "layer_norm", "softmax", "activation"):
+        return have_instances[0] and not any(have_instances[1:]) and (len(made) > 1 or step.operator == "activation")
     if step.operator == "view":
         return told[0] == 0
-    if step.operator in ("layer_norm", "softmax"):
-        return have_instances[0] and len(made) > 1
     if step.operator in ("combination", "products"):
         return (step.operator == "combination" or len(made) > 2) and all(
             len(shape) == len(made) and shape[0] != 1 if of_instances else len(shape) < len(made) or shape[0] == 1

@@ -1,5 +1,6 @@
 """Steps: nodes that stand for an operator of kernels/, until chains.py makes operators of MindSpore of them."""
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ OPERATORS = (
 # What an operator may do with each number that it makes, by the activation behind it: kernels/operators.h.
 UNCLAMPED = 0
 CLAMPS = {"ReLU": 1, "ReLU6": 2}
-MOST_AXES, MOST_GIVEN = 8, 8  # kernels/chain.h
+MOST_AXES, MOST_GIVEN, MOST_STEPS, MOST_INPUTS = 8, 8, 64, 256  # kernels/chain.h
+_LEAST_NUMBERS = 2048  # of one instance
 _PREFIX = "kernel:"
 _TOLD = "told"
 
@@ -52,6 +54,21 @@ def put_step(graph: GraphFile, old: Sequence[Any], step: Step, value: Value) -> 
     node = graph.new_placeholder(_PREFIX + step.operator, step.inputs, value, old[-1].output[0])
     node.attribute.add(name=_TOLD, ints=step.told)
     graph.replace(old, [*(given for given in step.inputs if not isinstance(given, str)), node])
+
+
+def put_large(graph: GraphFile, old: Sequence[Any], step: Step | None, name: str) -> bool:
+    """Puts a step, if there is one, in place of these nodes, if the value of this name has many numbers."""
+    value = float_value(graph, old[-1].output[0])
+    if step is None or value is None or not is_large(graph, name):
+        return False
+    put_step(graph, old, step, value)
+    return True
+
+
+def is_large(graph: GraphFile, name: str) -> bool:
+    """Whether a value has so many numbers that an operator of its own is worth it."""
+    value = float_value(graph, name)
+    return value is not None and math.prod(size for size in value.shape if size > 0) >= _LEAST_NUMBERS
 
 
 def put_steps(graph: GraphFile, old: Any, x: str, steps: Sequence[tuple[str, Sequence[int], tuple[int, ...]]]) -> None:

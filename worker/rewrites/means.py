@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from mindspore_serving.worker.rewrites.elements import is_large
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
-from mindspore_serving.worker.rewrites.kernel_nodes import UNCLAMPED, Step, are_here, float_value, put_step
+from mindspore_serving.worker.rewrites.kernel_nodes import UNCLAMPED, Step, are_here, float_value, put_large, put_step
 from mindspore_serving.worker.rewrites.reductions import MEANS, REDUCTIONS, known_axes
 
 _GLOBAL_MEAN = "AdaptiveAvgPool2D"  # the mean of each channel, if it makes one number of it
@@ -17,7 +16,8 @@ def reduce_by_kernels(graph: GraphFile) -> int:
     """Makes each mean or sum of many numbers one of ours. Returns how many."""
     if not are_here():
         return 0
-    reduced = sum(_reduced(graph, node) for node in graph.nodes)
+    nodes = [node for node in graph.nodes if graph.op(node) in (*REDUCTIONS, _GLOBAL_MEAN)]
+    reduced = sum(put_large(graph, [node], reduction_step(graph, node), node.input[0]) for node in nodes)
     return reduced + sum(_averaged(graph, node) for node in graph.nodes if graph.op(node) == "AvgPool")
 
 
@@ -37,14 +37,6 @@ def reduction_step(graph: GraphFile, node: Any) -> Step | None:
     if not axes or axes != list(range(axes[0], axes[-1] + 1)) or not isinstance(are_kept, bool):
         return None
     return Step("reduction", node.input[:1], [axes[0], axes[-1] + 1, int(are_kept), int(graph.op(node) in MEANS)])
-
-
-def _reduced(graph: GraphFile, node: Any) -> bool:
-    step, value = reduction_step(graph, node), float_value(graph, node.output[0])
-    if step is None or value is None or not is_large(graph, node.input[0]):
-        return False
-    put_step(graph, [node], step, value)
-    return True
 
 
 def _averaged(graph: GraphFile, node: Any) -> bool:

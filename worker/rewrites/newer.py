@@ -16,9 +16,9 @@ _SUMS = ("AddExt", "SubExt")
 
 
 def spell_older(graph: GraphFile) -> int:
-    """Writes each matrix product, sum and difference the older way. Returns how many are operators of ours by that: 0.
+    """Writes each product with fixed weights, sum and difference the older way, for rules that come later.
 
-    They are known to rules that come later.
+    Returns how many of them are ours by that: none.
     """
     if are_here():
         for node in [node for node in graph.nodes if graph.op(node) in _RULES]:
@@ -34,20 +34,12 @@ def _linear(graph: GraphFile, node: Any) -> None:
 
 
 def _product(graph: GraphFile, node: Any) -> None:
-    """MatMulExt, by fixed weights and with the sum behind it, or of as many matrices on either side."""
-    x, other = node.input[:2]
-    weights = graph.array(other)
+    """MatMulExt by fixed weights, and with the sum behind it. Products of two values: rows.py."""
+    weights = graph.array(node.input[1])
     if weights is not None and weights.ndim == 2:
         addition = graph.only_user(node.output[0])
         bias = _row(graph, addition, node.output[0])
         _multiply(graph, [node] if bias is None else [node, addition], bias, is_turned=False)
-        return
-    made, sides = float_value(graph, node.output[0]), [float_value(graph, name) for name in (x, other)]
-    ranks = {0 if side is None else len(side.shape) for side in sides}
-    if made is not None and ranks == {len(made.shape)} and len(made.shape) > 2:
-        no, neither = graph.new_constant(False), graph.new_constant(False)
-        product = graph.new_node("BatchMatMul", [x, other, no, neither], made, node.output[0])
-        graph.replace([node], [no, neither, product])
 
 
 def _row(graph: GraphFile, addition: Any, product: str) -> str | None:

@@ -31,6 +31,7 @@ def compute_rows_by_kernels(graph: GraphFile) -> int:
         "Softmax": _softmax,
         "GeLU": _gelu,
         "BatchMatMul": _products,
+        "MatMulExt": _products,
     }
     return sum(rules[graph.op(node)](graph, node) for node in graph.nodes if graph.op(node) in rules)
 
@@ -69,10 +70,10 @@ def _gelu(graph: GraphFile, node: Any) -> bool:
 
 
 def _products(graph: GraphFile, node: Any) -> bool:
-    """Of as many matrices on either side, or of one of them by several."""
+    """Of as many matrices on either side, or of one of them by several. MatMulExt tells nothing of transposed ones."""
     x, weights, *turned = node.input
     made, one, other = [float_value(graph, name) for name in (node.output[0], x, weights)]
-    x_is_transposed, is_transposed = [graph.constant(name) for name in turned]
+    x_is_transposed, is_transposed = [graph.constant(name) for name in turned] or [False, False]
     if made is None or one is None or other is None or x_is_transposed is not False:
         return False
     if not isinstance(is_transposed, bool) or not 2 < len(one.shape) == len(other.shape):
