@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from benchmarks.peers import Peer, PeerError, Running, available
 from benchmarks.processor import cpu_seconds
-from benchmarks.serving import SEED, list_of, workload_name
+from benchmarks.serving import SEED, list_of, workload_names
 from benchmarks.workloads import METHOD, WORKLOADS
 from mindspore_serving.bench.h2load import GRPC_HEADERS, Load, framed, send_again_and_again
 from mindspore_serving.bench.inputs import NamedValues, random_instance
@@ -126,13 +126,22 @@ def main() -> int:
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.doors", description="Doors side by side.")
     names = ["add_batch", "mlp"]
-    parser.add_argument("--workloads", type=list_of(workload_name), default=names, help="default: add_batch,mlp")
+    parser.add_argument("--workloads", type=float_workloads, default=names, help="default: add_batch,mlp")
     parser.add_argument("--callers", type=list_of(int), default=[1, 8, 64], help="default: 1,8,64")
     parser.add_argument("--instances", type=list_of(int), default=[1, 16], help="a request (default: 1,16)")
     parser.add_argument("--rounds", type=int, default=5, help="default: 5")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (default: 1)")
     parser.add_argument("--original", type=Path, help="where benchmarks/original/setup.sh has installed the original")
     return parser.parse_args()
+
+
+def float_workloads(text: str) -> list[str]:
+    """The names of text; what the doors are asked for is written as numbers with a point."""
+    names = workload_names(text)
+    for name in names:
+        if any(spec.dtype != "float32" for spec in WORKLOADS[name].inputs):
+            raise argparse.ArgumentTypeError(f"'{name}' takes something else than float32")
+    return names
 
 
 def run(arguments: argparse.Namespace, folder: Path) -> None:

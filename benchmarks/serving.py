@@ -24,7 +24,7 @@ from benchmarks.findings import Findings, Load, Round
 from benchmarks.peers import Peer, PeerError, Running, available
 from benchmarks.picture import draw
 from benchmarks.processor import cpu_seconds
-from benchmarks.workloads import METHOD, WORKLOADS
+from benchmarks.workloads import FURTHER, METHOD, WORKLOADS
 from mindspore_serving.bench.config import BenchConfig
 from mindspore_serving.bench.inputs import NamedValues, random_instance
 from mindspore_serving.bench.load import PREDICT, open_channel
@@ -64,7 +64,13 @@ def main() -> int:
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description="Servers side by side.")
     parser.add_argument("--quick", action="store_true", help="a minute: add and mlp, 1 and 8 callers, short rounds")
-    parser.add_argument("--workloads", type=list_of(workload_name), help=f"of {','.join(WORKLOADS)} (default: all)")
+    usual = [name for name, workload in WORKLOADS.items() if not workload.is_further]
+    further = [name for name, workload in WORKLOADS.items() if workload.is_further]
+    parser.add_argument(
+        "--workloads",
+        type=workload_names,
+        help=f"of {','.join(usual)} (default: these), {','.join(further)}; {FURTHER}: all of the latter",
+    )
     parser.add_argument("--callers", type=list_of(int), help="default: 1,8,64")
     parser.add_argument("--instances", type=list_of(int), help="instances a request (default: 1,16; image: 1)")
     parser.add_argument("--rounds", type=int, help="default: 5")
@@ -76,9 +82,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--engine", choices=("auto", "h2load", "grpcio"), default="auto", help="what sends the load")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="for serving.json and serving.svg")
     arguments = parser.parse_args()
-    usual, quick = ([*WORKLOADS], [1, 8, 64], 5, 1.0), (["add", "mlp"], [1, 8], 2, 0.5)
+    whole, quick = (usual, [1, 8, 64], 5, 1.0), (["add", "mlp"], [1, 8], 2, 0.5)
     names = ("workloads", "callers", "rounds", "seconds")
-    for name, default in zip(names, quick if arguments.quick else usual, strict=True):
+    for name, default in zip(names, quick if arguments.quick else whole, strict=True):
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
     return arguments
@@ -197,10 +203,12 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {name}, load average {os.getloadavg()[1]:.1f}, {system}"
 
 
-def workload_name(text: str) -> str:
-    if text not in WORKLOADS:
-        raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(WORKLOADS)}")
-    return text
+def workload_names(text: str) -> list[str]:
+    """Names with commas between; FURTHER stands for all that are not measured otherwise."""
+    if unknown := [name for name in text.split(",") if name not in WORKLOADS and name != FURTHER]:
+        raise argparse.ArgumentTypeError(f"'{unknown[0]}' is not one of {', '.join(WORKLOADS)} or {FURTHER}")
+    further = [name for name, workload in WORKLOADS.items() if workload.is_further]
+    return [one for name in text.split(",") for one in (further if name == FURTHER else [name])]
 
 
 def list_of(read: Callable[[str], T]) -> Callable[[str], list[T]]:
