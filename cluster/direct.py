@@ -8,15 +8,17 @@ that connection until it ends. It ends like ZeroMQ's: the worker registers again
 A message is: the number of its frames, the size of each, then the frames, as codec.py makes them. Sizes are little
 endian. The connection starts with the offer's token, which proves that the master connected and nobody else.
 
-With the token the master may hand over memory that the worker can read. Then a frame that lies there is told by its
-size with the highest bit set, and in the stream is only where it starts. It lies there until the worker has answered.
+With the token the master may hand over two memories: for large frames of its own, and for the worker's. What lies there
+is told by its size with the highest bit set, and in the stream is only where it starts. The master's frames lie there
+until the worker has answered. Before each of the worker's are MARK_BYTES, of which the first is MARKED until the master
+has no more use for the frame and clears it: nobody need say so.
 """
 
 import re
 import struct
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from mindspore_serving.cluster.errors import FrameError
 from mindspore_serving.cluster.tensors import Buffer
@@ -25,6 +27,9 @@ TOKEN_BYTES = 16
 MAX_FRAMES = 1024
 MAX_FRAME_BYTES = 1 << 30  # what a socket, of ZeroMQ or direct, accepts in one frame
 READ_BYTES = 64 * 1024  # what one read may bring of small messages
+MOST_HEADER_BYTES = 32 * 1024  # of a message whose other frames lie elsewhere: it is read at once
+MARK_BYTES = 64  # so that the frame behind them is aligned as they are
+MARKED = 1
 _JOINED_BYTES = 32 * 1024  # up to here one copy costs less than to send several buffers
 _MOST_CHUNKS = 64  # that one sendmsg() is given
 
@@ -58,6 +63,20 @@ class Place(NamedTuple):
 
     start: int
     nbytes: int
+
+
+FrameAt: TypeAlias = Callable[[Place], Buffer]  # raises FrameError where there is none
+
+
+def parts_of(memory: memoryview) -> FrameAt:
+    """The frames of this memory."""
+
+    def part_at(place: Place) -> Buffer:
+        if place.start + place.nbytes > len(memory):
+            raise FrameError("a frame lies where there is no memory")
+        return memory[place.start : place.start + place.nbytes]
+
+    return part_at
 
 
 def read_offer(place: str, token: str) -> DirectOffer:
@@ -116,12 +135,12 @@ class Outbox:
 class FrameReader:
     """Puts messages together. The caller fills buffer(), tells how far, and gets what is complete.
 
-    Small messages are copied out of one buffer; the frames of a large one are read into memory of their own. `memory`
-    is what the other side has handed over.
+    Small messages are copied out of one buffer; the frames of a large one are read into memory of their own. `frame_at`
+    finds those that lie elsewhere.
     """
 
-    def __init__(self, memory: memoryview | None = None) -> None:
-        self._memory = memory
+    def __init__(self, frame_at: FrameAt | None = None) -> None:
+        self._frame_at = frame_at
         self._small = bytearray(READ_BYTES)
         self._view = memoryview(self._small)
         self._end = 0  # of what has come into the small buffer
@@ -222,8 +241,8 @@ class FrameReader:
                 start += size
         return frames
 
-    def _placed(self, at: int, nbytes: int) -> memoryview:
+    def _placed(self, at: int, nbytes: int) -> Buffer:
         (start,) = _SIZE.unpack_from(self._small, at)
-        if self._memory is None or start + nbytes > len(self._memory):
-            raise FrameError("a frame lies where there is no memory")
-        return self._memory[start : start + nbytes]
+        if self._frame_at is None:
+            raise FrameError("a frame lies in a memory, and none was handed over")
+        return self._frame_at(Place(start, nbytes))

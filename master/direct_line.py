@@ -6,22 +6,21 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 
-from mindspore_serving.cluster.direct import DirectOffer, FrameReader, Outbox, Place
+from mindspore_serving.cluster.direct import MOST_HEADER_BYTES, DirectOffer, FrameReader, Outbox, Place
 from mindspore_serving.cluster.errors import FrameError
 from mindspore_serving.cluster.tensors import Buffer, Frame, as_buffer
-from mindspore_serving.master.shared_memory import SharedMemory
+from mindspore_serving.master.shared_memory import AnswerMemory, RequestMemory
 
 logger = logging.getLogger("mindspore_serving.master")
 
 _BUFFER_BYTES = 4 << 20  # of the kernel's, which gives less where the administrator says so
 _MOST_UNSENT = 1000  # chunks; a peer that reads so little is as good as gone
-_MOST_HEADER_BYTES = 32 * 1024  # of a message whose frames lie in the shared memory: it is read at once
 
 
 class DirectLine:
     """Made by connect(). `on_frames` gets each message; `on_end` is called once if it ends without close().
 
-    `memory`: what the peer has a descriptor of.
+    `requests`, `answers`: what the peer has descriptors of.
     """
 
     def __init__(
@@ -29,13 +28,14 @@ class DirectLine:
         peer: socket.socket,
         on_frames: Callable[[Sequence[Buffer]], None],
         on_end: Callable[[], None],
-        memory: SharedMemory | None,
+        requests: RequestMemory | None,
+        answers: AnswerMemory | None,
     ) -> None:
         self._peer = peer
-        self._memory = memory
+        self._requests = requests
         self._on_frames = on_frames
         self._on_end = on_end
-        self._reader = FrameReader()
+        self._reader = FrameReader(None if answers is None else answers.frame_at)
         self._outbox = Outbox()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(peer.fileno(), self._read)
@@ -50,8 +50,8 @@ class DirectLine:
             return False
         header = as_buffer(frames[0])
         places: Sequence[Place] | None = None
-        if key is not None and self._memory is not None and len(frames) > 1 and len(header) <= _MOST_HEADER_BYTES:
-            places = self._memory.put(key, frames[1:])
+        if key is not None and self._requests is not None and len(frames) > 1 and len(header) <= MOST_HEADER_BYTES:
+            places = self._requests.put(key, frames[1:])
         if places is None:
             self._outbox.put([as_buffer(frame) for frame in frames])
         else:
@@ -62,8 +62,8 @@ class DirectLine:
 
     def release(self, key: int) -> None:
         """The peer has answered this: it reads its frames no more."""
-        if self._memory is not None:
-            self._memory.give_back(key)
+        if self._requests is not None:
+            self._requests.give_back(key)
 
     def close(self) -> None:
         """May be called again."""
@@ -71,9 +71,10 @@ class DirectLine:
             self._loop.remove_reader(self._peer.fileno())
             self._loop.remove_writer(self._peer.fileno())
             self._peer.close()
-            if self._memory is not None:
-                self._memory.close()
-                self._memory = None
+            self._reader = FrameReader()  # the memory of answers goes with the last of them
+            if self._requests is not None:
+                self._requests.close()
+                self._requests = None
 
     def _write(self) -> None:
         while self._outbox:
@@ -126,22 +127,29 @@ def connect(
     with contextlib.suppress(OSError):
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             peer.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
-    memory = None
+    requests, answers = None, None
     try:
         peer.connect(offer.address)  # a unix socket's peer has a place free for us, or has not: there is no waiting
-        memory = _shared_memory()
+        requests, answers = _memories()
         # Nothing was said before the proof, so that there is room for it.
-        socket.send_fds(peer, [offer.proof], [] if memory is None else [memory.fd])
+        socket.send_fds(peer, [offer.proof], [memory.fd for memory in (requests, answers) if memory is not None])
     except OSError:
         peer.close()
-        if memory is not None:
-            memory.close()
         return None
-    return DirectLine(peer, on_frames, on_end, memory)
+    finally:
+        for memory in (requests, answers):
+            if memory is not None:
+                memory.close_descriptor()
+    return DirectLine(peer, on_frames, on_end, requests, answers)
 
 
-def _shared_memory() -> SharedMemory | None:
+def _memories() -> tuple[RequestMemory, AnswerMemory] | tuple[None, None]:
     try:
-        return SharedMemory()
+        requests = RequestMemory()
     except (OSError, AttributeError):  # a sandbox forbids it, or a system other than Linux has none
-        return None
+        return None, None
+    try:
+        return requests, AnswerMemory()
+    except OSError:
+        requests.close()
+        return None, None

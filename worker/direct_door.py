@@ -10,14 +10,24 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from mindspore_serving.cluster.direct import TOKEN_BYTES, DirectOffer, FrameReader, Outbox
+from mindspore_serving.cluster.direct import (
+    MOST_HEADER_BYTES,
+    TOKEN_BYTES,
+    DirectOffer,
+    FrameReader,
+    Outbox,
+    parts_of,
+)
 from mindspore_serving.cluster.errors import FrameError
 from mindspore_serving.cluster.tensors import Buffer
+from mindspore_serving.worker.answer_memory import AnswerMemory
 from mindspore_serving.worker.watches import NOTHING, READABLE, WRITABLE
 
 logger = logging.getLogger("mindspore_serving.worker")
 
 _BUFFER_BYTES = 4 << 20  # of the kernel's, which gives less where the administrator says so
+_ACCESS = (mmap.ACCESS_READ, mmap.ACCESS_WRITE)  # to what a master hands over: memory for its frames, and for ours
+_MOST_MEMORIES = len(_ACCESS)
 _MOST_STRANGERS = 8  # connections that have not proven yet that they are the master's
 
 
@@ -60,6 +70,7 @@ class DirectDoor:
         self._master: socket.socket | None = None
         self._reader = FrameReader()
         self._outbox = Outbox()
+        self._answers: AnswerMemory | None = None
         self._sight = select.poll()  # of the master's connection
         self._is_watched_for_room = False
         self._is_paused = False
@@ -85,7 +96,16 @@ class DirectDoor:
         """Puts a message on its way; False when the master has not connected."""
         if self._master is None:
             return False
-        self._outbox.put(frames)
+        places = None
+        if self._answers is not None:
+            if len(frames) == 1:
+                self._answers.tidy()
+            elif len(frames[0]) <= MOST_HEADER_BYTES:
+                places = self._answers.put(frames[1:])
+        if places is None:
+            self._outbox.put(frames)
+        else:
+            self._outbox.put_placed(frames[0], places)
         if not self._is_watched_for_room:
             self._write(self._master)
         return True
@@ -151,7 +171,7 @@ class DirectDoor:
         if known is None:  # dismissed since
             return
         try:
-            more, fds, _, _ = socket.recv_fds(stranger, TOKEN_BYTES - len(known.said), 1)
+            more, fds, _, _ = socket.recv_fds(stranger, TOKEN_BYTES - len(known.said), _MOST_MEMORIES)
         except BlockingIOError:
             return
         except OSError:
@@ -164,7 +184,7 @@ class DirectDoor:
             self._dismiss(stranger)  # or a master that has heard an earlier registration
             return
         try:
-            memory = _memory_of(known.fds)
+            memories = [mmap.mmap(fd, 0, access=access) for fd, access in zip(known.fds, _ACCESS, strict=False)]
         except (OSError, ValueError) as error:
             logger.warning("no direct connection to the master, only ZeroMQ: its memory cannot be read: %s", error)
             self._is_of_use = False
@@ -175,7 +195,9 @@ class DirectDoor:
         with contextlib.suppress(OSError):
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 stranger.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
-        self._reader = FrameReader(memory)
+        # There as long as anybody has a part of it.
+        self._reader = FrameReader(parts_of(memoryview(memories[0])) if memories else None)
+        self._answers = AnswerMemory(memories[1]) if len(memories) == _MOST_MEMORIES else None
         self._forget(stranger)
         self._master = stranger
         self._sight.register(stranger, select.POLLIN)
@@ -199,6 +221,7 @@ class DirectDoor:
         self._master = None
         self._reader = FrameReader()
         self._outbox = Outbox()
+        self._answers = None
         self._is_watched_for_room = self._is_paused = False
 
     def _write(self, master: socket.socket) -> None:
@@ -240,14 +263,6 @@ class DirectDoor:
             return
         for frames in messages:
             self._on_frames(frames)
-
-
-def _memory_of(fds: Sequence[int]) -> memoryview | None:
-    """The memory that the master has handed over: to be read only, and there as long as anybody has a part of it.
-
-    Raises OSError and ValueError.
-    """
-    return memoryview(mmap.mmap(fds[0], 0, access=mmap.ACCESS_READ)) if fds else None
 
 
 def _new_offer(place: str) -> DirectOffer:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindspore_serving.cluster.direct import MAX_FRAME_BYTES, READ_BYTES, FrameReader, Outbox, Place
+from mindspore_serving.cluster.direct import MAX_FRAME_BYTES, READ_BYTES, FrameReader, Outbox, Place, parts_of
 from mindspore_serving.cluster.errors import FrameError
 
 SIZES = st.one_of(st.integers(0, 40), st.sampled_from([READ_BYTES - 12, READ_BYTES - 11, READ_BYTES, 3 * READ_BYTES]))
@@ -87,7 +87,7 @@ def test_placed_frames_are_read_where_they_lie(sizes: list[int], reads: int, wri
     outbox.put_placed(b"header", [Place(start, size) for start, size in zip(starts, sizes, strict=True)])
     outbox.put([b"next"])
     expected = [bytes(memory[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
-    assert feed(FrameReader(memory), drain(outbox, writes), reads) == [[b"header", *expected], [b"next"]]
+    assert feed(FrameReader(parts_of(memory)), drain(outbox, writes), reads) == [[b"header", *expected], [b"next"]]
 
 
 @pytest.mark.parametrize("place", [Place(90, 11), Place(1 << 62, 1), Place(101, 0)])
@@ -95,13 +95,14 @@ def test_placed_frames_are_read_where_they_lie(sizes: list[int], reads: int, wri
 def test_a_frame_that_lies_nowhere_is_refused(nbytes: int | None, place: Place) -> None:
     outbox = Outbox()
     outbox.put_placed(b"header", [place])
-    memory = None if nbytes is None else memoryview(bytes(nbytes))
-    with pytest.raises(FrameError, match="a frame lies where there is no memory"):
-        feed(FrameReader(memory), drain(outbox, 100), 100)
+    frame_at = None if nbytes is None else parts_of(memoryview(bytes(nbytes)))
+    text = "none was handed over" if nbytes is None else "a frame lies where there is no memory"
+    with pytest.raises(FrameError, match=text):
+        feed(FrameReader(frame_at), drain(outbox, 100), 100)
 
 
 def test_a_message_is_in_the_memory_or_too_large_to_be_read_at_once_but_not_both() -> None:
     outbox = Outbox()
     outbox.put_placed(bytes(READ_BYTES), [Place(0, 1)])
     with pytest.raises(FrameError, match="a large message has frames elsewhere"):
-        feed(FrameReader(memoryview(b"x")), drain(outbox, 100), 100)
+        feed(FrameReader(parts_of(memoryview(b"x"))), drain(outbox, 100), 100)

@@ -8,8 +8,9 @@ import socket
 import zmq
 
 from mindspore_serving.cluster.codec import decode, encode
-from mindspore_serving.cluster.direct import TOKEN_BYTES, DirectOffer, FrameReader, Outbox
+from mindspore_serving.cluster.direct import TOKEN_BYTES, DirectOffer, FrameReader, Outbox, Place, parts_of
 from mindspore_serving.cluster.messages import BatchDone, FromWorker, Message, Register, RunBatch
+from mindspore_serving.worker.answer_memory import AnswerMemory
 from tests.master.fake_worker import METHODS, WAIT_MILLISECONDS, FakeWorker
 
 
@@ -33,6 +34,11 @@ class DirectWorker(FakeWorker):
         assert self.line is not None
         outbox = Outbox()
         outbox.put(encode(message))
+        self.send(outbox)
+
+    def send(self, outbox: Outbox) -> None:
+        """All of it, on the direct connection."""
+        assert self.line is not None
         while outbox:
             outbox.sent(self.line.sendmsg(outbox.chunks()))
 
@@ -45,12 +51,15 @@ class DirectWorker(FakeWorker):
         """The master connects, and proves that it is the one that was told of this."""
         self.line, _ = self.listener.accept()
         self.line.settimeout(WAIT_MILLISECONDS / 1000)
-        proof, memories, _, _ = socket.recv_fds(self.line, TOKEN_BYTES, 1)
+        proof, memories, _, _ = socket.recv_fds(self.line, TOKEN_BYTES, 2)
         assert proof == self.offer.proof
+        self.reader = FrameReader()
+        if memories:
+            self.memory = mmap.mmap(memories[0], 0, access=mmap.ACCESS_READ)
+            self.answers = AnswerMemory(mmap.mmap(memories[1], 0))
+            self.reader = FrameReader(parts_of(memoryview(self.memory)))
         for memory in memories:
-            self.memory = mmap.mmap(memory, 0, access=mmap.ACCESS_READ)
             os.close(memory)
-        self.reader = FrameReader(memoryview(self.memory) if memories else None)
 
     def hear(self) -> Message:
         if self.line is None:
@@ -64,6 +73,16 @@ class DirectWorker(FakeWorker):
 
     def answer(self, batch: RunBatch) -> None:
         self.say(BatchDone(batch.batch_id, batch.columns[:1]))
+
+    def answer_in_memory(self, batch: RunBatch) -> list[Place]:
+        """The same, with its large frames in the master's memory; returns where."""
+        header, *frames = encode(BatchDone(batch.batch_id, batch.columns[:1]))
+        places = self.answers.put(frames)
+        assert places
+        outbox = Outbox()
+        outbox.put_placed(header, places)
+        self.send(outbox)
+        return places
 
     def hang_up(self) -> None:
         """ZeroMQ's connection stays."""

@@ -7,7 +7,7 @@ import pytest
 
 from mindspore_serving.cluster.arena import Arena
 from mindspore_serving.cluster.codec import decode
-from mindspore_serving.cluster.direct import DirectOffer
+from mindspore_serving.cluster.direct import DirectOffer, Outbox, Place
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.messages import Registered, RunBatch
 from mindspore_serving.cluster.tensors import Stacked
@@ -79,13 +79,33 @@ def test_without_room_in_memory_the_stream_carries_it(
     master: RunningMaster, direct: DirectWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (known,) = master.server._workers._direct.values()
-    monkeypatch.setattr(known[1]._memory, "_arena", Arena(100))
+    monkeypatch.setattr(known[1]._requests, "_arena", Arena(100))
     large = pb.Tensor(shape=pb.TensorShape(dims=[200_000]), dtype=pb.MS_UINT8, data=secrets.token_bytes(200_000))
     call = master.send(request("echo", large))
     batch = direct.next_batch()
     assert isinstance(batch.columns[0], Stacked) and isinstance(batch.columns[0].data, bytearray)
     direct.answer(batch)
     assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == large
+
+
+def test_answers_in_memory_arrive_and_their_places_are_free_again(master: RunningMaster, direct: DirectWorker) -> None:
+    places = []
+    for _ in range(3):
+        large = pb.Tensor(shape=pb.TensorShape(dims=[200_000]), dtype=pb.MS_UINT8, data=secrets.token_bytes(200_000))
+        call = master.send(request("echo", large))
+        places += direct.answer_in_memory(direct.next_batch())
+        assert pb.PredictReply.FromString(call.result()).instances[0].items["y"] == large
+    assert len(set(places)) < len(places)  # the master may look at an answer for a moment longer than its caller
+
+
+@pytest.mark.parametrize("place", [Place(0, 200_000), Place(64, 0), Place(1 << 40, 200_000)])
+def test_an_answer_that_lies_nowhere_ends_the_connection(
+    master: RunningMaster, direct: DirectWorker, place: Place
+) -> None:
+    outbox = Outbox()
+    outbox.put_placed(b"header", [place])
+    direct.send(outbox)
+    assert direct.line is not None and direct.line.recv(1) == b""
 
 
 def test_a_system_without_shared_memory_does_without(master: RunningMaster, monkeypatch: pytest.MonkeyPatch) -> None:

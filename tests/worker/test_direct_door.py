@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from mindspore_serving.cluster.direct import DirectOffer, FrameReader, Outbox
+from mindspore_serving.cluster.direct import READ_BYTES, DirectOffer, FrameReader, Outbox
 from mindspore_serving.cluster.session_events import Event
 from mindspore_serving.cluster.tensors import Buffer
-from mindspore_serving.master.shared_memory import SharedMemory
+from mindspore_serving.master.shared_memory import AnswerMemory, RequestMemory
 from mindspore_serving.worker.direct_door import DirectDoor
 from mindspore_serving.worker.watches import Watches
 
@@ -133,7 +133,7 @@ def test_strangers_who_say_nothing_do_not_keep_the_master_out(worker: Worker) ->
 
 def test_frames_are_read_in_the_memory_that_the_master_hands_over(worker: Worker) -> None:
     offer = worker.door.offer(1)
-    memory = SharedMemory(1 << 20)
+    memory = RequestMemory(1 << 20)
     with connect(offer, b"") as master:
         assert offer is not None
         socket.send_fds(master, [offer.proof], [memory.fd])
@@ -147,6 +147,49 @@ def test_frames_are_read_in_the_memory_that_the_master_hands_over(worker: Worker
             worker.turn()
     assert worker.heard == [[b"header", b"first"], [b"header", b"second"]]
     memory.close()
+
+
+def test_large_answers_lie_in_the_memory_that_the_master_hands_over(worker: Worker) -> None:
+    offer = worker.door.offer(1)
+    requests, answers = RequestMemory(1 << 20), AnswerMemory(1 << 20)
+    said = [[b"header", b"a" * 300_000], [b"small"], [b"header", b"b" * 300_000, b"c" * 300_000], [b"header", b"d"]]
+    with connect(offer, b"") as master:
+        assert offer is not None
+        socket.send_fds(master, [offer.proof], [requests.fd, answers.fd])
+        worker.turn()
+        reader = FrameReader(answers.frame_at)
+        for frames in said:
+            assert worker.door.send(frames)
+            stream = master.recv(READ_BYTES)
+            assert len(stream) < 100  # the frames are not in it
+            reader.buffer()[: len(stream)] = stream
+            (heard,) = reader.received(len(stream))
+            assert [bytes(frame) for frame in heard] == frames
+            del heard  # without this, the third would find no room
+    for memory in (requests, answers):
+        memory.close_descriptor()
+
+
+@pytest.mark.parametrize(
+    ("header", "frame"), [(b"header", bytes(2 << 20)), (bytes(60_000), bytes(70_000))], ids=["no room", "large header"]
+)
+def test_what_does_not_go_through_memory_goes_by_the_stream(worker: Worker, header: bytes, frame: bytes) -> None:
+    offer = worker.door.offer(1)
+    requests, answers = RequestMemory(1 << 20), AnswerMemory(1 << 20)
+    with connect(offer, b"") as master:
+        assert offer is not None
+        socket.send_fds(master, [offer.proof], [requests.fd, answers.fd])
+        worker.turn()
+        assert worker.door.send([header, frame])
+        if worker.door.is_blocked:
+            worker.door.await_room()
+        stream = master.recv(len(message(header, frame)), socket.MSG_WAITALL | socket.MSG_DONTWAIT)
+        while len(stream) < len(message(header, frame)):
+            worker.turn()
+            stream += master.recv(1 << 20)
+        assert stream == message(header, frame)
+    for memory in (requests, answers):
+        memory.close_descriptor()
 
 
 def test_descriptors_of_strangers_are_closed(worker: Worker) -> None:
