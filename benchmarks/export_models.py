@@ -168,6 +168,34 @@ def mobile() -> Any:
     return nn.SequentialCell(*layers, nn.AvgPool2d(12), nn.Flatten(), nn.Dense(128, 10))
 
 
+class Residual(nn.Cell):
+    """Two convolutions, whose result is added to what came in."""
+
+    def __init__(self, channels: int, wider: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.SequentialCell(
+            nn.Conv2d(channels, wider, 3, stride, pad_mode="pad", padding=1),
+            nn.BatchNorm2d(wider),
+            nn.ReLU(),
+            nn.Conv2d(wider, wider, 3, pad_mode="pad", padding=1),
+            nn.BatchNorm2d(wider),
+        )
+        same = [nn.Conv2d(channels, wider, 1, stride), nn.BatchNorm2d(wider)] if channels != wider else []
+        self.way_past, self.relu = nn.SequentialCell(*same), nn.ReLU()
+
+    def construct(self, x: Any) -> Any:
+        return self.relu(self.body(x) + self.way_past(x))
+
+
+def resnet() -> Any:
+    """ResNet-18."""
+    layers = [nn.Conv2d(3, 64, 7, 2, pad_mode="pad", padding=3), nn.BatchNorm2d(64), nn.ReLU()]
+    layers.append(nn.MaxPool2d(3, 2, pad_mode="same"))
+    for channels, wider, stride in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)):
+        layers += [Residual(channels, wider, stride), Residual(wider, wider, 1)]
+    return nn.SequentialCell(*layers, nn.AvgPool2d(7), nn.Flatten(), nn.Dense(512, 10))
+
+
 def blur() -> Any:
     return nn.SequentialCell(nn.Conv2d(3, 3, 3, pad_mode="same"))
 
@@ -194,6 +222,7 @@ SERVABLES = {
     "words": Servable(Words, ("x",), (128,), ms.int32),
     "encoder": Servable(encoder, ("x",), (64, 128)),
     "mobile": Servable(mobile, ("x",), (3, 96, 96)),
+    "resnet": Servable(resnet, ("x",), (3, 224, 224)),
     "blur": Servable(blur, ("x",), (3, 256, 256)),
     "around": Servable(mlp, ("x",), (784,), outputs=("label", "score"), config=AROUND_A_MODEL),
     "text": Servable(None, ("x",), config=UPPER_CASE),

@@ -40,6 +40,7 @@ WORKLOADS = {
         _further("words", "128 int32 looked up in a table, their mean, Dense", InputSpec("x", "int32", (128,))),
         _further("encoder", "transformer of 2 layers of 128, 64 words", InputSpec("x", "float32", (64, 128))),
         _further("mobile", "layers of MobileNet on 3x96x96", InputSpec("x", "float32", (3, 96, 96))),
+        _further("resnet", "ResNet-18 on 3x224x224", InputSpec("x", "float32", (3, 224, 224)), instances=(1,)),
         _further("blur", "convolution, 3x256x256 in and out", InputSpec("x", "float32", (3, 256, 256)), instances=(1,)),
         _further("around", "Python functions before and behind the MLP, 784 uint8", InputSpec("x", "uint8", (784,))),
         _further("text", "a Python function alone, str of 100", InputSpec("x", "str", (100,))),
