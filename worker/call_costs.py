@@ -7,9 +7,9 @@ from typing import TypeVar
 K = TypeVar("K", bound=Hashable)
 Clock = Callable[[], tuple[float, ...]]  # the first is the time of day, the last what a call is charged
 
-LONG_SECONDS = 0.1  # a call that takes so long is measured in one round only
+LONG_SECONDS = 0.1  # a call that takes so long is measured once, in one round only
 _ROUNDS = 4  # a slow moment of the machine seldom lasts through all of them
-_ROUND_SECONDS, _ROUND_CALLS = 0.002, 20  # of each call in a round; two calls at least
+_ROUND_SECONDS, _ROUND_CALLS = 0.002, 20  # of each call in a round; two calls at least, unless they are long
 
 
 def wall_clock() -> tuple[float, ...]:
@@ -26,7 +26,7 @@ def measure(call: Callable[[], object], clock: Clock = wall_clock) -> float:
     """Seconds of a call that nothing disturbs, from one round."""
     times: list[float] = []
     end = clock()[0] + _ROUND_SECONDS
-    while len(times) < 2 or (clock()[0] < end and len(times) < _ROUND_CALLS):
+    while not times or (len(times) < 2 and times[0] < LONG_SECONDS) or (clock()[0] < end and len(times) < _ROUND_CALLS):
         start = clock()
         call()
         times.append(min(after - before for before, after in zip(start, clock(), strict=True)))

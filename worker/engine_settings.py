@@ -111,8 +111,9 @@ def first_try(environment: Mapping[str, str], flags: Container[str]) -> EngineSe
 def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -> list[dict[str, Any]]:
     """What may be faster than the default, one after the other: each for whatever has been the fastest before it.
 
-    One thread first: where threads do not wait for each other, a few percent show, on a busy machine too. Instructions
-    behind kernels: where those compute a model's convolutions, oneDNN's are not in the way of more.
+    One thread first: where threads do not wait for each other, a few percent show, on a busy machine too. Then what
+    gains most, since for a large model the time may be over. Instructions behind kernels: where those compute a model's
+    convolutions, oneDNN's are not in the way of more.
     """
     found: list[dict[str, Any]] = []
     if ONE_THREAD not in environment:
@@ -124,12 +125,12 @@ def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -
         found.append({**rewritten, "kernels": True})
     if rewritten:
         found.append(rewritten)
+    if OWN_THREADS not in environment and kernels != "off":
+        found += [{"own_threads": threads} for threads in (2, 4, 8, 16, 32) if threads <= cores]
     if INSTRUCTIONS not in environment and "avx512f" in flags:
         found.append({"instructions": "ALL"})
     if environment.get(REWRITES) != "off":
         found.append({"transposed": True})
-    if OWN_THREADS not in environment and kernels != "off":
-        found += [{"own_threads": threads} for threads in (2, 4, 8, 16, 32) if threads <= cores]
     for threads in [1] if 1 < cores < 4 else [1, cores // 2] if cores > 1 else []:
         found.append({"kernel_threads": threads})
         if OPENMP_THREADS not in environment:

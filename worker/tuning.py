@@ -40,12 +40,12 @@ from mindspore_serving.worker.engine_settings import (
 from mindspore_serving.worker.kernels import OWN_THREADS, library
 from mindspore_serving.worker.rewrites import Rewriting
 from mindspore_serving.worker.target import Target
-from mindspore_serving.worker.tuning_process import Trial
+from mindspore_serving.worker.tuning_process import Trials
 from mindspore_serving.worker.tuning_trial import model_files
 
 logger = logging.getLogger("mindspore_serving.worker")
 
-_SECONDS = 20.0  # for all trials of a version together
+_SECONDS = 60.0  # for all trials of a version together: seven, each of which starts MindSpore and loads the models
 _LEAST_ROUNDS, _MOST_ROUNDS = 3, 25  # a round takes milliseconds, and a machine can be slow for several;
 _PLAY_SECONDS = 1.0  # but a large model has no more than the least after this
 _FASTER = 0.97  # what a change must reach of the time before it
@@ -59,7 +59,7 @@ _ONE_THREAD_DRAW, _ON_FEW_CORES_DRAW, _FEW_CORES = 1.10, 1.60, 3
 _TWICE_THE_THREADS, _WORTH_THREADS_SECONDS = 0.85, 1e-3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
-_FORMAT = "16"
+_FORMAT = "17"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def find_settings(folder: Path, version: int, target: Target, mode: str, seconds
         with tuning_cache.alone(cache, key, deadline):
             known = kept_finding(cache, key) if mode == AUTO else None  # another worker may have measured meanwhile
             finding = known or compare(
-                lambda settings, before: Trial(settings, place, target, deadline, before=before),
+                Trials(place, target, deadline).start,
                 first_try(os.environ, cpu_flags()),
                 changes(os.environ, cpu_flags(), core_count()),
                 lambda: time.monotonic() > deadline,
@@ -262,6 +262,8 @@ def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float],
     rounds = [_round(one, other, 0)]  # the other may still be loading
     end = time.monotonic() + _PLAY_SECONDS
     while len(rounds) < _LEAST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.monotonic() < end):
+        if not all(rounds[-1]):  # one of them has failed: it is not waited for again
+            break
         rounds.append(_round(one, other, len(rounds)))
     ratios = [_mean(theirs) / _mean(ours) for ours, theirs in rounds if ours and theirs]
     ours, theirs = zip(*rounds, strict=True)

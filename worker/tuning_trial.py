@@ -33,7 +33,8 @@ from mindspore_serving.worker.target import Target
 _CORES = sorted(os.sched_getaffinity(0))
 _MOST_CORES = 4  # that are taken in turn
 _MOST_FILES = 4  # of a version; the largest
-_OPEN_BATCH, _ONE = 16, 1
+_OPEN_BATCH, _ONE, _FULL = 16, 1, 0
+_LEAST_BATCH, _BATCH_SECONDS = 2, 0.1  # an open batch has fewer instances where so many would take longer
 _MANY, _MANY_BYTES = 128, 32 << 20
 _SLACK = 10.0  # a rewritten graph has other products as well as other sums
 
@@ -53,17 +54,23 @@ def main() -> None:
         all_threads, own = time.process_time(), time.thread_time()
         seconds = _seconds(calls if order["both"] else [ways[-1:] for ways in calls], order["turn"])
         threads = (time.process_time() - all_threads) / max(time.thread_time() - own, 1e-6)
-        task.answers.write(json.dumps({"seconds": seconds, "places": counts, "threads": threads}) + "\n")
+        answer = {"seconds": seconds, "places": counts, "threads": threads, "batches": task.batches}
+        task.answers.write(json.dumps(answer) + "\n")
         task.answers.flush()
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to try, and where to answer. ways: in which graphs are written; two are to give the same numbers."""
+    """What to try, and where to answer.
+
+    ways: in which graphs are written; two are to give the same numbers. batches: by file, how many instances a full
+    batch has where the file does not say it.
+    """
 
     place: Path
     target: Target
     ways: tuple[Rewriting, ...]
+    batches: dict[str, int]
     answers: TextIO
 
 
@@ -84,7 +91,7 @@ def trial_task() -> Task:
         mindspore_model.set_kernel_threads(request["kernel_threads"])
     before = request["before"]
     ways = tuple(Rewriting(way) for way in (before, request["rewriting"]) if way is not None)
-    return Task(Path(request["place"]), target, ways, answers)
+    return Task(Path(request["place"]), target, ways, request["batches"], answers)
 
 
 def take_turn(turn: int) -> None:
@@ -114,7 +121,7 @@ def _calls(files: Sequence[Path], found: Mapping[Path, Mapping[Rewriting, int]],
             found[file].get(kind) for kind in Rewriting if kind in task.ways[-1] and kind not in task.ways[0]
         )
         if is_changed or number < _MOST_FILES:
-            measurable = file_calls(file, task.target, task.ways if is_changed else task.ways[-1:])
+            measurable = file_calls(file, task.target, task.ways if is_changed else task.ways[-1:], task.batches)
             if is_changed and not measurable:
                 return []
             if number < _MOST_FILES:
@@ -129,9 +136,10 @@ def _seconds(calls: Sequence[Ways], turn: int) -> list[list[float]]:
     return [list(way) for way in zip(*found, strict=True)] or [[], []]
 
 
-def file_calls(path: Path, target: Target, ways: Sequence[Rewriting]) -> list[Ways]:
+def file_calls(path: Path, target: Target, ways: Sequence[Rewriting], batches: dict[str, int]) -> list[Ways]:
     """What measures the file, with its graph written in each of these ways: at its full batch, and at one instance.
 
+    Of an open batch, how many that is stands in `batches`, or is found out and put there.
     Where only now weights are transposed, and the batch is open, at a large batch too: what gains a few percent of a
     small one may take three times as long for hundreds of rows, whose product oneDNN makes in another way. Nothing
     where a shape is not known, or where it gives other numbers written in one way than in the first.
@@ -139,18 +147,22 @@ def file_calls(path: Path, target: Target, ways: Sequence[Rewriting]) -> list[Wa
     inputs = read_inputs(path, target)
     if any(DYNAMIC in given.shape[1:] for given in inputs):
         return []
-    first, *others = graphs = [_opened(path, inputs, target, way) for way in ways]
-    calls: list[Ways] = []
+    graphs = [_opened(path, inputs, target, way) for way in ways]
+    is_open = all(given.shape[:1] == (DYNAMIC,) for given in inputs)
     is_turned = Rewriting.TRANSPOSED in ways[-1] and Rewriting.TRANSPOSED not in ways[0]
-    for rows in [None, _ONE, *_many(inputs)] if is_turned else [None, _ONE]:
-        arrays = _arrays(inputs, rows)
+    calls: list[Ways] = []
+    batch = batches.get(str(path), _OPEN_BATCH)
+    for rows in _batches(inputs, is_turned) if is_open else (_FULL, _ONE):
+        arrays = _arrays(inputs, rows, batch)
         try:
-            expected = first.learn(arrays)
+            expected = graphs[0].learn(arrays)
         except Exception:
             break  # for one instance: the batch is fixed. For all: the worker itself will say why
-        if not all(_same(graph.learn(arrays), expected) for graph in others):  # what it raises ends this trial
+        if not all(_same(graph.learn(arrays), expected) for graph in graphs[1:]):  # what it raises ends this trial
             return []
         calls.append(tuple(partial(measure, partial(graph, arrays), cpu_clock) for graph in graphs))
+        if is_open and rows == _ONE and str(path) not in batches:
+            batch = batches[str(path)] = max(_LEAST_BATCH, min(_OPEN_BATCH, int(_BATCH_SECONDS / calls[0][0]())))
     return calls
 
 
@@ -158,12 +170,11 @@ def _same(found: Sequence[Any], expected: Sequence[Any]) -> bool:
     return len(found) == len(expected) and all(map(partial(equal, slack=_SLACK), found, expected))
 
 
-def _many(inputs: Sequence[FileInput]) -> list[int]:
-    """How many rows a large batch has; nothing where the batch is fixed."""
-    if not all(given.shape[:1] == (DYNAMIC,) for given in inputs):
-        return []
+def _batches(inputs: Sequence[FileInput], is_turned: bool) -> list[int]:
+    """The numbers of instances that are measured where the batch is open; _FULL: as many as soon run."""
     row_bytes = sum(math.prod(given.shape[1:]) * np.dtype(given.dtype).itemsize for given in inputs)
-    return [max(_OPEN_BATCH, min(_MANY, _MANY_BYTES // max(row_bytes, 1)))]
+    many = max(_OPEN_BATCH, min(_MANY, _MANY_BYTES // max(row_bytes, 1)))
+    return [_ONE, _FULL, many] if is_turned else [_ONE, _FULL]
 
 
 def _opened(path: Path, inputs: tuple[FileInput, ...], target: Target, rewriting: Rewriting) -> GraphCalls:
@@ -173,11 +184,12 @@ def _opened(path: Path, inputs: tuple[FileInput, ...], target: Target, rewriting
     return graph
 
 
-def _arrays(inputs: tuple[FileInput, ...], rows: int | None) -> list[Any]:
+def _arrays(inputs: tuple[FileInput, ...], rows: int, batch: int) -> list[Any]:
+    """Of so many rows, or all of them; batch: how many these are where the file does not say it."""
     rng = np.random.default_rng(0)
     shapes = [given.shape[:1] and (rows or given.shape[0], *given.shape[1:]) for given in inputs]
     return [
-        sample(rng, tuple(_OPEN_BATCH if size == DYNAMIC else size for size in shape), given.dtype)
+        sample(rng, tuple(batch if size == DYNAMIC else size for size in shape), given.dtype)
         for shape, given in zip(shapes, inputs, strict=True)
     ]
 

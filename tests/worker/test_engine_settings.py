@@ -68,9 +68,9 @@ def test_no_change_is_tried_of_what_the_user_has_set_or_the_machine_lacks() -> N
     tried = changes({}, AVX512, 8)
     assert tried[0] == {"one_thread": True}
     assert tried[1:3] == rewritten
-    assert tried[3] == {"instructions": "ALL"}
-    assert tried[4] == {"transposed": True}
-    assert [change.get("own_threads") for change in tried[5:8]] == [2, 4, 8]
+    assert [change.get("own_threads") for change in tried[3:6]] == [2, 4, 8]
+    assert tried[6] == {"instructions": "ALL"}
+    assert tried[7] == {"transposed": True}
     assert {change.get("kernel_threads") for change in tried[8:-1]} == {1, 4}
 
 

@@ -315,7 +315,7 @@ def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
     networks: Path, on_thread: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = networks / "norm.mindir"
-    assert len(on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, Rewriting.FASTER)))) == 2
+    assert len(on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, Rewriting.FASTER), {}))) == 2
 
     def wrong(model: Any, _: Rewriting) -> dict[Rewriting, int]:
         bias = model.graph.parameter[-1]
@@ -323,9 +323,9 @@ def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
         return {Rewriting.FASTER: 1}
 
     monkeypatch.setattr(rewritten_file, "rewrite", wrong)
-    assert on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, ALL))) == []
+    assert on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, ALL), {})) == []
     open_sizes = networks / "mean_of_open_sizes.mindir"
-    assert on_thread(lambda: tuning_trial.file_calls(open_sizes, Target(), (AS_IT_IS, ALL))) == []
+    assert on_thread(lambda: tuning_trial.file_calls(open_sizes, Target(), (AS_IT_IS, ALL), {})) == []
 
 
 @pytest.mark.parametrize(
@@ -346,9 +346,27 @@ def test_where_weights_are_transposed_many_instances_are_measured_too(
     now: Rewriting,
     sizes: int,
 ) -> None:
-    calls = on_thread(partial(tuning_trial.file_calls, networks / f"{name}.mindir", Target(), (before, now)))
+    calls = on_thread(partial(tuning_trial.file_calls, networks / f"{name}.mindir", Target(), (before, now), {}))
     assert len(calls) == sizes
     assert all(on_thread(call) > 0 for ways in calls for call in ways)
+
+
+def test_of_an_open_batch_fewer_instances_are_measured_where_they_take_long_and_as_many_in_each_trial(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+
+    def measure(call: Any, _: Any) -> float:
+        rows.append(len(call.args[0][0]))
+        return 0.02 * rows[-1]
+
+    monkeypatch.setattr(tuning_trial, "measure", measure)
+    path, batches = networks / "dense.mindir", dict[str, int]()
+    for expected in ([1, 1, 5], [1, 5]):
+        for ways in on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS,), batches)):
+            ways[0]()
+        assert (rows, batches) == (expected, {str(path): 5})
+        rows.clear()
 
 
 def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path) -> None:
@@ -366,6 +384,7 @@ def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path)
             if 1 < len(os.sched_getaffinity(0)) <= 4:
                 assert os.sched_getaffinity(trial.pid) != first  # it has taken its turn on the next core
             assert trial.places == {**dict.fromkeys(Rewriting, 0), Rewriting.FASTER: 1}
+            assert trial.batches == {str(tmp_path / "model.mindir"): 16}
         finally:
             trial.close()
 

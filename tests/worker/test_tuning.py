@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.worker import tuning_cache, tuning_trial
+from mindspore_serving.worker import tuning_cache, tuning_process, tuning_trial
 from mindspore_serving.worker.config import AUTO, OFF, TUNE_VARIABLE, read_tuning
 from mindspore_serving.worker.engine_settings import INSTRUCTIONS, EngineSettings
 from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
@@ -213,6 +213,12 @@ def test_graphs_that_give_other_numbers_lose_and_what_comes_next_is_tried() -> N
     assert field.find({"rewritten": True}, ALL).settings == EngineSettings("ALL")
 
 
+def test_what_has_failed_is_not_asked_again() -> None:
+    field = Field(lambda s: [] if s.instructions == "ALL" else [0.01])
+    field.find(ALL)
+    assert [settings for _, settings in field.turns].count(EngineSettings("ALL")) == 1
+
+
 def test_both_sides_of_a_play_are_measured_in_the_same_turn_each_of_them_first_as_often_as_second() -> None:
     """A turn is a core: on a virtual machine one may be half as fast as the next, for a while."""
     field = Field(lambda s: [0.012 if s.instructions == "ALL" else 0.01])
@@ -403,6 +409,21 @@ def test_a_process_that_does_not_answer_in_time_has_failed(added: Path) -> None:
     trial = Trial(DEFAULT, added / "1", Target(), time.monotonic())
     assert trial.measure() == []
     trial.close()
+
+
+def test_a_trial_that_takes_much_longer_to_load_than_the_first_one_is_given_up(
+    added: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = tuning_process.Trials(added / "1", Target(), time.monotonic() + CALM_SECONDS)
+    first = trials.start(DEFAULT)
+    assert first.measure()
+    first.batches = {"a": 3}
+    monkeypatch.setattr(tuning_process, "_PATIENCE", 0.0)
+    monkeypatch.setattr(tuning_process, "_LEAST_PATIENCE_SECONDS", 0.0)
+    second = trials.start(DEFAULT)
+    assert (second.measure(), second.batches) == ([], {"a": 3})
+    for trial in (first, second):
+        trial.close()
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_harmless(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
