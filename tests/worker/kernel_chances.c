@@ -49,6 +49,24 @@ static void call_convolve(void) {
     free(x), free(weights), free(bias), free(y);
 }
 
+static void call_convolve_by_winograd(void) {
+    struct window window = some_window(1, 0, 1, between(0, 9) > 0 ? 30 : 100);
+    for (int axis = ROWS; axis <= COLUMNS; axis++) {
+        window.kernel[axis] = 3;
+        window.stride[axis] = window.dilation[axis] = 1;
+        window.before[axis] = between(0, 2);
+        window.out[axis] = window.in[axis] + window.before[axis] + between(0, 2) - 2;
+        if (window.out[axis] < 1) window.out[axis] = 1;
+    }
+    const int64_t images = between(0, 7), channels = between(1, between(0, 9) > 0 ? 20 : 200), outs = between(1, 19);
+    const int64_t places = divided_up(outs, PACKED) * PACKED;
+    float *x = numbers(images * channels * window.in[ROWS] * window.in[COLUMNS]);
+    float *weights = numbers(TRANSFORMED * places * channels), *bias = numbers(places);
+    float *y = numbers(images * outs * window.out[ROWS] * window.out[COLUMNS]);
+    convolve_by_winograd(x, weights, bias, y, images, channels, outs, &window, -INFINITY, INFINITY);
+    free(x), free(weights), free(bias), free(y);
+}
+
 static void call_max_pool(void) {
     const struct window window = some_window(4, 3, 1, 40);
     const int64_t planes = between(0, 40);
@@ -85,7 +103,7 @@ static void call_by_rows(void) {
 int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra);
 
 /* In the order of operators.c. */
-enum { ACTIVATION = 6, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, VIEW };
+enum { ACTIVATION = 7, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, VIEW };
 
 /* Puts a step, or two, after which there is one value more, of 4 axes again. Returns how many numbers describe it. */
 static int64_t some_step(int64_t *step, int64_t values, int *made) {
@@ -158,6 +176,7 @@ int main(int count, char **told) {
     srand(atoi(told[3]));
     for (int round = 0; round < ROUNDS; round++) {
         call_convolve();
+        call_convolve_by_winograd();
         call_max_pool();
         call_multiply();
         call_by_rows();

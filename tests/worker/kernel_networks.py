@@ -400,6 +400,12 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "convolution_twice": (Twice(convolution()), IMAGES),
     "convolution_of_open_sizes": (convolution(), (OPEN, 3, OPEN, 13)),
     "convolution_of_half_precision": (convolution(dtype=ms.float16), IMAGES),
+    "convolution_of_small_images": (convolution(32, 32), (OPEN, 32, 11, 12)),
+    "convolution_of_many_by_steps": (convolution(32, 32, stride=2), (OPEN, 32, 24, 24)),
+    "winograd_of_bias_relu": (Behind(convolution(32, 40, has_bias=True), nn.ReLU()), (OPEN, 32, 14, 13)),
+    "winograd_padded": (convolution(32, 33, pad_mode="pad", padding=(1, 2, 0, 1)), (OPEN, 32, 12, 13)),
+    "winograd_valid": (convolution(32, 32, pad_mode="valid"), (OPEN, 32, 14, 15)),
+    "winograd_of_norm": (nn.SequentialCell(convolution(32, 32), nn.BatchNorm2d(32)), (3, 32, 12, 12)),
     "pooling_of_convolution": (
         nn.SequentialCell(convolution(), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2, 2)),
         IMAGES,

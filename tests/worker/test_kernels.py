@@ -21,7 +21,7 @@ from mindspore_serving.worker import kernels
 from mindspore_serving.worker.rewrites.dense import panels
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
 from mindspore_serving.worker.rewrites.kernel_nodes import bits
-from mindspore_serving.worker.rewrites.windows import pack
+from mindspore_serving.worker.rewrites.windows import pack, transform
 from tests.worker.kernel_calls import Array, Shape, Vector, call, described, inferred_shape, library, program
 
 pytestmark = pytest.mark.skipif(kernels.loaded() is None, reason="the kernels are not compiled")
@@ -139,6 +139,53 @@ UNEVEN = Window((3, 5), (2, 3), (2, 1), ((0, 3), (2, 1)))
 @example(1, 1, (30, 70), (SAME, (6, 6)), 1, True)  # slices of outputs
 def test_convolutions(images: int, group: int, sides: Pair, place: Place, clamp: int, with_nan: bool) -> None:
     check_convolution(images, group, sides, place, clamp, with_nan)
+
+
+@st.composite
+def images_of_threes(draw: st.DrawFn) -> Place:
+    """For windows of 3 x 3, that move by one place."""
+    padding = draw(st.tuples(pairs(0, 3), pairs(0, 3)))
+    rows, columns = draw(pairs(0, 20))
+    return Window((3, 3), padding=padding), (
+        max(1, 3 - sum(padding[0])) + rows,
+        max(1, 3 - sum(padding[1])) + columns,
+    )
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.integers(1, 5), pairs(1, 20), images_of_threes(), st.integers(0, 2), st.booleans())
+@example(1, (64, 20), (SAME, (70, 71)), 0, False)  # bands of rows
+@example(200, (8, 8), (SAME, (9, 9)), 1, True)  # runs of images
+@example(2, (600, 9), (SAME, (7, 9)), 0, False)  # no more tiles than must be
+@example(1, (3, 70), (SAME, (12, 12)), 2, True)  # slices of outputs
+def test_winograd(images: int, sides: Pair, place: Place, clamp: int, with_nan: bool) -> None:
+    (ins, outs), (window, image) = sides, place
+    x, weights, bias = whole_numbers(1, images, ins, *image), whole_numbers(2, outs, ins, 3, 3), whole_numbers(3, outs)
+    if with_nan:
+        x[-1, -1, image[0] // 2, image[1] // 2] = np.nan
+    told = window.told(image, outs, clamp)
+    found = call("winograd", [x, *transform(weights, bias)], told, (images, outs, *window.outs(image)))
+    expected = convolved(x, weights, bias, 1, window, clamp)
+    # No number goes into what it does not belong to, but for the other outputs of a tile.
+    assert np.isnan(found[np.isnan(expected)]).all() and np.isnan(found).sum() <= outs * 16
+    np.testing.assert_array_equal(np.where(np.isnan(found), 0, found), np.where(np.isnan(found), 0, expected))
+
+
+@pytest.mark.parametrize(
+    ("told", "weights"),
+    [
+        ([2, 3, 1, 1, 1, 1, 0, 0, 7, 6, 8, 0], (16, 1, 4, 8)),
+        ([3, 3, 1, 2, 1, 1, 0, 0, 6, 3, 8, 0], (16, 1, 4, 8)),
+        ([3, 3, 1, 1, 2, 1, 0, 0, 4, 6, 8, 0], (16, 1, 4, 8)),
+        ([3, 3, 1, 1, 1, 1, 0, 0, 6, 6, 8, 0], (15, 1, 4, 8)),
+        ([3, 3, 1, 1, 1, 1, 0, 0, 6, 6, 8, 0], (16, 1, 5, 8)),
+        ([3, 3, 1, 1, 1, 1, 0, 0, 6, 6, 9, 0], (16, 1, 4, 8)),
+        ([3, 3, 1, 1, 1, 1, 0, 0, 6, 6, 8, 0], (16, 4, 8)),
+    ],
+    ids=["kernel", "stride", "dilation", "transformed", "channels", "outputs", "axes"],
+)
+def test_what_is_no_convolution_for_winograd_is_refused(told: list[int], weights: Shape) -> None:
+    assert inferred_shape([program("winograd", 3, told), (1, 4, 8, 8), weights, (8,)]) is None
 
 
 @settings(max_examples=100, deadline=None)

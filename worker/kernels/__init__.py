@@ -5,7 +5,8 @@
     operators.c     all of them, which are in
     layers.c, rows.c, elements.c, places.c
     kernels.h       what the parts share that compute
-    convolution.c, product.c, pooling.c, copies.c: what is to be computed where
+    convolution.c, winograd.c, product.c, pooling.c, copies.c: what is to be computed where
+    planes.c        how the images of a convolution lie meanwhile
     simd.h          how: once for each set of instructions, included by
     instructions.c  which chooses among them
     lanes.h         vectors of floats, and functions of them

@@ -1,86 +1,15 @@
 /* Convolutions, for all sets of instructions.
  *
- * A part of an image, or several small ones, are copied with their padding into planes, one for each channel, whose
- * rows and columns are sorted by what remains of their numbers divided by the stride. There, what a tap of the kernel
- * meets for all pixels of the output is one run of floats, and the run of each tap is at a fixed place from that of the
- * first: no tap needs a look at edges, and memory holds no number twice. Between two rows of the output a run has
- * columns, and between two images rows, that no output has; they are left out where the output is written. */
+ * A part of an image, or several small ones, are copied with their padding into planes (planes.c), where each tap has its
+ * run of floats. What is between the pixels of the output is left out where the output is written. */
 
-#include "kernels.h"
+#include "planes.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BYTES = 512 << 10 }; /* of planes and output together: about what a core has for itself */
-
-/* images: in a run. rows: of the output, of one image. lines, columns: of a plane's part with one remainder each. */
-struct layout {
-    const struct instructions *cpu;
-    int64_t images, rows, lines, columns, plane;
-};
-
-struct range {
-    int64_t begin, end;
-};
-
-static int64_t reach(const struct window *window, int axis, int64_t outs) {
-    return (outs - 1) * window->stride[axis] + (window->kernel[axis] - 1) * window->dilation[axis] + 1;
-}
-
-static struct layout lay_out(const struct window *window, int64_t images, int64_t channels, int64_t outs) {
-    struct layout layout = {instructions(), 1, window->out[ROWS], 0, 0, 0};
-    layout.columns = divided_up(reach(window, COLUMNS, window->out[COLUMNS]), window->stride[COLUMNS]);
-    int64_t row_bytes = layout.columns * (channels * window->stride[ROWS] * window->stride[COLUMNS] + outs) * 4;
-    int64_t all_rows = divided_up(reach(window, ROWS, layout.rows), window->stride[ROWS]);
-    if (row_bytes * all_rows > BYTES) {
-        int64_t rows = BYTES / row_bytes - (all_rows - layout.rows);
-        int64_t parts = divided_up(layout.rows, rows < 1 ? 1 : rows);
-        layout.rows = divided_up(layout.rows, parts);
-    } else {
-        layout.images = least_of(divided_up(images, threads_in_use()), BYTES / (row_bytes * all_rows));
-    }
-    layout.lines = divided_up(reach(window, ROWS, layout.rows), window->stride[ROWS]);
-    layout.plane = layout.images * layout.lines * layout.columns;
-    return layout;
-}
-
-/* Which of so many rows or columns of a part of a plane are not padding. first: what the first one is in the image. */
-static struct range within(int64_t first, int64_t stride, int64_t count, int64_t size) {
-    struct range range;
-    range.end = first < size ? least_of(divided_up(size - first, stride), count) : 0;
-    range.begin = first < 0 ? least_of(divided_up(-first, stride), range.end) : 0;
-    return range;
-}
-
-/* A channel of an image into its plane, from this row of the output on. What is padding stays. */
-static void copy_channel(const float *from, float *to, const struct window *window, const struct layout *layout,
-                         int64_t row) {
-    const int64_t *stride = window->stride, width = window->in[COLUMNS];
-    for (int64_t r = 0; r < stride[ROWS]; r++)
-        for (int64_t c = 0; c < stride[COLUMNS]; c++, to += layout->plane) {
-            const int64_t y = row * stride[ROWS] + r - window->before[ROWS], x = c - window->before[COLUMNS];
-            const struct range lines = within(y, stride[ROWS], layout->lines, window->in[ROWS]);
-            const struct range columns = within(x, stride[COLUMNS], layout->columns, width);
-            layout->cpu->copy_lines(from + (y + lines.begin * stride[ROWS]) * width + x + columns.begin * stride[COLUMNS],
-                                    stride[ROWS] * width, stride[COLUMNS],
-                                    to + lines.begin * layout->columns + columns.begin, layout->columns,
-                                    lines.end - lines.begin, columns.end - columns.begin);
-        }
-}
-
-/* Where the run of each tap is, from the start of the planes. */
-static void find_taps(int64_t *away, int64_t channels, const struct window *window, const struct layout *layout) {
-    const int64_t *stride = window->stride;
-    for (int64_t channel = 0; channel < channels; channel++)
-        for (int64_t r = 0; r < window->kernel[ROWS]; r++)
-            for (int64_t c = 0; c < window->kernel[COLUMNS]; c++) {
-                int64_t row = r * window->dilation[ROWS], column = c * window->dilation[COLUMNS];
-                int64_t part = row % stride[ROWS] * stride[COLUMNS] + column % stride[COLUMNS];
-                *away++ = (channel * stride[ROWS] * stride[COLUMNS] + part) * layout->plane +
-                          row / stride[ROWS] * layout->columns + column / stride[COLUMNS];
-            }
-}
+enum { KEPT_FLOATS = 128 << 10 }; /* of planes and output together: half of what a core has for itself, or all of it */
 
 /* A convolution, cut into parts: of a run of images, a band of rows of the output, and a slice of its groups, or of the
  * blocks of outputs where there is one group. */
@@ -102,10 +31,6 @@ struct work {
 struct part {
     struct range images, rows, groups, blocks;
 };
-
-static struct range slice_of(int64_t count, int64_t number, int64_t slices) {
-    return (struct range){count * number / slices, count * (number + 1) / slices};
-}
 
 static struct part part_of(const struct work *work, int64_t number) {
     const int64_t slice = number % work->slices, band = number / work->slices % work->bands;
@@ -145,7 +70,7 @@ static void make_outputs(const struct work *work, const struct part *part, int64
     const int64_t images = part->images.end - part->images.begin, rows = part->rows.end - part->rows.begin;
     const int64_t pixels = (images - 1) * layout->lines * layout->columns + (rows - 1) * layout->columns +
                            work->window->out[COLUMNS];
-    const int64_t step = work->packed == 1 ? pixels : layout->cpu->chunk;
+    const int64_t step = work->packed == 1 ? pixels : instructions()->chunk;
     for (int64_t pixel = 0; pixel < pixels; pixel += step)
         for (int64_t block = part->blocks.begin; block < part->blocks.end; block++) {
             const int64_t place = group * work->blocks + block;
@@ -162,7 +87,7 @@ static void make_outputs(const struct work *work, const struct part *part, int64
                 .least = work->least,
                 .most = work->most,
             };
-            layout->cpu->sums(&run, least_of(work->packed, work->per_group - block * work->packed));
+            instructions()->sums(&run, least_of(work->packed, work->per_group - block * work->packed));
         }
 }
 
@@ -178,7 +103,7 @@ static void write_outputs(const struct work *work, const struct part *part, int6
             const float *from = made + (out - first) * apart +
                                 (image - part->images.begin) * layout->lines * layout->columns;
             float *to = work->y + (image * work->outs + group * work->per_group + out) * pixels;
-            layout->cpu->copy_lines(from, layout->columns, 1, to + part->rows.begin * width, width,
+            instructions()->copy_lines(from, layout->columns, 1, to + part->rows.begin * width, width,
                                     part->rows.end - part->rows.begin, width);
         }
 }
@@ -208,19 +133,19 @@ int convolve(const float *x, const float *weights, const float *bias, float *y, 
              int64_t outs, int64_t groups, const struct window *window, float least, float most) {
     const int64_t ins = channels / groups, per_group = outs / groups, packed = ins == 1 && per_group == 1 ? 1 : PACKED;
     const int64_t taps = ins * window->kernel[ROWS] * window->kernel[COLUMNS];
+    const int64_t floats_of_pixel = ins * window->stride[ROWS] * window->stride[COLUMNS] + per_group;
     atomic_int is_without_memory = 0;
     if (images == 0) return 0;
     struct work work = {
         .x = x, .weights = weights, .bias = bias, .y = y,
         .images = images, .channels = channels, .outs = outs, .groups = groups,
         .window = window,
-        .layout = lay_out(window, images, ins, per_group),
+        .layout = lay_out(window, images, KEPT_FLOATS / floats_of_pixel),
         .ins = ins, .per_group = per_group, .packed = packed, .blocks = divided_up(per_group, packed), .taps = taps,
         .least = least, .most = most,
+        .is_padded = has_padding(window),
         .is_without_memory = &is_without_memory,
     };
-    for (int axis = ROWS; axis <= COLUMNS; axis++)
-        if (window->before[axis] > 0 || reach(window, axis, window->out[axis]) > window->in[axis]) work.is_padded = 1;
     int64_t *away = malloc(taps * sizeof *away);
     if (away == NULL) return -1;
     find_taps(away, ins, window, &work.layout);

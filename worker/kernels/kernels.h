@@ -54,11 +54,21 @@ struct combined {
     int64_t count;
 };
 
+#define TRANSFORMED 16 /* numbers of a transformed tile: winograd.c */
+
 /* The same functions for each set of instructions. */
 struct instructions {
     int64_t chunk; /* pixels that are worth a call of `sums` */
     /* For 1 to PACKED outputs. It reads up to ROOM pixels more of x, and writes as many of y: of 1, 4 or 8 outputs. */
     void (*sums)(const struct run *run, int64_t outs);
+    /* Tiles, whose 4 x 4 pixels are at these places from x, transformed: each number `apart` from the next. It reads, and
+     * writes, whole vectors. */
+    void (*transform_input)(const float *x, const int64_t *places, float *y, int64_t apart, int64_t tiles);
+    /* Of sums of products, each `from_apart` from the next, a tile's outputs: four, `to_apart` from each other. */
+    void (*transform_output)(const float *sums, int64_t from_apart, float bias, float least, float most, float *y, int64_t to_apart,
+                   int64_t tiles);
+    /* The first of one, the first of the other, the second of one, ...: so many numbers. */
+    void (*interleave)(const float *one, const float *other, float *to, int64_t count);
     /* For the rows and the panels from the first to the one before the last. */
     void (*multiply)(const struct product *product, int64_t row, int64_t end_row, int64_t panel, int64_t end_panel);
     /* y[j] is the largest of x[row][j * stride .. j * stride + columns - 1] in so many rows, each `width` floats. It
@@ -110,6 +120,11 @@ void in_turns(void (*turn)(const void *what, int64_t number), const void *what, 
  * y is [image][group][output]; numbers below `least` and above `most` become these. 0, or -1: there is no memory. */
 int convolve(const float *x, const float *weights, const float *bias, float *y, int64_t images, int64_t channels,
              int64_t outs, int64_t groups, const struct window *window, float least, float most);
+
+/* The same for windows of 3 x 3 that move by one place, of one group, without dilation. weights: transformed, [number of a
+ * transformed tile][block of PACKED outputs][channel][PACKED]; bias: [block][PACKED]. */
+int convolve_by_winograd(const float *x, const float *weights, const float *bias, float *y, int64_t images,
+                      int64_t channels, int64_t outs, const struct window *window, float least, float most);
 
 /* The product, by all threads. */
 void multiply(const struct product *product);

@@ -38,6 +38,27 @@ int compute_convolution(const struct step *step) {
                     most_of_clamp(step->told[CLAMP]));
 }
 
+/* The same for convolve_by_winograd(), without the number of groups. */
+enum { CLAMP_OF_WINOGRAD = 11 };
+
+int infer_winograd(const struct step *step) {
+    const struct tensor *x = step->given[0], *weights = step->given[1];
+    const struct window window = window_of(x->shape, step->told);
+    if (x->axes != 4 || weights->axes != 4 || weights->shape[0] != TRANSFORMED || weights->shape[2] != x->shape[1]) return -1;
+    if (weights->shape[1] != divided_up(step->told[OUTS], PACKED)) return -1;
+    for (int axis = ROWS; axis <= COLUMNS; axis++)
+        if (window.kernel[axis] != 3 || window.stride[axis] != 1 || window.dilation[axis] != 1) return -1;
+    return made_as(step, 4, (int64_t[]){x->shape[0], step->told[OUTS], window.out[ROWS], window.out[COLUMNS]});
+}
+
+int compute_winograd(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const struct window window = window_of(x->shape, step->told);
+    return convolve_by_winograd(x->numbers, step->given[1]->numbers, step->given[2]->numbers, step->made->numbers,
+                             x->shape[0], x->shape[1], step->told[OUTS], &window,
+                             least_of_clamp(step->told[CLAMP_OF_WINOGRAD]), most_of_clamp(step->told[CLAMP_OF_WINOGRAD]));
+}
+
 /* Images. Told: a window's ten numbers. */
 int infer_pooling(const struct step *step) {
     const struct tensor *x = step->given[0];

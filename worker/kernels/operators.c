@@ -15,6 +15,7 @@ int same_shape(const struct step *step) { return made_as(step, step->given[0]->a
 /* In the order of rewrites/kernel_nodes.py. */
 static const struct operator OPERATORS[] = {
     {3, 13, infer_convolution, compute_convolution, 0},
+    {3, 12, infer_winograd, compute_winograd, 0},
     {1, 10, infer_pooling, compute_pooling, 0},
     {3, 2, infer_dense, compute_dense, 0},
     {2, 1, infer_products, compute_products, 0},

@@ -27,6 +27,7 @@ int same_shape(const struct step *step);
 
 /* layers.c */
 int infer_convolution(const struct step *step), compute_convolution(const struct step *step);
+int infer_winograd(const struct step *step), compute_winograd(const struct step *step);
 int infer_pooling(const struct step *step), compute_pooling(const struct step *step);
 int infer_dense(const struct step *step), compute_dense(const struct step *step);
 int infer_products(const struct step *step), compute_products(const struct step *step);

@@ -48,6 +48,65 @@ TARGET static void NAME(sums)(const struct run *run, int64_t outs) {
     }
 }
 
+/* The four sums of Lavin and Gray's matrix B, of numbers that are `apart` from each other. */
+INLINE void NAME(transform_four)(V *numbers, int apart) {
+    const V first = numbers[0], second = numbers[apart], third = numbers[2 * apart], fourth = numbers[3 * apart];
+    numbers[0] = first - third;
+    numbers[apart] = second + third;
+    numbers[2 * apart] = third - second;
+    numbers[3 * apart] = second - fourth;
+}
+
+TARGET static void NAME(transform_input)(const float *x, const int64_t *places, float *y, int64_t apart, int64_t tiles) {
+    for (int64_t tile = 0; tile < tiles; tile += LANES) {
+        V pixels[TRANSFORMED];
+#pragma GCC unroll 16
+        for (int one = 0; one < TRANSFORMED; one++) pixels[one] = NAME(load)(x + places[one] + tile);
+#pragma GCC unroll 4
+        for (int column = 0; column < 4; column++) NAME(transform_four)(pixels + column, 4);
+#pragma GCC unroll 4
+        for (int row = 0; row < 4; row++) NAME(transform_four)(pixels + 4 * row, 1);
+#pragma GCC unroll 16
+        for (int one = 0; one < TRANSFORMED; one++) NAME(store)(y + one * apart + tile, pixels[one]);
+    }
+}
+
+/* The two sums of their matrix A. */
+INLINE void NAME(join_four)(const V *numbers, int apart, V *first, V *second) {
+    const V both = numbers[apart] + numbers[2 * apart], either = numbers[apart] - numbers[2 * apart];
+    *first = numbers[0] + both;
+    *second = either - numbers[3 * apart];
+}
+
+TARGET static void NAME(transform_output)(const float *sums, int64_t from_apart, float bias, float least, float most, float *y,
+                                int64_t to_apart, int64_t tiles) {
+    for (int64_t tile = 0; tile < tiles; tile += LANES) {
+        V numbers[TRANSFORMED], rows[8];
+#pragma GCC unroll 16
+        for (int one = 0; one < TRANSFORMED; one++) numbers[one] = NAME(load)(sums + one * from_apart + tile);
+#pragma GCC unroll 4
+        for (int column = 0; column < 4; column++)
+            NAME(join_four)(numbers + column, 4, &rows[column], &rows[4 + column]);
+#pragma GCC unroll 2
+        for (int row = 0; row < 2; row++) {
+            V made[2];
+            NAME(join_four)(rows + 4 * row, 1, &made[0], &made[1]);
+#pragma GCC unroll 2
+            for (int column = 0; column < 2; column++)
+                NAME(store)(y + (2 * row + column) * to_apart + tile,
+                            NAME(at_most)(NAME(at_least)(made[column] + bias, NAME(all)(least)), NAME(all)(most)));
+        }
+    }
+}
+
+TARGET static void NAME(interleave)(const float *one, const float *other, float *to, int64_t count) {
+    for (int64_t pair = 0; pair < count / 2; pair++) {
+        to[2 * pair] = one[pair];
+        to[2 * pair + 1] = other[pair];
+    }
+    if (count % 2) to[count - 1] = one[count / 2];
+}
+
 /* Rows by a part of a panel, as far as there are columns. */
 INLINE void NAME(product_tile)(const int rows, const int vectors, const struct product *product, int64_t row,
                                int64_t column) {
@@ -414,6 +473,9 @@ TARGET static void NAME(sum_rows)(const float *x, int64_t rows, int64_t width, f
 static const struct instructions NAME(instructions) = {
     .chunk = 2 * WIDE * LANES,
     .sums = NAME(sums),
+    .transform_input = NAME(transform_input),
+    .transform_output = NAME(transform_output),
+    .interleave = NAME(interleave),
     .multiply = NAME(multiply),
     .largest = NAME(largest),
     .copy_lines = NAME(copy_lines),

@@ -12,6 +12,7 @@ from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Val
 # In the order of kernels/operators.c.
 OPERATORS = (
     "convolution",
+    "winograd",
     "pooling",
     "dense",
     "products",

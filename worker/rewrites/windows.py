@@ -21,6 +21,8 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
 )
 
 _PACKED = 8  # weights of so many outputs lie beside each other: kernels/kernels.h
+_TRANSFORM = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+_LEAST_CHANNELS, _LEAST_PIXELS = 32, 12  # in and out; in a row and a column
 _NCHW = 0  # MindSpore's enumeration of formats
 
 
@@ -44,12 +46,26 @@ def _convolution(graph: GraphFile, node: Any) -> bool:
     if weights.shape[0] != outs or x.shape[1] != weights.shape[1] * group:
         return False
     old, bias = _behind(graph, node, outs)
-    packed_weights, packed_bias = pack(weights, bias, group)
-    graph.set_weights(node.input[1], packed_weights)
     clamp = CLAMPS.get(graph.op(old[-1]), UNCLAMPED)
+    if _is_worth_winograd(weights, told, group):
+        operator, (packed_weights, packed_bias), numbers = "winograd", transform(weights, bias), [outs, clamp]
+    else:
+        operator, (packed_weights, packed_bias), numbers = (
+            "convolution",
+            pack(weights, bias, group),
+            [outs, group, clamp],
+        )
+    graph.set_weights(node.input[1], packed_weights)
     inputs = [node.input[0], node.input[1], graph.new_constant(packed_bias)]
-    put_step(graph, old, Step("convolution", inputs, [*told, outs, group, clamp]), made)
+    put_step(graph, old, Step(operator, inputs, [*told, *numbers]), made)
     return True
+
+
+def _is_worth_winograd(weights: npt.NDArray[np.float32], told: Sequence[int], group: int) -> bool:
+    """Whether fewer products gain more than it takes to transform tiles, and to read larger weights."""
+    (*window, _, _), outs = told[:8], told[8:10]
+    is_known = tuple(window) == (3, 3, 1, 1, 1, 1) and group == 1
+    return is_known and min(weights.shape[:2]) >= _LEAST_CHANNELS and min(outs) >= _LEAST_PIXELS
 
 
 def _behind(graph: GraphFile, node: Any, outs: int) -> tuple[list[Any], npt.NDArray[np.float32]]:
@@ -75,6 +91,17 @@ def pack(
     by_group = np.pad(weights.reshape(group, outs // group, -1), ((0, 0), (0, missing), (0, 0)))
     blocks = by_group.reshape(group, -1, _PACKED, by_group.shape[-1])
     return blocks.swapaxes(2, 3), np.pad(bias.reshape(group, -1), ((0, 0), (0, missing)))
+
+
+def transform(
+    weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """As convolve_by_winograd() wants them. Source: see winograd.c; the matrix is its G."""
+    turned = np.einsum("ir,ocrs,js->ijoc", _TRANSFORM, weights.astype(np.float64), _TRANSFORM)
+    outs, ins, *_ = weights.shape
+    padded = np.pad(turned.reshape(-1, outs, ins), ((0, 0), (0, -outs % _PACKED), (0, 0))).astype(np.float32)
+    blocks = padded.reshape(len(padded), -1, _PACKED, ins)
+    return blocks.swapaxes(2, 3), np.pad(bias, (0, -outs % _PACKED))
 
 
 def _pooling(graph: GraphFile, node: Any) -> bool:
