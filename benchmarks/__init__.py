@@ -3,7 +3,7 @@
 In reading order:
     serving           `make bench`: whole servers under load, and their echoes as ceilings
       workloads       what is called, and the right answer
-      export_models   the models of the workloads, for either MindSpore
+      export_models   the servables of the workloads, for either MindSpore; networks is what their models compute
       peers           the servers: started, measured, stopped
       echo            a server that answers without a master: what a door alone can do
       processor       the CPU time and memory of a process

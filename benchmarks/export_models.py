@@ -1,4 +1,6 @@
-"""Writes the servables of workloads.py: export_models.py FOLDER BATCH [NAME...]; BATCH 0 makes the batch axis dynamic.
+"""Writes the servables of workloads.py: -m benchmarks.export_models FOLDER BATCH [NAME...].
+
+BATCH 0 makes the batch axis dynamic.
 
 It runs with either side's Python and MindSpore (3.7 and 2.0.0 for the original). The weights are the same for both, so
 that their replies can be compared.
@@ -14,7 +16,8 @@ from typing import Any, NamedTuple
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+
+from benchmarks import networks
 
 MODEL_ALONE = """
 model = register.declare_model(model_file="model.mindir", model_format="MindIR", with_batch_dim={batched})
@@ -67,139 +70,6 @@ from mindspore_serving.server import register
 '''
 
 
-class Add(nn.Cell):
-    """The sum of two tensors."""
-
-    def construct(self, x1: Any, x2: Any) -> Any:
-        return x1 + x2
-
-
-class Neighbours(nn.Cell):
-    """Of eight tensors the sums of each and the next."""
-
-    def construct(self, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
-        return a + b, b + c, c + d, d + e, e + f, f + g, g + h, h + a
-
-
-class Image(nn.Cell):
-    """The mean of each channel, then a Dense layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dense = nn.Dense(3, 10)
-
-    def construct(self, x: Any) -> Any:
-        return self.dense(x.mean((2, 3)))
-
-
-class Words(nn.Cell):
-    """The mean of what a table says of each word, then a Dense layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = nn.Embedding(1000, 64)
-        self.dense = nn.Dense(64, 10)
-
-    def construct(self, words: Any) -> Any:
-        return self.dense(self.table(words).mean(1))
-
-
-class EncoderLayer(nn.Cell):
-    """Attention over `words` of `width` numbers, then a layer of four times the width, each added to what came in."""
-
-    def __init__(self, words: int, width: int, heads: int) -> None:
-        super().__init__()
-        self.split = (-1, words, heads, width // heads)
-        self.joined = (-1, words, width)
-        self.scale = 1 / math.sqrt(width // heads)
-        self.query, self.key, self.value = nn.Dense(width, width), nn.Dense(width, width), nn.Dense(width, width)
-        self.out, self.wider, self.back = nn.Dense(width, width), nn.Dense(width, 4 * width), nn.Dense(4 * width, width)
-        self.norm, self.norm_after = nn.LayerNorm((width,)), nn.LayerNorm((width,))
-        self.softmax, self.relu = nn.Softmax(-1), nn.ReLU()
-        self.scores, self.weighed = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
-
-    def construct(self, x: Any) -> Any:
-        query = self.query(x).reshape(self.split).transpose((0, 2, 1, 3))
-        key = self.key(x).reshape(self.split).transpose((0, 2, 1, 3))
-        value = self.value(x).reshape(self.split).transpose((0, 2, 1, 3))
-        weights = self.softmax(self.scores(query, key) * self.scale)
-        seen = self.weighed(weights, value).transpose((0, 2, 1, 3)).reshape(self.joined)
-        x = self.norm(x + self.out(seen))
-        return self.norm_after(x + self.back(self.relu(self.wider(x))))
-
-
-def mlp() -> Any:
-    return nn.SequentialCell(nn.Dense(784, 512), nn.ReLU(), nn.Dense(512, 256), nn.ReLU(), nn.Dense(256, 10))
-
-
-def lenet() -> Any:
-    return nn.SequentialCell(
-        nn.Conv2d(1, 6, 5, pad_mode="valid"),
-        nn.ReLU(),
-        nn.MaxPool2d(2, 2),
-        nn.Conv2d(6, 16, 5, pad_mode="valid"),
-        nn.ReLU(),
-        nn.MaxPool2d(2, 2),
-        nn.Flatten(),
-        nn.Dense(400, 120),
-        nn.ReLU(),
-        nn.Dense(120, 84),
-        nn.ReLU(),
-        nn.Dense(84, 10),
-    )
-
-
-def encoder() -> Any:
-    return nn.SequentialCell(EncoderLayer(64, 128, 4), EncoderLayer(64, 128, 4))
-
-
-def mobile() -> Any:
-    """The first layers of MobileNet."""
-    layers = [nn.Conv2d(3, 16, 3, 2, pad_mode="pad", padding=1), nn.BatchNorm2d(16), nn.ReLU6()]
-    for channels, wider, stride in ((16, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2)):
-        layers += [
-            nn.Conv2d(channels, channels, 3, stride, pad_mode="pad", padding=1, group=channels),
-            nn.BatchNorm2d(channels),
-            nn.ReLU6(),
-            nn.Conv2d(channels, wider, 1),
-            nn.BatchNorm2d(wider),
-            nn.ReLU6(),
-        ]
-    return nn.SequentialCell(*layers, nn.AvgPool2d(12), nn.Flatten(), nn.Dense(128, 10))
-
-
-class Residual(nn.Cell):
-    """Two convolutions, whose result is added to what came in."""
-
-    def __init__(self, channels: int, wider: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.SequentialCell(
-            nn.Conv2d(channels, wider, 3, stride, pad_mode="pad", padding=1),
-            nn.BatchNorm2d(wider),
-            nn.ReLU(),
-            nn.Conv2d(wider, wider, 3, pad_mode="pad", padding=1),
-            nn.BatchNorm2d(wider),
-        )
-        same = [nn.Conv2d(channels, wider, 1, stride), nn.BatchNorm2d(wider)] if channels != wider else []
-        self.way_past, self.relu = nn.SequentialCell(*same), nn.ReLU()
-
-    def construct(self, x: Any) -> Any:
-        return self.relu(self.body(x) + self.way_past(x))
-
-
-def resnet() -> Any:
-    """ResNet-18."""
-    layers = [nn.Conv2d(3, 64, 7, 2, pad_mode="pad", padding=3), nn.BatchNorm2d(64), nn.ReLU()]
-    layers.append(nn.MaxPool2d(3, 2, pad_mode="same"))
-    for channels, wider, stride in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)):
-        layers += [Residual(channels, wider, stride), Residual(wider, wider, 1)]
-    return nn.SequentialCell(*layers, nn.AvgPool2d(7), nn.Flatten(), nn.Dense(512, 10))
-
-
-def blur() -> Any:
-    return nn.SequentialCell(nn.Conv2d(3, 3, 3, pad_mode="same"))
-
-
 class Servable(NamedTuple):
     """A network, if there is one, and what the model takes of an instance: names, a shape, a type."""
 
@@ -213,18 +83,23 @@ class Servable(NamedTuple):
 
 
 SERVABLES = {
-    "add": Servable(Add, ("x1", "x2"), (2, 2), batched=False),
-    "add_batch": Servable(Add, ("x1", "x2"), (2, 2)),
-    "mlp": Servable(mlp, ("x",), (784,)),
-    "image": Servable(Image, ("x",), (3, 224, 224)),
-    "lenet": Servable(lenet, ("x",), (1, 32, 32)),
-    "neighbours": Servable(Neighbours, tuple("abcdefgh"), (4,), outputs=tuple("stuvwxyz")),
-    "words": Servable(Words, ("x",), (128,), ms.int32),
-    "encoder": Servable(encoder, ("x",), (64, 128)),
-    "mobile": Servable(mobile, ("x",), (3, 96, 96)),
-    "resnet": Servable(resnet, ("x",), (3, 224, 224)),
-    "blur": Servable(blur, ("x",), (3, 256, 256)),
-    "around": Servable(mlp, ("x",), (784,), outputs=("label", "score"), config=AROUND_A_MODEL),
+    "add": Servable(networks.Add, ("x1", "x2"), (2, 2), batched=False),
+    "add_batch": Servable(networks.Add, ("x1", "x2"), (2, 2)),
+    "mlp": Servable(networks.mlp, ("x",), (784,)),
+    "image": Servable(networks.Image, ("x",), (3, 224, 224)),
+    "lenet": Servable(networks.lenet, ("x",), (1, 32, 32)),
+    "neighbours": Servable(networks.Neighbours, tuple("abcdefgh"), (4,), outputs=tuple("stuvwxyz")),
+    "words": Servable(networks.Words, ("x",), (128,), ms.int32),
+    "encoder": Servable(networks.encoder, ("x",), (64, 128)),
+    "bert": Servable(networks.bert, ("x",), (128, 768)),
+    "lstm": Servable(networks.Lstm, ("x",), (32, 64)),
+    "speech": Servable(networks.speech, ("x",), (40, 100)),
+    "recommender": Servable(networks.Recommender, ("x",), (26,), ms.int32),
+    "unet": Servable(networks.Unet, ("x",), (3, 128, 128)),
+    "mobile": Servable(networks.mobile, ("x",), (3, 96, 96)),
+    "resnet": Servable(networks.resnet, ("x",), (3, 224, 224)),
+    "blur": Servable(networks.blur, ("x",), (3, 256, 256)),
+    "around": Servable(networks.mlp, ("x",), (784,), outputs=("label", "score"), config=AROUND_A_MODEL),
     "text": Servable(None, ("x",), config=UPPER_CASE),
     "bytes": Servable(None, ("x",), config=SUM_OF_BYTES),
 }

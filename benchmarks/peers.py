@@ -84,8 +84,8 @@ def _engines() -> list[str]:
 
 
 def _export(python: Path, folder: Path, batch: int, workloads: Sequence[str]) -> None:
-    command = [str(python), str(ROOT / "benchmarks" / "export_models.py"), str(folder), str(batch), *workloads]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    command = [str(python), "-m", "benchmarks.export_models", str(folder), str(batch), *workloads]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     if done.returncode:
         raise PeerError(f"the models cannot be exported by {python}: {done.stderr.strip()[-300:]}")
 

@@ -18,7 +18,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from benchmarks.export_models import Image, lenet, mlp
+from benchmarks.networks import Image, lenet, mlp
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.call_costs import measure, wall_clock
 from mindspore_serving.worker.mindir_file import read_inputs

@@ -54,8 +54,8 @@ def stop(process: "subprocess.Popen[str]") -> None:
 def main() -> None:
     masters, workers, imports, weights = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        exporter = str(ROOT / "benchmarks" / "export_models.py")
-        subprocess.run([sys.executable, exporter, folder + "/models", "0", MODEL], check=True, capture_output=True)
+        exporter = [sys.executable, "-m", "benchmarks.export_models", folder + "/models", "0", MODEL]
+        subprocess.run(exporter, cwd=ROOT, check=True, capture_output=True)
         for _ in range(ROUNDS):
             control = str(free_port())
             master, start = launch(["-m", "master", "--grpc", str(free_port()), "--ctrl", control, *QUIET])

@@ -187,9 +187,8 @@ def main() -> None:
     sides = "tcp, ipc" if chosen.transports else "floor, worker"
     print(f"workload   instances       KiB in flight  CPU us: {sides}, ratio  wall us: {sides}, ratio")
     with tempfile.TemporaryDirectory() as folder:
-        exporter = str(ROOT / "benchmarks" / "export_models.py")
-        command = [sys.executable, exporter, folder, "0", *chosen.workloads]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "benchmarks.export_models", folder, "0", *chosen.workloads]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for name in chosen.workloads:
             measure_servable(name, folder, chosen.transports, Pace(chosen.rounds, chosen.seconds))
 
