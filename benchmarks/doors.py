@@ -69,7 +69,7 @@ class Door(NamedTuple):
         return content
 
     def load(self, running: Running, reply_bytes: int, load: Load) -> float:
-        """Requests a second. Raises PeerError when something is wrong with any."""
+        """Requests a second; 0 where none was answered in time. Raises PeerError when something is wrong with some."""
         if self.headers is None:
             arguments = [*GRPC_HEADERS, f"http://127.0.0.1:{running.port}{self.path}"]
             tally = send_again_and_again(arguments, framed(self.body), len(framed(bytes(reply_bytes))), load)
@@ -77,7 +77,7 @@ class Door(NamedTuple):
             headers = [f"--header={name}: {value}" for name, value in self.headers.items()]
             arguments = ["--h1", *headers, f"http://127.0.0.1:{running.rest_port}{self.path}"]
             tally = send_again_and_again(arguments, self.body, reply_bytes, load, _TEXT_DIFFERS)
-        if tally.failed:
+        if tally.failed and tally.calls:
             raise PeerError(f"{self.name}: {', '.join(tally.errors)}")
         return tally.calls / tally.seconds
 
