@@ -1,7 +1,8 @@
 /* The functions of `struct instructions` for one set of instructions: included once for each by instructions.c.
  *
  * A tile is TALL outputs by up to WIDE vectors of pixels, or HIGH rows by up to BROAD vectors of columns: its sums stay
- * in registers through all that is added to them. */
+ * in registers through all that is added to them, as do the vectors of one side, and one number at a time of the other:
+ * with more of these, AVX2's sixteen registers are too few, and what has no room takes twice as long. */
 
 #include "lanes.h"
 
@@ -15,11 +16,14 @@ INLINE void NAME(tile)(const int outs, const int vectors, const struct run *run,
     const float *weights = run->weights + out, *start = run->x + pixel;
     for (int64_t tap = 0; tap < run->taps; tap++, weights += run->step) {
         const float *x = start + run->away[tap];
+        V pixels[WIDE];
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) {
-            V pixels = NAME(load)(x + v * LANES);
+        for (int v = 0; v < vectors; v++) pixels[v] = NAME(load)(x + v * LANES);
 #pragma GCC unroll 8
-            for (int o = 0; o < outs; o++) sums[o][v] += pixels * weights[o];
+        for (int o = 0; o < outs; o++) {
+            const V weight = NAME(all)(weights[o]);
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; v++) sums[o][v] += pixels[v] * weight;
         }
     }
     float *y = run->y + out * run->apart + pixel;
@@ -118,12 +122,17 @@ INLINE void NAME(product_tile)(const int rows, const int vectors, const struct p
     const float *x = product->x + row * product->depth;
     const float *weights = product->weights + column / PANEL * PANEL * product->depth + column % PANEL;
     for (int64_t k = 0; k < product->depth; k++, weights += PANEL) {
+        V some[4];
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) {
-            V some = NAME(load)(weights + v * LANES);
+            some[v] = NAME(load)(weights + v * LANES);
             __builtin_prefetch(weights + v * LANES + AHEAD);
+        }
 #pragma GCC unroll 16
-            for (int r = 0; r < rows; r++) sums[r][v] += some * x[r * product->depth + k];
+        for (int r = 0; r < rows; r++) {
+            const V one = NAME(all)(x[r * product->depth + k]);
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; v++) sums[r][v] += some[v] * one;
         }
     }
     V least = NAME(all)(product->least), most = NAME(all)(product->most);
