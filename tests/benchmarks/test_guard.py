@@ -11,8 +11,9 @@ from mindspore_serving import WHY_NOT_COMPILED
 from mindspore_serving.master.ms_service import Predict
 
 # What benchmarks/hot_path.py prints. When the path becomes faster, the second test fails until this is lowered:
-# a limit that is too wide guards nothing. On 3.11 0.80-0.86 with Debian's Python, 0.70-0.80 with pyenv's.
-RECORDED = {(3, 10): 0.52, (3, 11): 0.78, (3, 12): 0.82}[sys.version_info[:2]]
+# a limit that is too wide guards nothing. On 3.11 it is between those of machines: with Debian's Python 0.80-0.86 on a
+# Xeon and 0.64-0.72 on an EPYC, with pyenv's 0.70-0.80 on either.
+RECORDED = {(3, 10): 0.52, (3, 11): 0.755, (3, 12): 0.82}[sys.version_info[:2]]
 NOISE = 1.22  # 20 runs on a busy machine of two cores are within 5 % of their median
 TRIES = 5  # of which the median counts: a slow moment, of the path or of the yardstick, decides nothing
 
