@@ -9,11 +9,15 @@ import pytest
 from benchmarks.hot_path import CALLERS, CALLS, REQUEST, measure
 from mindspore_serving import WHY_NOT_COMPILED
 from mindspore_serving.master.ms_service import Predict
+from mindspore_serving.worker.engine_settings import cpu_line
 
 # What benchmarks/hot_path.py prints. When the path becomes faster, the second test fails until this is lowered:
-# a limit that is too wide guards nothing. On 3.11 it is between those of machines: with Debian's Python 0.80-0.86 on a
-# Xeon and 0.64-0.72 on an EPYC, with pyenv's 0.70-0.80 on either.
-RECORDED = {(3, 10): 0.52, (3, 11): 0.755, (3, 12): 0.82}[sys.version_info[:2]]
+# a limit that is too wide guards nothing. On 3.11 0.80-0.86 with Debian's Python, 0.70-0.80 with pyenv's; on an AMD
+# EPYC 0.60-0.72 and 0.66-0.76.
+ON_AMD = 0.87
+RECORDED = {(3, 10): 0.52, (3, 11): 0.78, (3, 12): 0.82}[sys.version_info[:2]] * (
+    ON_AMD if "AuthenticAMD" in cpu_line("vendor_id") else 1.0
+)
 NOISE = 1.22  # 20 runs on a busy machine of two cores are within 5 % of their median
 TRIES = 5  # of which the median counts: a slow moment, of the path or of the yardstick, decides nothing
 
@@ -34,7 +38,8 @@ async def half_more(predict: Predict) -> None:
 def test_a_request_costs_the_master_no_more_than_recorded() -> None:
     ratio = statistics.median(asyncio.run(measure()).ratio for _ in range(TRIES))
     assert ratio < RECORDED * NOISE, (
-        f"the master's path costs {ratio:.2f} yardsticks a request, {RECORDED} was recorded: see benchmarks/hot_path.py"
+        f"the master's path costs {ratio:.2f} yardsticks a request, {RECORDED:.2f} was recorded: "
+        "see benchmarks/hot_path.py"
     )
 
 
