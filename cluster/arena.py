@@ -4,6 +4,7 @@ It knows numbers, and owns no memory.
 """
 
 _ALIGNMENT = 64  # a cache line, and what a vector instruction may want
+_KEPT_BYTES = 8 << 20  # of what was touched, to be used again, while nothing is taken
 
 
 class Arena:
@@ -12,12 +13,15 @@ class Arena:
     def __init__(self, nbytes: int) -> None:
         self._nbytes = nbytes
         self._taken: list[tuple[int, int]] = []  # start and end, in order
-        self.touched = 0  # where the last part ends that was taken so far
+        self._touched = 0  # where the last part ends that was taken so far
 
-    @property
-    def is_empty(self) -> bool:
-        """Nothing is taken."""
-        return not self._taken
+    def spare(self) -> tuple[int, int] | None:
+        """Start and size of what was touched and is not worth keeping, if nothing is taken; told once."""
+        start, nbytes = _KEPT_BYTES, self._touched - _KEPT_BYTES
+        if self._taken or nbytes <= 0:
+            return None
+        self._touched = _KEPT_BYTES
+        return start, nbytes
 
     def take(self, nbytes: int) -> int | None:
         """Where so many bytes start, which nobody else has until give_back(); None: there is no room."""
@@ -28,7 +32,7 @@ class Arena:
         if start + nbytes > self._nbytes:
             return None
         self._taken.insert(place, (start, start + nbytes))
-        self.touched = max(self.touched, start + nbytes)
+        self._touched = max(self._touched, start + nbytes)
         return start
 
     def give_back(self, start: int) -> None:

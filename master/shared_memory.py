@@ -19,10 +19,8 @@ from mindspore_serving.cluster.direct import MARK_BYTES, Place
 from mindspore_serving.cluster.errors import FrameError
 from mindspore_serving.cluster.tensors import Frame, Pieces
 
-NBYTES = (
-    256 << 20
-)  # for each worker and way, and only what is used of it is there; two of the largest batches, and more
-_KEPT_BYTES = 8 << 20  # stays, to be used again, while nothing is in use
+# For each worker and way: two of the largest batches, and more. Only what is used of it is there.
+NBYTES = 256 << 20
 
 
 class SharedMemory:
@@ -76,10 +74,9 @@ class RequestMemory(SharedMemory):
         if start is None:
             return
         self._arena.give_back(start)
-        if self._arena.is_empty and self._arena.touched > _KEPT_BYTES:
+        if spare := self._arena.spare():
             with contextlib.suppress(OSError):  # a kernel that cannot: it stays
-                self._memory.madvise(mmap.MADV_REMOVE, _KEPT_BYTES, self._arena.touched - _KEPT_BYTES)
-            self._arena.touched = _KEPT_BYTES
+                self._memory.madvise(mmap.MADV_REMOVE, *spare)
 
     def close(self) -> None:
         """The worker may still read what it has."""

@@ -8,8 +8,6 @@ from mindspore_serving.cluster.arena import Arena
 from mindspore_serving.cluster.direct import MARK_BYTES, MARKED, Place
 from mindspore_serving.cluster.tensors import Buffer
 
-_KEPT_BYTES = 8 << 20  # stays, to be used again, while the master reads nothing
-
 
 class AnswerMemory:
     """`memory`: mapped to be written. One thread at a time."""
@@ -41,13 +39,10 @@ class AnswerMemory:
 
     def tidy(self) -> None:
         """Gives back to the system what nobody reads any more. To be called now and then; it costs next to nothing."""
-        if self._arena.touched <= _KEPT_BYTES:
-            return
         self._take_back()
-        if self._arena.is_empty:
+        if spare := self._arena.spare():
             with contextlib.suppress(OSError):  # a kernel that cannot: it stays
-                self._memory.madvise(mmap.MADV_REMOVE, _KEPT_BYTES, self._arena.touched - _KEPT_BYTES)
-            self._arena.touched = _KEPT_BYTES
+                self._memory.madvise(mmap.MADV_REMOVE, *spare)
 
     def _take_back(self) -> None:
         for mark in [mark for mark in self._marks if self._memory[mark] != MARKED]:

@@ -39,8 +39,8 @@ class Trial:
     """A process that has loaded the models with these settings, or is about to.
 
     before: how graphs were written until now, where this is to be compared with that. The process holds both then, and
-    measures nothing unless they give the same numbers. like: another one, which has measured; this one fails when it
-    has to be waited for several times as long. Known when it has measured: places, in how many of them rules of each
+    measures nothing unless they give the same numbers. like: another one, which has measured; this one fails when its
+    first measurement takes several times as long. Known when it has measured: places, in how many of them rules of each
     kind could rewrite graphs as they are; threads, the CPU seconds of all threads over those of the caller's; batches,
     how many instances of each file; seconds_to_load, until the first measurement was done.
     """
@@ -102,7 +102,8 @@ class Trial:
     def _measured(self, turn: int, *, both: bool) -> list[list[float]]:
         self._say(json.dumps({"turn": turn, "both": both}))
         assert self._popen.stdout is not None
-        end = min(self._deadline, time.monotonic() + self._patience)
+        # What has loaded in time is waited for, however slow a moment is: a late answer would be taken for the next.
+        end = self._deadline if self.seconds_to_load else min(self._deadline, self._started_at + self._patience)
         while b"\n" not in self._buffer:
             ready, _, _ = select.select([self._popen.stdout], [], [], max(0.0, end - time.monotonic()))
             chunk = os.read(self._popen.stdout.fileno(), 65536) if ready else b""

@@ -48,15 +48,11 @@ def _convolution(graph: GraphFile, node: Any) -> bool:
     old, bias = _behind(graph, node, outs)
     clamp = CLAMPS.get(graph.op(old[-1]), UNCLAMPED)
     if _is_worth_winograd(weights, told, group):
-        operator, (packed_weights, packed_bias), numbers = "winograd", transform(weights, bias), [outs, clamp]
+        operator, packed, numbers = "winograd", transform(weights, bias), [outs, clamp]
     else:
-        operator, (packed_weights, packed_bias), numbers = (
-            "convolution",
-            pack(weights, bias, group),
-            [outs, group, clamp],
-        )
-    graph.set_weights(node.input[1], packed_weights)
-    inputs = [node.input[0], node.input[1], graph.new_constant(packed_bias)]
+        operator, packed, numbers = "convolution", pack(weights, bias, group), [outs, group, clamp]
+    graph.set_weights(node.input[1], packed[0])
+    inputs = [node.input[0], node.input[1], graph.new_constant(packed[1])]
     put_step(graph, old, Step(operator, inputs, [*told, *numbers]), made)
     return True
 
