@@ -195,6 +195,10 @@ TARGET static void NAME(copy_lines)(const float *from, int64_t from_line, int64_
 TARGET static void NAME(transpose)(const float *from, int64_t from_line, int64_t lines, int64_t columns, float *to,
                                    int64_t to_line) {
     int64_t line = 0;
+    if (lines == 2 && to_line == 2) {
+        NAME(interleave)(from, from + from_line, to, 2 * columns);
+        return;
+    }
     for (; line + 4 <= lines; line += 4, from += 4 * from_line)
         for (int64_t column = 0; column < columns; column++)
             for (int64_t one = 0; one < 4; one++) to[column * to_line + line + one] = from[one * from_line + column];
