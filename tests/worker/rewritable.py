@@ -14,11 +14,11 @@ OPEN = None
 
 
 class Norm(nn.Cell):
-    """A convolution of 3 channels and the BatchNorm behind it."""
+    """A convolution of 3 channels, or a transposed one, and the BatchNorm behind it."""
 
-    def __init__(self, bias: bool = False, group: int = 1, channels: int = 6) -> None:
+    def __init__(self, bias: bool = False, group: int = 1, channels: int = 6, kind: Any = nn.Conv2d) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(3, channels, 3, has_bias=bias, group=group)
+        self.convolution = kind(3, channels, 3, has_bias=bias, group=group)
         self.norm = nn.BatchNorm2d(channels)
 
     def construct(self, x: Any) -> Any:
@@ -207,6 +207,9 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "norm": (Norm(), IMAGES),
     "norm_of_bias": (Norm(bias=True), IMAGES),
     "norm_of_groups": (Norm(group=3), (2, 3, 12, 12)),
+    "norm_of_transposed": (Norm(kind=nn.Conv2dTranspose), IMAGES),
+    "norm_of_transposed_of_bias": (Norm(bias=True, kind=nn.Conv2dTranspose), IMAGES),
+    "norm_of_transposed_of_groups": (Norm(group=3, channels=3, kind=nn.Conv2dTranspose), IMAGES),
     "norm_beside": (Beside(), IMAGES),
     "norm_twice": (Twice(), IMAGES),
     "norm_in_training": (Norm(), (2, 3, 12, 12)),

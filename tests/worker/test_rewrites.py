@@ -38,6 +38,8 @@ CHANGES: dict[str, dict[str, int]] = {
     "norm": {"BatchNorm": -1, "TupleGetItem": -1, "BiasAdd": 1},
     "norm_of_bias": {"BatchNorm": -1, "TupleGetItem": -1},
     "norm_of_groups": {"BatchNorm": -1, "TupleGetItem": -1, "BiasAdd": 1},
+    "norm_of_transposed": {"BatchNorm": -1, "TupleGetItem": -1, "BiasAdd": 1},
+    "norm_of_transposed_of_bias": {"BatchNorm": -1, "TupleGetItem": -1},
     "mean": RESHAPED,
     "mean_kept": RESHAPED,
     "mean_of_one_axis": RESHAPED,
@@ -58,6 +60,7 @@ CHANGES: dict[str, dict[str, int]] = {
 }
 SWAPPED = {"pooled": ["MaxPool", "ReLU"], "pooled_same": ["MaxPool", "ReLU6"]}
 LEFT_ALONE = [
+    "norm_of_transposed_of_groups",
     "norm_beside",
     "norm_twice",
     "norm_in_training",

@@ -13,10 +13,14 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value, is_large
 
 _NCHW = 0  # MindSpore's enumeration of formats
+_AXIS_OF_OUTPUTS = {"Conv2D": 0, "Conv2DTranspose": 1}  # in the weights
 
 
 def fold_batch_norm(graph: GraphFile) -> int:
-    """Makes Conv2D, or Conv2D and BiasAdd, with BatchNorm behind it a Conv2D and a BiasAdd. Returns how many."""
+    """Makes Conv2D, or Conv2D and BiasAdd, with BatchNorm behind it a Conv2D and a BiasAdd. Returns how many.
+
+    And Conv2DTranspose, of one group: each of its outputs is a sum of products with weights of its own too.
+    """
     return sum(_folded(graph, node) for node in graph.nodes if graph.op(node) == "BatchNorm")
 
 
@@ -33,8 +37,11 @@ def _folded(graph: GraphFile, norm: Any) -> bool:
     shift = np.zeros(1, np.float32) if bias is None else graph.weights(bias.input[1])
     if weights is None or gamma is None or beta is None or mean is None or variance is None or shift is None:
         return False
+    axis = _AXIS_OF_OUTPUTS[graph.op(convolution)]
+    if weights.shape[axis] != gamma.size:
+        return False
     scale = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + graph.constant(norm.input[6]))
-    graph.set_weights(convolution.input[1], weights * scale[:, None, None, None])
+    graph.set_weights(convolution.input[1], weights * np.expand_dims(scale, [one for one in range(4) if one != axis]))
     graph.set_weights(norm.input[2], beta + (shift - mean.astype(np.float64)) * scale)
     layout = graph.new_constant(_NCHW)
     inputs = [convolution.output[0], norm.input[2], layout]
@@ -79,10 +86,10 @@ def _is_known(graph: GraphFile, norm: Any) -> bool:
 
 
 def _before(graph: GraphFile, x: str) -> tuple[Any, Any]:
-    """The Conv2D that makes x for nobody else, and the BiasAdd between, or None for one that is not there."""
+    """The convolution that makes x for nobody else, and the BiasAdd between, or None for one that is not there."""
     bias = graph.maker(x) if graph.op(graph.maker(x)) == "BiasAdd" else None
     made = x if bias is None else bias.input[0]
     convolution = graph.maker(made)
     alone = graph.only_user(x) is not None and graph.only_user(made) is not None
-    is_known = alone and graph.op(convolution) == "Conv2D" and graph.attribute(convolution, "format") == "NCHW"
+    is_known = alone and graph.op(convolution) in _AXIS_OF_OUTPUTS and graph.attribute(convolution, "format") == "NCHW"
     return (convolution if is_known else None), bias
