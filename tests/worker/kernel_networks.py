@@ -379,7 +379,12 @@ def convolution(ins: int = 3, outs: int = 6, size: Any = 3, **given: Any) -> Any
     return nn.Conv2d(ins, outs, size, **given)
 
 
-IMAGES, WORDS, MANY = (OPEN, 3, 12, 13), (OPEN, 9, 16), (OPEN, 8, 257)
+def transposed(size: Any, stride: Any, ins: int = 3, outs: int = 6, **given: Any) -> Any:
+    """A transposed one by these numbers of channels."""
+    return nn.Conv2dTranspose(ins, outs, size, stride, **given)
+
+
+IMAGES, FEW, WORDS, MANY = (OPEN, 3, 12, 13), (OPEN, 3, 5, 6), (OPEN, 9, 16), (OPEN, 8, 257)
 # name -> network, shape of its input
 NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "convolution": (convolution(), IMAGES),
@@ -406,6 +411,32 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "winograd_padded": (convolution(32, 33, pad_mode="pad", padding=(1, 2, 0, 1)), (OPEN, 32, 12, 13)),
     "winograd_valid": (convolution(32, 32, pad_mode="valid"), (OPEN, 32, 14, 15)),
     "winograd_of_norm": (nn.SequentialCell(convolution(32, 32), nn.BatchNorm2d(32)), (3, 32, 12, 12)),
+    "transposed": (transposed(2, 2), IMAGES),
+    "transposed_of_bias_relu6": (Behind(transposed(2, 2, has_bias=True), nn.ReLU6()), (2, 3, 12, 13)),
+    "transposed_besides": (Behind(transposed(2, 2, has_bias=True), nn.ReLU(), besides=True), IMAGES),
+    "transposed_of_neighbours": (transposed(4, 2, pad_mode="pad", padding=1), IMAGES),
+    "transposed_of_norm_relu": (
+        nn.SequentialCell(transposed(4, 2, pad_mode="pad", padding=1), nn.BatchNorm2d(6), nn.ReLU()),
+        IMAGES,
+    ),
+    "transposed_same": (transposed(3, 2, has_bias=True), IMAGES),
+    "transposed_of_one_channel": (transposed(3, 2, 1, 1, has_bias=True), (OPEN, 1, 12, 13)),
+    "transposed_valid": (transposed(3, 2, pad_mode="valid"), IMAGES),
+    "transposed_of_many_phases": (transposed(5, 3), IMAGES),
+    "transposed_of_as_many_as_may_be": (transposed(5, 4, has_bias=True), FEW),
+    "transposed_of_more": (transposed(6, 5), FEW),
+    "transposed_of_phases_without_taps": (transposed(2, 3, pad_mode="valid"), IMAGES),
+    "transposed_padded": (transposed((5, 4), (2, 3), pad_mode="pad", padding=(1, 2, 0, 3)), IMAGES),
+    "transposed_rows": (transposed((4, 1), (2, 1), outs=9), IMAGES),
+    "transposed_by_one": (transposed(3, 1, has_bias=True), IMAGES),
+    "transposed_by_winograd": (transposed(5, 2, 32, 8, pad_mode="pad", padding=2), (OPEN, 32, 12, 13)),
+    "transposed_both_ways": (nn.SequentialCell(transposed(2, 2), transposed(4, 2, 6, 3)), IMAGES),
+    "transposed_twice": (Twice(transposed(2, 2)), FEW),
+    "transposed_of_groups": (transposed(2, 2, group=3), IMAGES),
+    "transposed_dilated": (transposed(3, 2, dilation=2), IMAGES),
+    "transposed_of_open_sizes": (transposed(2, 2), (OPEN, 3, OPEN, 13)),
+    "transposed_of_half_precision": (transposed(2, 2, dtype=ms.float16), IMAGES),
+    "transposed_within": (transposed(1, 1, pad_mode="pad", padding=1), IMAGES),
     "pooling_of_convolution": (
         nn.SequentialCell(convolution(), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2, 2)),
         IMAGES,

@@ -13,7 +13,7 @@ import pytest
 from mindspore_serving.worker import kernels, mindspore_model, rewritten_file, stacked_model
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.device_context import Context
-from mindspore_serving.worker.mindir_file import read_inputs
+from mindspore_serving.worker.mindir_file import parse, read_inputs
 from mindspore_serving.worker.model_stage import run_stacked
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, kernel_nodes
 from mindspore_serving.worker.stacked_model import StackedModel
@@ -25,6 +25,7 @@ from tests.worker.rewriting import chains_of_instances, export_networks, rewritt
 pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
 
 ORDER = {"Load", "MakeTuple", "UpdateState", "Depend"}  # of parameters: no operators
+PHASES = {"chain": 1, "convolution": 1, "view": 2, "transposition": 1}  # of a transposed convolution
 # The operators of each network, with those of a chain behind it.
 KERNELS: dict[str, dict[str, int]] = {
     "convolution": {"chain": 1, "convolution": 1},
@@ -48,6 +49,21 @@ KERNELS: dict[str, dict[str, int]] = {
     "winograd_valid": {"chain": 1, "winograd": 1},
     "winograd_of_norm": {"chain": 1, "winograd": 1},
     "convolution_of_groups": {"chain": 1, "convolution": 1},
+    "transposed": PHASES,
+    "transposed_of_bias_relu6": PHASES,
+    "transposed_besides": {**PHASES, "activation": 1, "combination": 1},
+    "transposed_of_neighbours": {**PHASES, "part": 1},
+    "transposed_of_norm_relu": {**PHASES, "part": 1},
+    "transposed_same": {**PHASES, "convolution": 4, "concatenation": 1},
+    "transposed_of_one_channel": {**PHASES, "convolution": 4, "concatenation": 1},
+    "transposed_valid": {**PHASES, "convolution": 4, "concatenation": 1, "part": 1},
+    "transposed_of_many_phases": {**PHASES, "convolution": 6, "concatenation": 1, "part": 1},
+    "transposed_of_as_many_as_may_be": {**PHASES, "convolution": 8, "concatenation": 1},
+    "transposed_padded": {**PHASES, "convolution": 4, "concatenation": 1, "part": 1},
+    "transposed_rows": {**PHASES, "part": 1},
+    "transposed_by_one": {"chain": 1, "convolution": 1},
+    "transposed_by_winograd": {"chain": 1, "winograd": 1, "view": 2, "transposition": 1, "part": 1},
+    "transposed_both_ways": {"chain": 1, "convolution": 2, "view": 4, "transposition": 2, "part": 1},
     "pooling_of_convolution": {"chain": 1, "convolution": 1, "pooling": 1},
     "pooling": {"chain": 1, "pooling": 1},
     "pooling_same": {"chain": 1, "pooling": 1},
@@ -176,6 +192,14 @@ LEFT_ALONE = [
     "convolution_twice",
     "convolution_of_open_sizes",
     "convolution_of_half_precision",
+    "transposed_twice",
+    "transposed_of_groups",
+    "transposed_of_more",
+    "transposed_of_phases_without_taps",
+    "transposed_dilated",
+    "transposed_of_open_sizes",
+    "transposed_of_half_precision",
+    "transposed_within",
     "pooling_of_open_sizes",
     "dense_of_turned_input",
     "dense_twice",
@@ -239,6 +263,17 @@ def test_instances_are_known_to_be_apart(
 ) -> None:
     found = on_thread(lambda: chains_of_instances(networks / f"{name}.mindir", ALL))
     assert found == [name not in TOGETHER] * KERNELS[name]["chain"]
+
+
+@pytest.mark.parametrize("name", ["transposed", "transposed_same"])
+def test_the_weights_of_a_transposed_convolution_stand_in_a_file_once(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    def sizes() -> set[int]:
+        with rewritten_file.rewritten_file(networks / f"{name}.mindir", ALL) as file:
+            return {len(parameter.raw_data) for parameter in parse(file.read_bytes()).graph.parameter}
+
+    assert max(on_thread(sizes)) < 3 * 6 * 4  # bytes: smaller than weights of one tap
 
 
 @pytest.mark.parametrize("name", LEFT_ALONE)

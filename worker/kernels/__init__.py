@@ -13,7 +13,8 @@
     parallel.c      several threads for one call
     scratch.c       memory from call to call
 
-rewrites/ puts them into graphs: windows.py, dense.py, rows.py, elements.py, means.py, copies.py, and then chains.py.
+rewrites/ puts them into graphs: windows.py, transposed.py, dense.py, rows.py, elements.py, means.py, copies.py, and
+then chains.py.
 """
 
 import ctypes

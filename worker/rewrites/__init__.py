@@ -28,6 +28,7 @@ from mindspore_serving.worker.rewrites.products import transpose_weights
 from mindspore_serving.worker.rewrites.reductions import flatten_reductions
 from mindspore_serving.worker.rewrites.resizing import repeat_pixels, repeat_pixels_by_kernels
 from mindspore_serving.worker.rewrites.rows import compute_rows_by_kernels
+from mindspore_serving.worker.rewrites.transposed import convolve_transposed_by_kernels
 from mindspore_serving.worker.rewrites.windows import convolve_by_kernels, pool_by_kernels
 
 
@@ -51,6 +52,7 @@ RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
     (Rewriting.TRANSPOSED, transpose_weights),
     (Rewriting.FASTER, fold_batch_norm),
     (Rewriting.KERNELS, convolve_by_kernels),
+    (Rewriting.KERNELS, convolve_transposed_by_kernels),
     (Rewriting.KERNELS, scale_by_kernels),
     (Rewriting.FASTER, pool_first),
     (Rewriting.KERNELS, reduce_by_kernels),

@@ -21,6 +21,7 @@ _REFERENCE = "REF::"
 _FLOAT, _INT64, _STRING, _BOOL, _TENSORS, _TUPLE, _NONE = 1, 7, 8, 9, 19, 20, 25
 # PrimitiveProto.PrimType: what an operator does is told by attributes, or by inputs of the node alone
 _PRIMITIVE, _PRIMITIVE_FUNCTION = 1, 2
+_REMOVED = ("Constant", "MakeTuple", "TupleGetItem", "Shape")
 _NO_ATTRIBUTES: Mapping[str, bool | str] = MappingProxyType({})
 
 
@@ -171,6 +172,18 @@ class GraphFile:
             return
         if len(self.users(parameter.name)) == 1:
             self.set_weights(load.output[0], np.zeros(1, np.float32))
+
+    def remove_unused(self, name: str) -> None:
+        """Removes a value, if nobody uses it any more, with what has made a tuple or a shape for it alone."""
+        maker = self.maker(name)
+        if maker is None or self.users(name):
+            return
+        if self.op(maker) == "Load":
+            self.drop_unused(maker)
+        elif self.op(maker) in _REMOVED:
+            self.replace([maker], [])
+            for given in maker.input:
+                self.remove_unused(given)
 
     def new_constant(self, constant: bool | int | float | tuple[int, ...] | npt.NDArray[np.float32]) -> Any:
         """A node of a constant; a float is a tensor without dimensions. It goes into the graph by `replace`."""

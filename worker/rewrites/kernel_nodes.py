@@ -72,15 +72,21 @@ def is_large(graph: GraphFile, name: str) -> bool:
     return value is not None and math.prod(size for size in value.shape if size > 0) >= _LEAST_NUMBERS
 
 
-def put_steps(graph: GraphFile, old: Any, x: str, steps: Sequence[tuple[str, Sequence[int], tuple[int, ...]]]) -> None:
-    """Puts several steps in place of a node, each of what the one before makes: operator, what it is told, shape."""
+def put_steps(graph: GraphFile, old: Sequence[Any], steps: Sequence[tuple[Step, tuple[int, ...]]]) -> None:
+    """Puts several steps, each with the shape of what it makes, in place of these nodes.
+
+    An input that is a number is what the step of that number makes, from 0.
+    """
+    made: list[Any] = []
     new: list[Any] = []
-    for number, (operator, told, shape) in enumerate(steps):
-        output = old.output[0] if number == len(steps) - 1 else None
-        node = graph.new_placeholder(_PREFIX + operator, [new[-1] if new else x], Value(FLOAT32, shape), output)
-        node.attribute.add(name=_TOLD, ints=told)
-        new.append(node)
-    graph.replace([old], new)
+    for step, shape in steps:
+        output = old[-1].output[0] if len(made) == len(steps) - 1 else None
+        given = [made[one] if isinstance(one, int) else one for one in step.inputs]
+        node = graph.new_placeholder(_PREFIX + step.operator, given, Value(FLOAT32, shape), output)
+        node.attribute.add(name=_TOLD, ints=step.told)
+        new += [*(one for one in step.inputs if not isinstance(one, str | int)), node]
+        made.append(node)
+    graph.replace(old, new)
 
 
 def step_of(graph: GraphFile, node: Any) -> Step | None:

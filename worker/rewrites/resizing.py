@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
-from mindspore_serving.worker.rewrites.kernel_nodes import are_here, put_steps
+from mindspore_serving.worker.rewrites.kernel_nodes import Step, are_here, put_steps
 
 _OPEN = -1
 _RESIZES = ("ResizeNearestNeighbor", "ResizeNearestNeighborV2")
@@ -42,8 +42,9 @@ def _repeated(graph: GraphFile, node: Any, by_kernels: bool) -> bool:
     apart, spread = (_OPEN, height, 1, width, 1), (_OPEN, height, times[2], width, times[4])
     if by_kernels:
         views = [[max(size, 0) for size in shape] for shape in (apart, (_OPEN, *value.shape[1:]))]
-        steps = [("view", views[0], apart), ("repetition", times, spread), ("view", views[1], value.shape)]
-        put_steps(graph, node, node.input[0], steps)
+        first = Step("view", node.input[:1], views[0])
+        steps = [(first, apart), (Step("repetition", [0], times), spread), (Step("view", [1], views[1]), value.shape)]
+        put_steps(graph, [node], steps)
     else:
         _multiply(graph, node, (apart, spread), times, value)
     return True

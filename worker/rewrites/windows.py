@@ -39,32 +39,38 @@ def pool_by_kernels(graph: GraphFile) -> int:
 def _convolution(graph: GraphFile, node: Any) -> bool:
     x, made = float_value(graph, node.input[0], 4), float_value(graph, node.output[0], 4)
     weights = graph.weights(node.input[1])
-    told = None if x is None or made is None else _told(graph, node, x, made)
+    told = None if x is None or made is None else window_told(graph, node, x, made)
     if weights is None or x is None or made is None or told is None:
         return False
     outs, (group, *_) = made.shape[1], graph.numbers(node, "group")
     if weights.shape[0] != outs or x.shape[1] != weights.shape[1] * group:
         return False
-    old, bias = _behind(graph, node, outs)
+    old, bias = bias_and_clamp_behind(graph, node, outs)
     clamp = CLAMPS.get(graph.op(old[-1]), UNCLAMPED)
-    if _is_worth_winograd(weights, told, group):
-        operator, packed, numbers = "winograd", transform(weights, bias), [outs, clamp]
-    else:
-        operator, packed, numbers = "convolution", pack(weights, bias, group), [outs, group, clamp]
+    operator, packed, told = packed_by(weights, bias, told, group, clamp)
     graph.set_weights(node.input[1], packed[0])
-    inputs = [node.input[0], node.input[1], graph.new_constant(packed[1])]
-    put_step(graph, old, Step(operator, inputs, [*told, *numbers]), made)
+    put_step(graph, old, Step(operator, [*node.input[:2], graph.new_constant(packed[1])], told), made)
     return True
 
 
-def _is_worth_winograd(weights: npt.NDArray[np.float32], told: Sequence[int], group: int) -> bool:
+def packed_by(
+    weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], told: Sequence[int], group: int, clamp: int
+) -> tuple[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], list[int]]:
+    """The operator for a convolution by this window, the weights and bias that it wants, and what it is told."""
+    outs, ins, *_ = weights.shape
+    if is_worth_winograd((outs, ins), told, group):
+        return "winograd", transform(weights, bias), [*told, outs, clamp]
+    return "convolution", pack(weights, bias, group), [*told, outs, group, clamp]
+
+
+def is_worth_winograd(channels: tuple[int, int], told: Sequence[int], group: int) -> bool:
     """Whether fewer products gain more than it takes to transform tiles, and to read larger weights."""
     (*window, _, _), outs = told[:8], told[8:10]
     is_known = tuple(window) == (3, 3, 1, 1, 1, 1) and group == 1
-    return is_known and min(weights.shape[:2]) >= _LEAST_CHANNELS and min(outs) >= _LEAST_PIXELS
+    return is_known and min(channels) >= _LEAST_CHANNELS and min(outs) >= _LEAST_PIXELS
 
 
-def _behind(graph: GraphFile, node: Any, outs: int) -> tuple[list[Any], npt.NDArray[np.float32]]:
+def bias_and_clamp_behind(graph: GraphFile, node: Any, outs: int) -> tuple[list[Any], npt.NDArray[np.float32]]:
     """The convolution with what is added and clamped behind it, for nobody else; and the bias."""
     old, bias = [node], np.zeros(outs, np.float32)
     addition = graph.only_user(node.output[0])
@@ -102,14 +108,14 @@ def transform(
 
 def _pooling(graph: GraphFile, node: Any) -> bool:
     x, made = float_value(graph, node.input[0], 4), float_value(graph, node.output[0], 4)
-    told = None if x is None or made is None else _told(graph, node, x, made)
+    told = None if x is None or made is None else window_told(graph, node, x, made)
     if made is None or told is None:
         return False
     put_step(graph, [node], Step("pooling", node.input[:1], told), made)
     return True
 
 
-def _told(graph: GraphFile, node: Any, x: Value, made: Value) -> list[int] | None:
+def window_told(graph: GraphFile, node: Any, x: Value, made: Value) -> list[int] | None:
     """What a window does, in the order of kernels/layers.c; None where it is open, or not what we know."""
     ins, outs = x.shape[2:], made.shape[2:]
     kernel = graph.numbers(node, "kernel_size")[-2:]
