@@ -92,7 +92,7 @@ SERVABLES = {
     "words": Servable(networks.Words, ("x",), (128,), ms.int32),
     "encoder": Servable(networks.encoder, ("x",), (64, 128)),
     "bert": Servable(networks.bert, ("x",), (128, 768)),
-    "lstm": Servable(networks.Lstm, ("x",), (32, 64)),
+    "lstm": Servable(networks.lstm, ("x",), (32, 64)),
     "speech": Servable(networks.speech, ("x",), (40, 100)),
     "recommender": Servable(networks.Recommender, ("x",), (26,), ms.int32),
     "unet": Servable(networks.Unet, ("x",), (3, 128, 128)),

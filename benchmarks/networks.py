@@ -141,17 +141,21 @@ def blur() -> Any:
     return nn.SequentialCell(nn.Conv2d(3, 3, 3, pad_mode="same"))
 
 
-class Lstm(nn.Cell):
-    """Two layers over a sequence, and a Dense layer over what comes last."""
+class Sequence(nn.Cell):
+    """Recurrent layers over a sequence, and a Dense layer over what comes last."""
 
-    def __init__(self) -> None:
+    def __init__(self, layers: Any) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(64, 128, 2, batch_first=True)
+        self.layers = layers
         self.dense = nn.Dense(128, 10)
 
     def construct(self, x: Any) -> Any:
-        made, _ = self.lstm(x)
+        made, _ = self.layers(x)
         return self.dense(made[:, -1])
+
+
+def lstm() -> Any:
+    return Sequence(nn.LSTM(64, 128, 2, batch_first=True))
 
 
 def _twice(ins: int, outs: int) -> Any:

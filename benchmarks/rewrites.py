@@ -18,7 +18,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from benchmarks.networks import Image, lenet, mlp
+from benchmarks.networks import Image, Sequence, lenet, lstm, mlp
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.call_costs import measure, wall_clock
 from mindspore_serving.worker.mindir_file import read_inputs
@@ -150,6 +150,9 @@ NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...], Rewriting]] = {
     "image 3x224x224": (Image, (16, 3, 224, 224), Rewriting.FASTER),
     "means of 128 words' 64 numbers": (Words, (16, 128), Rewriting.FASTER),
     "resize 128x26x26": (Larger, (4, 128, 26, 26), Rewriting.FASTER),
+    "LSTM of 2 layers 32x64": (lstm, (16, 32, 64), Rewriting.FASTER),
+    "LSTM, one instance": (lstm, (1, 32, 64), Rewriting.FASTER),
+    "GRU 32x64": (lambda: Sequence(nn.GRU(64, 128, batch_first=True)), (16, 32, 64), Rewriting.FASTER),
     "LeNet": (lenet, (64, 1, 32, 32), Rewriting.FASTER),
     "MLP": (mlp, (16, 784), Rewriting.FASTER),
     "MLP, one instance": (mlp, (1, 784), Rewriting.FASTER),

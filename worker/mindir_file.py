@@ -58,6 +58,11 @@ def parse(content: bytes) -> Any:
     return model
 
 
+def operators(model: Any) -> set[str]:
+    """The names of all operators of a ModelProto."""
+    return {str(one.op_type) for one in (*model.primitives, *model.graph.node)}
+
+
 def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
     """The inputs of a model file, in order. Raises ServableError, which names the file and the input."""
     from mindspore.train.mind_ir_pb2 import TensorProto

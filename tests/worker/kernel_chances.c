@@ -81,13 +81,29 @@ static void call_multiply(void) {
     const int64_t padded = divided_up(columns, PANEL) * PANEL;
     float *x = numbers(rows * depth), *weights = numbers(padded * depth), *bias = numbers(padded);
     float *y = numbers(rows * columns);
-    const struct product product = {x, weights, bias, y, rows, depth, columns, -INFINITY, INFINITY};
+    const struct product product = {x, weights, bias, y, rows, depth, columns, 0, -INFINITY, INFINITY};
     multiply(&product);
     free(x), free(weights), free(bias), free(y);
     x = numbers(count * rows * depth), weights = numbers(count * depth * columns), y = numbers(count * rows * columns);
     const struct pairs pairs = {x, weights, y, 1, {count}, {{1}, {1}}, rows, depth, columns, between(0, 1)};
     multiply_pairs(&pairs);
     free(x), free(weights), free(y);
+}
+
+static void call_recur(void) {
+    const int64_t moments = between(0, 7), rows = between(0, 30), ins = between(1, 40), units = between(1, 40);
+    const enum cell cell = between(0, CELLS - 1);
+    const int64_t panels = divided_up(units, units_of_panel(cell)), has_first = between(0, 1), is_long = between(0, 9) == 0;
+    const int64_t more = is_long ? 300 : 0, state = rows * units;
+    float *x = numbers((moments + more) * rows * ins), *weights = numbers(panels * ins * PANEL);
+    float *bias = numbers(panels * PANEL), *back = numbers(panels * units * PANEL);
+    float *y = numbers((moments + more) * state), *first = numbers(state), *last = numbers(state);
+    const struct recurrence layer = {
+        cell, x, weights, bias, back, has_first ? first : NULL, has_first ? first : NULL,
+        y, between(0, 1) ? last : NULL, moments + more, rows, ins, units, between(0, 1),
+    };
+    recur(&layer);
+    free(x), free(weights), free(bias), free(back), free(y), free(first), free(last);
 }
 
 static void call_by_rows(void) {
@@ -103,7 +119,7 @@ static void call_by_rows(void) {
 int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra);
 
 /* In the order of operators.c. */
-enum { ACTIVATION = 7, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, VIEW };
+enum { ACTIVATION = 8, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, VIEW };
 
 /* Puts a step, or two, after which there is one value more, of 4 axes again. Returns how many numbers describe it. */
 static int64_t some_step(int64_t *step, int64_t values, int *made) {
@@ -179,6 +195,7 @@ int main(int count, char **told) {
         call_convolve_by_winograd();
         call_max_pool();
         call_multiply();
+        call_recur();
         call_by_rows();
         call_chain();
         if (round % 10 == 0) call_chain_of_instances();

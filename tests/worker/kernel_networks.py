@@ -331,6 +331,53 @@ class Excited(nn.Cell):
         return x * ops.reshape(weights, (-1, 8, 1, 1))
 
 
+class Recurrent(nn.Cell):
+    """A layer over sequences of 16 numbers. first: 0, or what y and the cells are before all moments.
+
+    made: y, its last ones, an LSTM's last cells, by number.
+    """
+
+    def __init__(self, kind: Any = nn.LSTM, made: tuple[int, ...] = (0,), first: float = 0.0, **given: Any) -> None:
+        super().__init__()
+        self.layer = kind(16, 20, **given)
+        self.is_lstm, self.made, self.first = kind is nn.LSTM, made, first
+
+    def construct(self, x: Any) -> Any:
+        state: Any = None
+        if self.first:
+            state = ops.ones_like(x[:1]).mean(-1, True) * ops.ones((1, 1, 20), ms.float32) * self.first
+            state = (state, state * 0.5) if self.is_lstm else state
+        y, last = self.layer(x, state)
+        results = (y, *last) if self.is_lstm else (y, last)
+        return tuple(results[number] for number in self.made)
+
+
+class Backwards(nn.Cell):
+    """A layer over moments from the last to the first, whose results stay in that order."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.layer = kind(16, 20)
+
+    def construct(self, x: Any) -> Any:
+        return self.layer(ops.flip(x, (0,)))[0]
+
+
+class ByHand(nn.Cell):
+    """A GRU's cell, called for each moment. moments: in this order. besides: whether another one's result is needed."""
+
+    def __init__(self, moments: tuple[int, ...] = (0, 1, 2, 3), besides: bool = False) -> None:
+        super().__init__()
+        self.cell, self.moments, self.besides = nn.GRUCell(16, 20), moments, besides
+
+    def construct(self, x: Any) -> Any:
+        y, results = ops.zeros((3, 20), ms.float32), []
+        for moment in self.moments:
+            y = self.cell(ops.squeeze(x[moment : moment + 1], 0), y)
+            results.append(y)
+        return results[1] + y if self.besides else y
+
+
 class Branches(nn.Cell):
     """Two results of one layer; `besides`: and the layer's own."""
 
@@ -494,6 +541,34 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "average_of_all": (nn.AdaptiveAvgPool2d(1), (OPEN, 8, 20, 21)),
     "average_of_parts": (nn.AdaptiveAvgPool2d((5, 7)), (OPEN, 8, 20, 21)),
     "excited": (Excited(), (OPEN, 8, 20, 21)),
+    "lstm": (Recurrent(), (8, OPEN, 16)),
+    "lstm_of_batches": (Recurrent(batch_first=True, num_layers=2), WORDS),
+    "lstm_of_few_moments": (Recurrent(has_bias=False), (3, 5, 16)),
+    "lstm_of_both_directions": (Recurrent(bidirectional=True), (50, OPEN, 16)),
+    "lstm_last_of_both": (Recurrent(made=(1, 2), bidirectional=True), (8, 3, 16)),
+    "lstm_all_of_it": (Recurrent(made=(0, 1, 2)), (8, OPEN, 16)),
+    "lstm_from_another_state": (Recurrent(made=(0, 2), first=0.3), (8, OPEN, 16)),
+    "lstm_of_open_sizes": (Recurrent(), (OPEN, OPEN, 16)),
+    "lstm_from_the_end": (Backwards(nn.LSTM), (8, 3, 16)),
+    "lstm_last_of_open_sizes": (Recurrent(made=(1,)), (OPEN, 3, 16)),
+    "lstm_twice": (Twice(Backwards(nn.LSTM)), (8, 3, 16)),
+    "lstm_of_half_precision": (Recurrent(dtype=ms.float16), (8, 3, 16)),
+    "gru": (Recurrent(nn.GRU), (8, OPEN, 16)),
+    "gru_of_batches": (Recurrent(nn.GRU, batch_first=True, num_layers=2), WORDS),
+    "gru_without_bias": (Recurrent(nn.GRU, has_bias=False), (3, 5, 16)),
+    "gru_of_both_directions": (Recurrent(nn.GRU, (0, 1), bidirectional=True), (50, OPEN, 16)),
+    "gru_last": (Recurrent(nn.GRU, (1,)), (8, 3, 16)),
+    "gru_from_another_state": (Recurrent(nn.GRU, first=0.3), (8, OPEN, 16)),
+    "gru_from_the_end": (Backwards(nn.GRU), (8, 3, 16)),
+    "gru_twice": (Twice(Backwards(nn.GRU)), (8, 3, 16)),
+    "gru_by_hand": (ByHand(), (4, 3, 16)),
+    "gru_of_half_precision": (Recurrent(nn.GRU, dtype=ms.float16), (3, 3, 16)),
+    "gru_in_another_order": (ByHand((0, 2, 1, 3)), (4, 3, 16)),
+    "gru_of_some_moments": (ByHand((0, 1)), (4, 3, 16)),
+    "gru_besides": (ByHand(besides=True), (4, 3, 16)),
+    "rnn": (Recurrent(nn.RNN), (8, OPEN, 16)),
+    "rnn_relu": (Recurrent(nn.RNN, (0, 1), nonlinearity="relu"), (8, OPEN, 16)),
+    "rnn_without_bias": (Recurrent(nn.RNN, has_bias=False, batch_first=True), WORDS),
     "branches": (Branches(), (OPEN, 12)),
     "branches_besides": (Branches(besides=True), (OPEN, 12)),
     "square_and_root": (Formula(square_and_root), MANY),

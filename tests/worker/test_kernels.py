@@ -21,6 +21,7 @@ from mindspore_serving.worker import kernels
 from mindspore_serving.worker.rewrites.dense import panels
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
 from mindspore_serving.worker.rewrites.kernel_nodes import bits
+from mindspore_serving.worker.rewrites.recurrence import CELLS, pack_gates
 from mindspore_serving.worker.rewrites.windows import pack, transform
 from tests.worker.kernel_calls import Array, Shape, Vector, call, described, inferred_shape, library, program
 
@@ -238,6 +239,52 @@ def test_products_of_repeated_matrices(one: Shape, other: Shape) -> None:
     np.testing.assert_array_equal(call("products", [x, weights], [0], expected.shape), expected)
 
 
+def sigmoid(x: Array) -> Array:
+    half: Array = np.tanh(x / 2) / 2
+    return half + 0.5
+
+
+def remembered(cell: str, gates: Array, y: Array, kept: Array) -> tuple[Array, Array]:
+    """By numpy: y of the next moment, and what is kept. gates: [row][gate][unit]."""
+    if cell in ("Tanh", "ReLU"):
+        return FORMULAS[cell](gates[:, 0]), kept
+    first, second, third, fourth = gates.swapaxes(0, 1)
+    if cell == "GRU":
+        new: Array = np.tanh(third + sigmoid(first) * fourth)
+        new += sigmoid(second) * (y - new)
+        return new, kept
+    kept = sigmoid(second) * kept + sigmoid(first) * np.tanh(third)
+    return sigmoid(fourth) * np.tanh(kept), kept
+
+
+LAYERS = st.tuples(st.integers(1, 9), st.integers(1, 20), st.integers(1, 40), st.integers(1, 70))
+GATES = {"LSTM": 4, "GRU": 4, "Tanh": 1, "ReLU": 1}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(CELLS), LAYERS, st.booleans(), st.booleans(), st.booleans())
+@example("LSTM", (600, 9, 3, 40), True, False, True)  # some moments at a time
+@example("GRU", (600, 9, 3, 40), True, False, True)
+@example("LSTM", (3, 5, 4, 16), False, True, True)
+def test_recurrences(cell: str, sizes: Shape, is_backward: bool, with_kept: bool, has_first: bool) -> None:
+    (moments, rows, ins, units), is_lstm = sizes, cell == "LSTM"
+    x, chances = normal_numbers(1, moments, rows, ins) / 4, [ins, units]
+    weights, back = [normal_numbers(2, GATES[cell], units, size) / (4 * size) for size in chances]
+    bias = normal_numbers(4, GATES[cell], units)
+    first = [normal_numbers(5 + one, rows, units) for one in range(1 + is_lstm)] if has_first else []
+    y, kept = (first[0], first[-1]) if first else np.zeros((2, rows, units))
+    made = []
+    for moment in x[::-1] if is_backward else x:
+        gates = np.einsum("bi,gui->bgu", moment, weights) + bias + np.einsum("bi,gui->bgu", y, back)
+        y, kept = remembered(cell, gates, y, kept)
+        made.append(y)
+    expected = np.array([*(made[::-1] if is_backward else made), *([kept] if with_kept and is_lstm else [])])
+    given = [x, pack_gates(weights), pack_gates(bias[..., None])[:, 0], pack_gates(back)]
+    told = [CELLS.index(cell), units, int(is_backward), int(with_kept and is_lstm)]
+    found = call("recurrence", [*given, *(state[None] for state in first)], told, expected.shape)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5)
+
+
 @pytest.mark.parametrize("rows", [1, 200])
 def test_layer_norm(rows: int) -> None:
     for width in range(1, 71):
@@ -264,8 +311,8 @@ def test_softmax(rows: int, scale: float) -> None:
 FORMULAS: dict[str, Callable[[Array], Array]] = {
     "ReLU": lambda x: np.maximum(x, 0),
     "ReLU6": lambda x: np.clip(x, 0, 6),
-    "Sigmoid": lambda x: 0.5 + 0.5 * np.tanh(x / 2),
-    "SiLU": lambda x: x * (0.5 + 0.5 * np.tanh(x / 2)),
+    "Sigmoid": sigmoid,
+    "SiLU": lambda x: x * sigmoid(x),
     "HSigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "HSwish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "GeLU": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
@@ -429,6 +476,7 @@ def test_concatenations(sizes: Shape, axis: int) -> None:
 
 
 SEEN = SAME.told((6, 7))
+LAYER: list[Shape] = [(2, 3, 64), (2, 64), (2, 20, 64)]  # of an LSTM, or a GRU, of 3 numbers and 20 units
 # Of each operator inputs whose sizes do not belong together, and what it is told.
 MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
     "depth": ("dense", [(2, 9), (1, 7, 64), (64,)], [5, 0]),
@@ -438,6 +486,19 @@ MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
     "pairs": ("products", [(4, 2, 3), (2, 3, 5)], [0]),
     "one matrix": ("products", [(3,), (3,)], [0]),
     "axes of pairs": ("products", [(1, 1, 2, 3), (1, 3, 5)], [0]),
+    "no sequence": ("recurrence", [(2, 3), *LAYER], [0, 20, 0, 0]),
+    "numbers of a moment": ("recurrence", [(4, 2, 4), *LAYER], [0, 20, 0, 0]),
+    "units": ("recurrence", [(4, 2, 3), *LAYER], [0, 33, 0, 0]),
+    "units of the moment before": ("recurrence", [(4, 2, 3), *LAYER], [0, 21, 0, 0]),
+    "gates": ("recurrence", [(4, 2, 3), LAYER[0], (1, 64), LAYER[2]], [0, 20, 0, 0]),
+    "no cell": ("recurrence", [(4, 2, 3), *LAYER], [4, 20, 0, 0]),
+    "gates of another cell": ("recurrence", [(4, 2, 3), *LAYER], [2, 20, 0, 0]),
+    "what it does not keep": ("recurrence", [(4, 2, 3), *LAYER], [1, 20, 0, 1]),
+    "first y alone": ("recurrence", [(4, 2, 3), *LAYER, (1, 2, 20)], [0, 20, 0, 0]),
+    "two first ones": ("recurrence", [(4, 2, 3), *LAYER, (2, 20), (2, 20)], [1, 20, 0, 0]),
+    "first units": ("recurrence", [(4, 2, 3), *LAYER, (1, 2, 20), (1, 2, 21)], [0, 20, 0, 0]),
+    "first rows": ("recurrence", [(4, 2, 3), *LAYER, (1, 3, 20), (1, 2, 20)], [0, 20, 0, 0]),
+    "first ones of two": ("recurrence", [(4, 2, 3), *LAYER, (2, 1, 20)], [1, 20, 0, 0]),
     "channels": ("convolution", [(1, 4, 6, 7), (1, 2, 27, 8), (1, 16)], [*SEEN, 11, 1, 0]),
     "each channel": ("convolution", [(1, 4, 6, 7), (5, 9), (5,)], [*SEEN, 5, 5, 0]),
     "no image": ("convolution", [(4, 6, 7), (4, 9), (4,)], [*SEEN, 4, 4, 0]),
@@ -485,6 +546,7 @@ OPEN: dict[str, tuple[list[Shape], list[int], Shape]] = {
     "pooling": ([(-1, 3, 6, 7)], SEEN, (-1, 3, 6, 7)),
     "dense": ([(-1, 5), (2, 5, 64), (128,)], [70, 1], (-1, 70)),
     "products": ([(-1, 2, 3, 5), (-1, 2, 5, 70)], [0], (-1, 2, 3, 70)),
+    "recurrence": ([(4, -1, 3), *LAYER], [0, 20, 0, 1], (5, -1, 20)),
     "layer_norm": ([(-1, 3, 9), (9,), (9,)], [0], (-1, 3, 9)),
     "softmax": ([(-1, 3, 9)], [], (-1, 3, 9)),
     "activation": ([(-1, 3, 9)], [6], (-1, 3, 9)),

@@ -33,8 +33,15 @@ struct product {
     const float *x, *weights, *bias;
     float *y;
     int64_t rows, depth, columns; /* depth: of the sum. Weights and bias go on to a whole panel. */
+    int64_t apart;                /* floats between the bias of a row and that of the next; 0: they have one */
     float least, most;
 };
+
+/* What a recurrent layer does at each moment: in the order of rewrites/recurrence.py. */
+enum cell { LSTM_CELL, GRU_CELL, TANH_CELL, RELU_CELL, CELLS };
+
+/* How many units of a layer have their gates in one panel: four each, or one. */
+static inline int64_t units_of_panel(enum cell cell) { return cell <= GRU_CELL ? PANEL / 4 : PANEL; }
 
 /* In the order of rewrites/elements.py, both. */
 enum activation {
@@ -85,6 +92,8 @@ struct instructions {
     void (*activate)(enum activation activation, const float *x, float *y, int64_t count);
     void (*combine)(const struct combined *combined);
     float (*sum)(const float *x, int64_t count);
+    /* One moment of so many units: y, and what they keep in `kept`, which goes on to a whole panel's, of sums of gates. */
+    void (*remember)(enum cell cell, const float *gates, float *kept, float *y, int64_t units);
     /* y[column] is that column's sum over so many rows, times `factor`. */
     void (*sum_rows)(const float *x, int64_t rows, int64_t width, float factor, float *y);
 };
@@ -143,6 +152,21 @@ struct pairs {
 
 /* By all threads. 0, or -1: there is no memory. */
 int multiply_pairs(const struct pairs *pairs);
+
+/* A recurrent layer over a sequence: x is [moment][row][ins], y [moment][row][units]. A panel of `weights`, of x, of
+ * `back`, of what the moment before made, and of `bias` has for each gate one number of each of its units. LSTM: input,
+ * forget, what is kept, output. GRU: reset, update, what x adds to the new y, what the moment before adds. first_y,
+ * first_kept: [row][units] before all moments; NULL: zeros. last_kept: [row][units] behind them; NULL: nobody asks. */
+struct recurrence {
+    enum cell cell;
+    const float *x, *weights, *bias, *back, *first_y, *first_kept;
+    float *y, *last_kept;
+    int64_t moments, rows, ins, units;
+    int is_backward; /* from the last moment to the first */
+};
+
+/* By all threads. 0, or -1: there is no memory. */
+int recur(const struct recurrence *layer);
 
 /* Along an axis, so many numbers: so many floats apart where they come from, and where they go. */
 struct axis {

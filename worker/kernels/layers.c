@@ -125,3 +125,44 @@ int compute_products(const struct step *step) {
     }
     return multiply_pairs(&pairs);
 }
+
+/* A sequence, weights, bias, weights of the moment before as recur() has them, and, if they are not zeros, the first y and
+ * what an LSTM keeps at first. Told: the cell, units, whether it goes backward, whether what an LSTM keeps in the end is
+ * one more moment of y. */
+enum { CELL, UNITS, IS_BACKWARD, WITH_KEPT };
+enum { SEQUENCE, WEIGHTS, BIAS, BACK, FIRST_Y, FIRST_KEPT };
+
+int infer_recurrence(const struct step *step) {
+    const int64_t units = step->told[UNITS], is_lstm = step->told[CELL] == LSTM_CELL;
+    if (step->told[CELL] >= CELLS || units < 1 || (step->told[WITH_KEPT] && !is_lstm)) return -1;
+    if (step->count_given != FIRST_Y && step->count_given != (is_lstm ? FIRST_KEPT : FIRST_Y) + 1) return -1;
+    const int64_t panels = divided_up(units, units_of_panel((enum cell)step->told[CELL]));
+    const struct tensor *x = step->given[SEQUENCE], *weights = step->given[WEIGHTS], *back = step->given[BACK];
+    if (x->axes != 3 || weights->axes != 3 || step->given[BIAS]->axes != 2 || back->axes != 3) return -1;
+    for (int64_t given = WEIGHTS; given <= BACK; given++)
+        if (step->given[given]->shape[0] != panels) return -1;
+    if (weights->shape[1] != x->shape[2] || back->shape[1] != units) return -1;
+    for (int64_t given = FIRST_Y; given < step->count_given; given++) {
+        const struct tensor *first = step->given[given];
+        if (first->axes < 2 || product_of(first->shape, first->axes - 2) != 1) return -1;
+        if (!fits(first->shape[first->axes - 2], x->shape[1]) || first->shape[first->axes - 1] != units) return -1;
+    }
+    const int64_t moments = x->shape[0] < 0 ? -1 : x->shape[0] + (step->told[WITH_KEPT] != 0);
+    return made_as(step, 3, (int64_t[]){moments, x->shape[1], units});
+}
+
+int compute_recurrence(const struct step *step) {
+    const struct tensor *x = step->given[SEQUENCE];
+    struct recurrence layer = {
+        .cell = (enum cell)step->told[CELL], .x = x->numbers, .weights = step->given[WEIGHTS]->numbers,
+        .bias = step->given[BIAS]->numbers, .back = step->given[BACK]->numbers, .y = step->made->numbers,
+        .moments = x->shape[0], .rows = x->shape[1], .ins = x->shape[2], .units = step->told[UNITS],
+        .is_backward = step->told[IS_BACKWARD] != 0,
+    };
+    if (step->count_given > FIRST_Y) {
+        layer.first_y = step->given[FIRST_Y]->numbers;
+        layer.first_kept = step->given[step->count_given - 1]->numbers; /* by a GRU, y itself */
+    }
+    if (step->told[WITH_KEPT]) layer.last_kept = layer.y + layer.moments * layer.rows * layer.units;
+    return recur(&layer);
+}

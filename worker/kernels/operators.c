@@ -19,6 +19,7 @@ static const struct operator OPERATORS[] = {
     {1, 10, infer_pooling, compute_pooling, 0},
     {3, 2, infer_dense, compute_dense, 0},
     {2, 1, infer_products, compute_products, 0},
+    {ANY, 4, infer_recurrence, compute_recurrence, 0},
     {3, 1, infer_layer_norm, compute_layer_norm, 0},
     {1, 0, infer_softmax, compute_softmax, 0},
     {1, 1, infer_activation, compute_activation, 0},

@@ -31,6 +31,7 @@ int infer_winograd(const struct step *step), compute_winograd(const struct step 
 int infer_pooling(const struct step *step), compute_pooling(const struct step *step);
 int infer_dense(const struct step *step), compute_dense(const struct step *step);
 int infer_products(const struct step *step), compute_products(const struct step *step);
+int infer_recurrence(const struct step *step), compute_recurrence(const struct step *step);
 
 /* rows.c */
 int infer_layer_norm(const struct step *step), compute_layer_norm(const struct step *step);

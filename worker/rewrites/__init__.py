@@ -20,6 +20,7 @@ from mindspore_serving.worker.rewrites.elements import compute_elements_by_kerne
 from mindspore_serving.worker.rewrites.fixed import fix_constants
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.lstm import remember_by_kernels
 from mindspore_serving.worker.rewrites.means import reduce_by_kernels
 from mindspore_serving.worker.rewrites.newer import spell_older
 from mindspore_serving.worker.rewrites.pooling import pool_first
@@ -29,6 +30,7 @@ from mindspore_serving.worker.rewrites.reductions import flatten_reductions
 from mindspore_serving.worker.rewrites.resizing import repeat_pixels, repeat_pixels_by_kernels
 from mindspore_serving.worker.rewrites.rows import compute_rows_by_kernels
 from mindspore_serving.worker.rewrites.transposed import convolve_transposed_by_kernels
+from mindspore_serving.worker.rewrites.unrolled import roll_up
 from mindspore_serving.worker.rewrites.windows import convolve_by_kernels, pool_by_kernels
 
 
@@ -48,6 +50,8 @@ AS_IT_IS = Rewriting(0)
 ALL = ~AS_IT_IS
 RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
     (Rewriting.FASTER, fix_constants),
+    (Rewriting.KERNELS, remember_by_kernels),
+    (Rewriting.KERNELS, roll_up),
     (Rewriting.KERNELS, spell_older),
     (Rewriting.TRANSPOSED, transpose_weights),
     (Rewriting.FASTER, fold_batch_norm),

@@ -14,6 +14,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     is_large,
     put_large,
     put_step,
+    step_of,
 )
 
 _WHOLE = (0, 0, 1, 0)  # of an axis, whatever its size
@@ -114,12 +115,20 @@ def _concatenated(graph: GraphFile, node: Any) -> bool:
     if made is None or graph.op(values) != "MakeTuple" or graph.only_user(node.input[0]) is None:
         return False
     parts = [float_value(graph, name) or graph.constant_tensor(name) for name in values.input]
-    if not isinstance(axis, int) or len(parts) > MOST_GIVEN or not is_large(graph, node.output[0]):
+    if not isinstance(axis, int) or len(parts) > MOST_GIVEN:
+        return False
+    if not is_large(graph, node.output[0]) and not all(_is_of_a_chain(graph, name) for name in values.input):
         return False
     if any(part is None or part.data_type != FLOAT32 for part in parts):
         return False
     put_step(graph, [values, node], Step("concatenation", list(values.input), [axis % len(made.shape)]), made)
     return True
+
+
+def _is_of_a_chain(graph: GraphFile, name: str) -> bool:
+    """Whether a step makes this, and nobody else wants it: so it costs nothing to go on with it."""
+    maker = graph.maker(name)
+    return maker is not None and step_of(graph, maker) is not None and graph.only_user(name) is not None
 
 
 def _repetition(graph: GraphFile, node: Any) -> Step | None:

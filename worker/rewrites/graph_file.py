@@ -21,7 +21,7 @@ _REFERENCE = "REF::"
 _FLOAT, _INT64, _STRING, _BOOL, _TENSORS, _TUPLE, _NONE = 1, 7, 8, 9, 19, 20, 25
 # PrimitiveProto.PrimType: what an operator does is told by attributes, or by inputs of the node alone
 _PRIMITIVE, _PRIMITIVE_FUNCTION = 1, 2
-_REMOVED = ("Constant", "MakeTuple", "TupleGetItem", "Shape")
+_ORDER_ALONE = ("UpdateState", "Depend")  # that is what these are for
 _NO_ATTRIBUTES: Mapping[str, bool | str] = MappingProxyType({})
 
 
@@ -174,13 +174,13 @@ class GraphFile:
             self.set_weights(load.output[0], np.zeros(1, np.float32))
 
     def remove_unused(self, name: str) -> None:
-        """Removes a value, if nobody uses it any more, with what has made a tuple or a shape for it alone."""
+        """Removes a value, if nobody uses it any more, with what has been made for it alone."""
         maker = self.maker(name)
         if maker is None or self.users(name):
             return
         if self.op(maker) == "Load":
             self.drop_unused(maker)
-        elif self.op(maker) in _REMOVED:
+        elif self.op(maker) not in _ORDER_ALONE:
             self.replace([maker], [])
             for given in maker.input:
                 self.remove_unused(given)
@@ -229,10 +229,12 @@ class GraphFile:
 
     def replace(self, old: Sequence[Any], new: Sequence[Any]) -> None:
         """Puts these new nodes, in order, where the last of the old ones was; the old ones go, with no new ones too."""
+        gone = {id(node) for node in old}
         place = _place(self._nodes, old[-1])
-        self._nodes[place + 1 : place + 1] = new
+        parts = self._nodes[:place], self._nodes[place:]
+        before, behind = [[node for node in part if id(node) not in gone] for part in parts]
+        self._nodes = [*before, *new, *behind]
         for node in old:
-            del self._nodes[_place(self._nodes, node)]
             del self._makers[node.output[0]]
             for name in self._uses(node):
                 users = self._users[name]

@@ -16,6 +16,7 @@ OPERATORS = (
     "pooling",
     "dense",
     "products",
+    "recurrence",
     "layer_norm",
     "softmax",
     "activation",
@@ -50,11 +51,21 @@ class Step:
     told: Sequence[int] = ()
 
 
+def step_node(graph: GraphFile, step: Step, value: Value, output: str | None = None) -> Any:
+    """A node for a step, which makes this value. output: whose place it takes."""
+    node = graph.new_placeholder(_PREFIX + step.operator, step.inputs, value, output)
+    node.attribute.add(name=_TOLD, ints=step.told)
+    return node
+
+
+def constants_of(step: Step) -> list[Any]:
+    """The nodes of new constants among what it is given."""
+    return [given for given in step.inputs if not isinstance(given, str)]
+
+
 def put_step(graph: GraphFile, old: Sequence[Any], step: Step, value: Value) -> None:
     """Puts a step, which makes this value, in place of these nodes."""
-    node = graph.new_placeholder(_PREFIX + step.operator, step.inputs, value, old[-1].output[0])
-    node.attribute.add(name=_TOLD, ints=step.told)
-    graph.replace(old, [*(given for given in step.inputs if not isinstance(given, str)), node])
+    graph.replace(old, [*constants_of(step), step_node(graph, step, value, old[-1].output[0])])
 
 
 def put_large(graph: GraphFile, old: Sequence[Any], step: Step | None, name: str) -> bool:
@@ -82,10 +93,8 @@ def put_steps(graph: GraphFile, old: Sequence[Any], steps: Sequence[tuple[Step, 
     for step, shape in steps:
         output = old[-1].output[0] if len(made) == len(steps) - 1 else None
         given = [made[one] if isinstance(one, int) else one for one in step.inputs]
-        node = graph.new_placeholder(_PREFIX + step.operator, given, Value(FLOAT32, shape), output)
-        node.attribute.add(name=_TOLD, ints=step.told)
-        new += [*(one for one in step.inputs if not isinstance(one, str | int)), node]
-        made.append(node)
+        made.append(step_node(graph, Step(step.operator, given, step.told), Value(FLOAT32, shape), output))
+        new += [*(one for one in step.inputs if not isinstance(one, str | int)), made[-1]]
     graph.replace(old, new)
 
 
