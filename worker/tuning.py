@@ -255,9 +255,11 @@ def _is_of_use(change: Mapping[str, Any], best: Contestant, places: Mapping[Rewr
 
 
 def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float], float]:
-    """The shortest time of each call with either, and how many times the first one's the other takes, as the median.
+    """The shortest time of each call with either, and how many times the first one's the other takes.
 
-    They are measured in turn, on the same core: a machine that is slow for a second is so for both.
+    They are measured in turn, on the same core: a machine that is slow for a second is so for both. But whoever has the
+    other cores for a moment takes the gain of more threads away, and of one thread nothing: then the best quarter of
+    the rounds decides, not the half.
     """
     rounds = [_round(one, other, 0)]  # the other may still be loading
     end = time.monotonic() + _PLAY_SECONDS
@@ -265,9 +267,13 @@ def _play(one: Contestant, other: Contestant) -> tuple[list[float], list[float],
         if not all(rounds[-1]):  # one of them has failed: it is not waited for again
             break
         rounds.append(_round(one, other, len(rounds)))
-    ratios = [_mean(theirs) / _mean(ours) for ours, theirs in rounds if ours and theirs]
+    ratios = sorted(_mean(theirs) / _mean(ours) for ours, theirs in rounds if ours and theirs)
     ours, theirs = zip(*rounds, strict=True)
-    return _shortest(ours), _shortest(theirs), statistics.median(ratios) if ratios else math.inf
+    if not ratios:
+        return _shortest(ours), _shortest(theirs), math.inf
+    more_threads = other.settings.own_threads > one.settings.own_threads
+    decisive = ratios[len(ratios) // 4] if more_threads else statistics.median(ratios)
+    return _shortest(ours), _shortest(theirs), decisive
 
 
 def _round(one: Contestant, other: Contestant, turn: int) -> tuple[list[float], list[float]]:

@@ -1,5 +1,6 @@
 """Tuning: the fastest settings win, failures lose, findings are kept and shared, and no load ever fails of it."""
 
+import itertools
 import json
 import logging
 import os
@@ -193,6 +194,19 @@ def test_kernels_get_twice_the_threads_as_long_as_that_is_worth_them() -> None:
     field.places = {Rewriting.KERNELS: 2}
     assert field.find(with_kernels, *twice).settings.own_threads == 2
     assert [settings.own_threads for settings in field.started] == [0, 0, 2, 4]
+
+
+@pytest.mark.parametrize(("free_of", "threads"), [(3, 2), (6, 0)])
+def test_more_threads_win_though_others_have_the_second_core_most_of_the_time(free_of: int, threads: int) -> None:
+    rounds = itertools.count()
+
+    def speed(settings: EngineSettings) -> list[float]:
+        is_free = settings.own_threads > 0 and next(rounds) % free_of == 0
+        return [0.006 if is_free else 0.01 if settings.kernels else 0.02]
+
+    field = Field(speed)
+    field.places = {Rewriting.KERNELS: 2}
+    assert field.find({"rewritten": True, "kernels": True}, {"own_threads": 2}).settings.own_threads == threads
 
 
 @pytest.mark.parametrize("seconds, kernels", [(0.0009, True), (0.01, False)])
