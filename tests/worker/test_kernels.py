@@ -21,8 +21,8 @@ from mindspore_serving.worker import kernels
 from mindspore_serving.worker.rewrites.dense import panels
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
 from mindspore_serving.worker.rewrites.kernel_nodes import bits
+from mindspore_serving.worker.rewrites.packed_weights import pack, transform
 from mindspore_serving.worker.rewrites.recurrence import CELLS, pack_gates
-from mindspore_serving.worker.rewrites.windows import pack, transform
 from tests.worker.kernel_calls import Array, Shape, Vector, call, described, inferred_shape, library, program
 
 pytestmark = pytest.mark.skipif(kernels.loaded() is None, reason="the kernels are not compiled")
@@ -192,6 +192,7 @@ def test_what_is_no_convolution_for_winograd_is_refused(told: list[int], weights
 @settings(max_examples=100, deadline=None)
 @given(pairs(1, 3), pairs(0, 20), pairs(1, 5), pairs(1, 3), st.booleans())
 @example((5, 9), (39, 40), (3, 2), (2, 1), True)  # several parts
+@example((5, 9), (0, 0), (9, 13), (1, 1), False)  # all of a plane
 def test_poolings(planes: Pair, more: Pair, kernel: Pair, stride: Pair, is_same: bool) -> None:
     """Of negative numbers, so that padding by zeros would be seen. is_same: MindSpore's padding of this name."""
     image = tuple(size + (1 if is_same else least) for size, least in zip(more, kernel, strict=True))
@@ -355,6 +356,11 @@ def test_what_is_no_number_is_the_largest_wherever_it_is() -> None:
     x = np.zeros((1, 1, 3, 3), np.float32)
     x[..., 1, 1] = np.nan
     assert np.isnan(call("pooling", [x], Window((2, 2)).told((3, 3)), (1, 1, 2, 2))).all()
+    for size in range(1, 71):
+        for place in range(size):
+            row = np.arange(size, dtype=np.float32).reshape(1, 1, 1, size)
+            row[..., place] = np.nan
+            assert np.isnan(call("pooling", [row], Window((1, size)).told((1, size)), (1, 1, 1, 1)))
 
 
 SIZES_OF_COMBINATIONS: list[tuple[Shape, Shape]] = [

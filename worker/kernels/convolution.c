@@ -49,7 +49,7 @@ static struct part part_of(const struct work *work, int64_t number) {
 }
 
 static int64_t floats_of_channel(const struct work *work) {
-    return work->window->stride[ROWS] * work->window->stride[COLUMNS] * work->layout.plane;
+    return remainders(work->window, ROWS) * remainders(work->window, COLUMNS) * work->layout.plane;
 }
 
 /* The channels of a group into the planes. */
@@ -133,7 +133,7 @@ int convolve(const float *x, const float *weights, const float *bias, float *y, 
              int64_t outs, int64_t groups, const struct window *window, float least, float most) {
     const int64_t ins = channels / groups, per_group = outs / groups, packed = ins == 1 && per_group == 1 ? 1 : PACKED;
     const int64_t taps = ins * window->kernel[ROWS] * window->kernel[COLUMNS];
-    const int64_t floats_of_pixel = ins * window->stride[ROWS] * window->stride[COLUMNS] + per_group;
+    const int64_t floats_of_pixel = ins * remainders(window, ROWS) * remainders(window, COLUMNS) + per_group;
     atomic_int is_without_memory = 0;
     if (images == 0) return 0;
     struct work work = {

@@ -82,6 +82,8 @@ struct instructions {
      * writes their maximum into `row`, which has -infinity before and behind. */
     void (*largest)(const float *x, int64_t width, int64_t rows, float *row, const float *start, int64_t columns,
                     int64_t stride, float *y, int64_t count);
+    /* The largest of so many numbers; NaN is larger than any. */
+    float (*largest_of_all)(const float *x, int64_t count);
     /* Of each line every `stride`th, so many. */
     void (*copy_lines)(const float *from, int64_t from_line, int64_t stride, float *to, int64_t to_line, int64_t lines,
                        int64_t count);

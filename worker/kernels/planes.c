@@ -42,8 +42,8 @@ static struct range within(int64_t first, int64_t stride, int64_t count, int64_t
 void copy_channel(const float *from, float *to, const struct window *window, const struct layout *layout,
                          int64_t row) {
     const int64_t *stride = window->stride, width = window->in[COLUMNS];
-    for (int64_t r = 0; r < stride[ROWS]; r++)
-        for (int64_t c = 0; c < stride[COLUMNS]; c++, to += layout->plane) {
+    for (int64_t r = 0; r < remainders(window, ROWS); r++)
+        for (int64_t c = 0; c < remainders(window, COLUMNS); c++, to += layout->plane) {
             const int64_t y = row * stride[ROWS] + r - window->before[ROWS], x = c - window->before[COLUMNS];
             const struct range lines = within(y, stride[ROWS], layout->lines, window->in[ROWS]);
             const struct range columns = within(x, stride[COLUMNS], layout->columns, width);
@@ -55,13 +55,13 @@ void copy_channel(const float *from, float *to, const struct window *window, con
 }
 
 void find_taps(int64_t *away, int64_t channels, const struct window *window, const struct layout *layout) {
-    const int64_t *stride = window->stride;
+    const int64_t *stride = window->stride, across = remainders(window, COLUMNS), parts = remainders(window, ROWS) * across;
     for (int64_t channel = 0; channel < channels; channel++)
         for (int64_t r = 0; r < window->kernel[ROWS]; r++)
             for (int64_t c = 0; c < window->kernel[COLUMNS]; c++) {
                 int64_t row = r * window->dilation[ROWS], column = c * window->dilation[COLUMNS];
-                int64_t part = row % stride[ROWS] * stride[COLUMNS] + column % stride[COLUMNS];
-                *away++ = (channel * stride[ROWS] * stride[COLUMNS] + part) * layout->plane +
+                int64_t part = row % stride[ROWS] * across + column % stride[COLUMNS];
+                *away++ = (channel * parts + part) * layout->plane +
                           row / stride[ROWS] * layout->columns + column / stride[COLUMNS];
             }
 }

@@ -18,6 +18,11 @@ struct layout {
     int64_t images, rows, lines, columns, plane;
 };
 
+/* How many remainders of an axis' places there are that any tap meets. */
+static inline int64_t remainders(const struct window *window, int axis) {
+    return window->dilation[axis] == 1 ? least_of(window->stride[axis], window->kernel[axis]) : window->stride[axis];
+}
+
 /* Several small images, or a part of a large one: about so many pixels of the output at most. */
 struct layout lay_out(const struct window *window, int64_t images, int64_t pixels);
 

@@ -235,6 +235,18 @@ TARGET static void NAME(largest)(const float *x, int64_t width, int64_t rows, fl
         NAME(largest_columns)(start, stride, columns, y, count);
 }
 
+INLINE V NAME(larger)(V value, V other) { return NAME(choose)((value > other) | (value != value), value, other); }
+
+TARGET static float NAME(largest_of_all)(const float *x, int64_t count) {
+    V found = NAME(all)(-INFINITY);
+    int64_t place = 0;
+    for (; place + LANES <= count; place += LANES) found = NAME(larger)(NAME(load)(x + place), found);
+    found = NAME(larger)(NAME(load_some)(x + place, count - place, -INFINITY), found);
+    float most = found[0];
+    for (int lane = 1; lane < LANES; lane++) most = NAME(is_larger)(found[lane], most) ? found[lane] : most;
+    return most;
+}
+
 /* (x - mean) / sqrt(variance + epsilon) * scale + shift: Ba, Kiros, Hinton 2016, "Layer Normalization", section 3. */
 TARGET static void NAME(layer_norm)(const float *x, const float *scale, const float *shift, float epsilon, float *y,
                                     int64_t width) {
@@ -401,7 +413,7 @@ INLINE V NAME(combination)(const enum combination combination, V one, V other) {
     case QUOTIENT:
         return one / other;
     case LARGER:
-        return NAME(choose)((one > other) | (one != one), one, other);
+        return NAME(larger)(one, other);
     case PARAMETRIC_RELU:
         return NAME(choose)(one < 0, one * other, one);
     default:
@@ -539,6 +551,7 @@ static const struct instructions NAME(instructions) = {
     .interleave = NAME(interleave),
     .multiply = NAME(multiply),
     .largest = NAME(largest),
+    .largest_of_all = NAME(largest_of_all),
     .copy_lines = NAME(copy_lines),
     .transpose = NAME(transpose),
     .layer_norm = NAME(layer_norm),

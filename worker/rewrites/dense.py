@@ -19,7 +19,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     put_step,
 )
 
-_PANEL = 64  # columns of the weights that lie beside each other: kernels/kernels.h
+PANEL = 64  # columns of the weights that lie beside each other: kernels/kernels.h
 _PRODUCTS = ("MatMul", "FusedMatMulBiasAdd")
 
 
@@ -45,12 +45,12 @@ def _product(graph: GraphFile, node: Any) -> bool:
         return False
     graph.set_weights(weight, panels(weights.T if turned else weights))
     clamp = CLAMPS["ReLU"] if graph.numbers(node, "with_relu") == (1,) else UNCLAMPED
-    shifts = graph.new_constant(np.pad(shift, (0, -columns % _PANEL)))
+    shifts = graph.new_constant(np.pad(shift, (0, -columns % PANEL)))
     put_step(graph, [node], Step("dense", [x, weight, shifts], [columns, clamp]), made)
     return True
 
 
 def panels(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """As multiply() in kernels/kernels.h wants them: [panel][row][column of it]."""
-    padded = np.pad(weights, ((0, 0), (0, -weights.shape[1] % _PANEL)))
-    return padded.reshape(len(weights), -1, _PANEL).swapaxes(0, 1)
+    padded = np.pad(weights, ((0, 0), (0, -weights.shape[1] % PANEL)))
+    return padded.reshape(len(weights), -1, PANEL).swapaxes(0, 1)

@@ -51,6 +51,9 @@ def _averaged(graph: GraphFile, node: Any) -> bool:
     outs = [(size - wide) // step + 1 for size, wide, step in zip(x.shape[2:], kernel, stride, strict=True)]
     if outs != list(made.shape[2:]):
         return False
+    if (*kernel, 1, 1) == (*x.shape[2:], *outs):
+        put_step(graph, [node], Step("reduction", node.input[:1], [2, 4, 1, 1]), made)
+        return True
     channels, taps = x.shape[1], kernel[0] * kernel[1]
     weights = graph.new_constant(np.full((channels, taps), 1 / taps, np.float32))
     bias = graph.new_constant(np.zeros(channels, np.float32))

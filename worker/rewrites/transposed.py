@@ -24,7 +24,8 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     float_value,
     put_steps,
 )
-from mindspore_serving.worker.rewrites.windows import bias_and_clamp_behind, is_worth_winograd, packed_by, window_told
+from mindspore_serving.worker.rewrites.packed_weights import is_worth_winograd, packed_by
+from mindspore_serving.worker.rewrites.windows import bias_and_clamp_behind, window_told
 
 _OPEN = 0  # of a view: what is left
 _WHOLE = (0, 0, 1, 0)  # of an axis, whatever its size

@@ -18,11 +18,11 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     are_here,
     float_value,
     put_step,
+    put_steps,
 )
+from mindspore_serving.worker.rewrites.packed_weights import packed_by
+from mindspore_serving.worker.rewrites.whole_windows import plainer_steps
 
-_PACKED = 8  # weights of so many outputs lie beside each other: kernels/kernels.h
-_TRANSFORM = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-_LEAST_CHANNELS, _LEAST_PIXELS = 32, 12  # in and out; in a row and a column
 _NCHW = 0  # MindSpore's enumeration of formats
 
 
@@ -47,27 +47,15 @@ def _convolution(graph: GraphFile, node: Any) -> bool:
         return False
     old, bias = bias_and_clamp_behind(graph, node, outs)
     clamp = CLAMPS.get(graph.op(old[-1]), UNCLAMPED)
+    steps = plainer_steps(graph, node.input[0], x.shape, (weights, bias), told, clamp) if group == 1 else []
+    if steps:
+        put_steps(graph, old, steps)
+        graph.remove_unused(node.input[1])
+        return True
     operator, packed, told = packed_by(weights, bias, told, group, clamp)
     graph.set_weights(node.input[1], packed[0])
     put_step(graph, old, Step(operator, [*node.input[:2], graph.new_constant(packed[1])], told), made)
     return True
-
-
-def packed_by(
-    weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], told: Sequence[int], group: int, clamp: int
-) -> tuple[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], list[int]]:
-    """The operator for a convolution by this window, the weights and bias that it wants, and what it is told."""
-    outs, ins, *_ = weights.shape
-    if is_worth_winograd((outs, ins), told, group):
-        return "winograd", transform(weights, bias), [*told, outs, clamp]
-    return "convolution", pack(weights, bias, group), [*told, outs, group, clamp]
-
-
-def is_worth_winograd(channels: tuple[int, int], told: Sequence[int], group: int) -> bool:
-    """Whether fewer products gain more than it takes to transform tiles, and to read larger weights."""
-    (*window, _, _), outs = told[:8], told[8:10]
-    is_known = tuple(window) == (3, 3, 1, 1, 1, 1) and group == 1
-    return is_known and min(channels) >= _LEAST_CHANNELS and min(outs) >= _LEAST_PIXELS
 
 
 def bias_and_clamp_behind(graph: GraphFile, node: Any, outs: int) -> tuple[list[Any], npt.NDArray[np.float32]]:
@@ -80,30 +68,6 @@ def bias_and_clamp_behind(graph: GraphFile, node: Any, outs: int) -> tuple[list[
             old, bias = [node, addition], weights
     clamp = graph.only_user(old[-1].output[0])
     return ([*old, clamp] if graph.op(clamp) in CLAMPS else old), bias
-
-
-def pack(
-    weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], group: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """As convolve() in kernels/kernels.h wants them."""
-    outs, ins, *_ = weights.shape
-    if ins == 1 and outs == group:
-        return weights.reshape(outs, -1), bias
-    missing = -(outs // group) % _PACKED
-    by_group = np.pad(weights.reshape(group, outs // group, -1), ((0, 0), (0, missing), (0, 0)))
-    blocks = by_group.reshape(group, -1, _PACKED, by_group.shape[-1])
-    return blocks.swapaxes(2, 3), np.pad(bias.reshape(group, -1), ((0, 0), (0, missing)))
-
-
-def transform(
-    weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """As convolve_by_winograd() wants them. Source: see winograd.c; the matrix is its G."""
-    turned = np.einsum("ir,ocrs,js->ijoc", _TRANSFORM, weights.astype(np.float64), _TRANSFORM)
-    outs, ins, *_ = weights.shape
-    padded = np.pad(turned.reshape(-1, outs, ins), ((0, 0), (0, -outs % _PACKED), (0, 0))).astype(np.float32)
-    blocks = padded.reshape(len(padded), -1, _PACKED, ins)
-    return blocks.swapaxes(2, 3), np.pad(bias, (0, -outs % _PACKED))
 
 
 def _pooling(graph: GraphFile, node: Any) -> bool:
