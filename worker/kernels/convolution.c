@@ -111,7 +111,8 @@ static void write_outputs(const struct work *work, const struct part *part, int6
 static void convolve_part(const void *what, int64_t number) {
     const struct work *work = what;
     const struct part part = part_of(work, number);
-    const int64_t floats = work->ins * floats_of_channel(work) + ROOM, apart = work->layout.plane + ROOM;
+    const int64_t floats = work->ins * floats_of_channel(work) + work->layout.behind + ROOM;
+    const int64_t apart = work->layout.plane + ROOM;
     float *planes = scratch(OF_STEP, floats + (part.blocks.end - part.blocks.begin) * work->packed * apart);
     if (planes == NULL) {
         atomic_store(work->is_without_memory, 1);

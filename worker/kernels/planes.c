@@ -1,7 +1,8 @@
 /* Images in planes, one for each channel, whose rows and columns are sorted by what remains of their numbers divided by the
  * stride. There, what a tap of the window meets for all pixels of the output is one run of floats, and the run of each
  * tap is at a fixed place from that of the first: no tap needs a look at edges, and memory holds no number twice. Between
- * two rows of the output a run has columns, and between two images rows, that no output has. */
+ * two rows of the output a run has columns, and between two images rows, that no output has. As few as may be: what is
+ * behind a row, or an image, and what is before the next one are the same zeros, where the window moves by one place. */
 
 #include "planes.h"
 
@@ -15,18 +16,29 @@ int has_padding(const struct window *window) {
     return 0;
 }
 
+/* How many places of padding before the image are behind the one before it, too. Each output has a place of its own. */
+static int64_t shared(const struct window *window, int axis) {
+    const int64_t all = reach(window, axis, window->out[axis]), behind = all - window->before[axis] - window->in[axis];
+    if (window->stride[axis] > 1 || behind < 0) return 0;
+    return least_of(least_of(behind, window->before[axis]), all - window->out[axis]);
+}
+
 struct layout lay_out(const struct window *window, int64_t images, int64_t pixels) {
-    struct layout layout = {1, window->out[ROWS], 0, 0, 0};
-    layout.columns = divided_up(reach(window, COLUMNS, window->out[COLUMNS]), window->stride[COLUMNS]);
+    struct layout layout = {1, window->out[ROWS], 0, 0, 0, 0};
+    const int64_t shared_columns = shared(window, COLUMNS), shared_rows = shared(window, ROWS);
+    layout.columns = divided_up(reach(window, COLUMNS, window->out[COLUMNS]), window->stride[COLUMNS]) - shared_columns;
     const int64_t most = pixels / layout.columns; /* rows */
     const int64_t all_rows = divided_up(reach(window, ROWS, layout.rows), window->stride[ROWS]);
+    layout.behind = shared_columns;
     if (all_rows > most) {
         const int64_t rows = most - (all_rows - layout.rows);
         layout.rows = divided_up(layout.rows, divided_up(layout.rows, rows < 1 ? 1 : rows));
+        layout.lines = divided_up(reach(window, ROWS, layout.rows), window->stride[ROWS]);
     } else {
-        layout.images = least_of(divided_up(images, threads_in_use()), most / all_rows);
+        layout.lines = all_rows - shared_rows;
+        layout.images = least_of(divided_up(images, threads_in_use()), most / layout.lines);
+        layout.behind += shared_rows * layout.columns;
     }
-    layout.lines = divided_up(reach(window, ROWS, layout.rows), window->stride[ROWS]);
     layout.plane = layout.images * layout.lines * layout.columns;
     return layout;
 }

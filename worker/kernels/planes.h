@@ -13,9 +13,10 @@ static inline struct range slice_of(int64_t count, int64_t number, int64_t slice
     return (struct range){count * number / slices, count * (number + 1) / slices};
 }
 
-/* images: in a run. rows: of the output, of one image. lines, columns: of a plane's part with one remainder each. */
+/* images: in a run. rows: of the output, of one image. lines, columns: of a plane's part with one remainder each. behind:
+ * zeros that there must be behind the last plane. */
 struct layout {
-    int64_t images, rows, lines, columns, plane;
+    int64_t images, rows, lines, columns, plane, behind;
 };
 
 /* How many remainders of an axis' places there are that any tap meets. */
