@@ -49,6 +49,16 @@ static void call_convolve(void) {
     free(x), free(weights), free(bias), free(y);
 }
 
+static void call_convolve_points(void) {
+    const int64_t height = between(1, 60), width = between(1, 60), images = between(0, 4);
+    const int64_t channels = between(1, 20), outs = between(1, 19), places = divided_up(outs, PACKED) * PACKED;
+    const struct window window = {{height, width}, {height, width}, {1, 1}, {1, 1}, {1, 1}, {0, 0}};
+    float *x = numbers(images * channels * height * width), *weights = numbers(places * channels);
+    float *bias = numbers(places), *y = numbers(images * outs * height * width);
+    convolve(x, weights, bias, y, images, channels, outs, 1, &window, -INFINITY, INFINITY);
+    free(x), free(weights), free(bias), free(y);
+}
+
 static void call_convolve_by_winograd(void) {
     struct window window = some_window(1, 0, 1, between(0, 9) > 0 ? 30 : 100);
     for (int axis = ROWS; axis <= COLUMNS; axis++) {
@@ -192,6 +202,7 @@ int main(int count, char **told) {
     srand(atoi(told[3]));
     for (int round = 0; round < ROUNDS; round++) {
         call_convolve();
+        call_convolve_points();
         call_convolve_by_winograd();
         call_max_pool();
         call_multiply();

@@ -546,6 +546,8 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "mean_of_apart": (Means((1, 3)), (OPEN, 8, 20, 21)),
     "mean_of_open_sizes": (Means((2, 3)), (OPEN, 8, 200, OPEN)),
     "averages": (nn.AvgPool2d(3, 2), IMAGES),
+    "averages_same_by_threes": (nn.AvgPool2d(3, 3, pad_mode="same"), (OPEN, 3, 12, 15)),
+    "averages_same_of_pairs": (nn.AvgPool2d((2, 4), (1, 3), pad_mode="same"), IMAGES),
     "averages_of_all": (nn.AvgPool2d((12, 13)), IMAGES),
     "pooling_of_all": (nn.MaxPool2d((12, 13)), IMAGES),
     "averages_same": (nn.AvgPool2d(3, 2, pad_mode="same"), IMAGES),

@@ -138,6 +138,9 @@ UNEVEN = Window((3, 5), (2, 3), (2, 1), ((0, 3), (2, 1)))
 @example(200, 1, (8, 8), (SAME, (9, 9)), 0, True)  # runs of images
 @example(301, 5, (1, 1), (UNEVEN, (20, 13)), 0, False)
 @example(1, 1, (30, 70), (SAME, (6, 6)), 1, True)  # slices of outputs
+@example(3, 1, (20, 21), (Window((1, 1)), (12, 13)), 2, True)  # points
+@example(2, 1, (9, 12), (Window((1, 1)), (16, 12)), 0, False)
+@example(1, 1, (9, 1), (Window((1, 1)), (13, 77)), 0, False)
 def test_convolutions(images: int, group: int, sides: Pair, place: Place, clamp: int, with_nan: bool) -> None:
     check_convolution(images, group, sides, place, clamp, with_nan)
 
@@ -339,6 +342,12 @@ def test_activations(name: str) -> None:
         with np.errstate(all="ignore"):  # of the largest numbers, of roots of those below 0
             expected = FORMULAS[name](x.astype(np.float64)).astype(np.float32)
         np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6, err_msg=f"{size=}")
+
+
+def test_tanh_and_erf_are_never_beyond_one() -> None:
+    x = np.linspace(-20, 20, 100_001, dtype=np.float32)[None]
+    for name in ("Tanh", "Erf"):
+        assert np.abs(call("activation", [x], [ACTIVATIONS.index(name)], x.shape)).max() <= 1, name
 
 
 @pytest.mark.parametrize("bits", [0x7FC00000, 0x7FC00001, 0x7FC001FF, 0xFFC00000])

@@ -5,7 +5,7 @@
     operators.c     all of them, which are in
     layers.c, rows.c, elements.c, places.c
     kernels.h       what the parts share that compute
-    convolution.c, winograd.c, product.c, recurrence.c, pooling.c, copies.c: what is to be computed where
+    convolution.c, points.c, winograd.c, product.c, recurrence.c, pooling.c, copies.c: what is to be computed where
     planes.c        how the images of a convolution lie meanwhile
     simd.h          how: once for each set of instructions, included by
     instructions.c  which chooses among them
@@ -13,8 +13,8 @@
     parallel.c      several threads for one call
     scratch.c       memory from call to call
 
-rewrites/ puts them into graphs: lstm.py, unrolled.py, windows.py, transposed.py, dense.py, rows.py, elements.py,
-means.py, copies.py, and then chains.py.
+rewrites/ puts them into graphs: lstm.py, unrolled.py, windows.py, whole_windows.py, transposed.py, dense.py, rows.py,
+elements.py, means.py, copies.py, and then chains.py.
 """
 
 import ctypes

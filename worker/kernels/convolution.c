@@ -4,6 +4,7 @@
  * run of floats. What is between the pixels of the output is left out where the output is written. */
 
 #include "planes.h"
+#include "points.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -135,8 +136,11 @@ int convolve(const float *x, const float *weights, const float *bias, float *y, 
     const int64_t ins = channels / groups, per_group = outs / groups, packed = ins == 1 && per_group == 1 ? 1 : PACKED;
     const int64_t taps = ins * window->kernel[ROWS] * window->kernel[COLUMNS];
     const int64_t floats_of_pixel = ins * remainders(window, ROWS) * remainders(window, COLUMNS) + per_group;
+    const int64_t pixels = window->in[ROWS] * window->in[COLUMNS];
     atomic_int is_without_memory = 0;
     if (images == 0) return 0;
+    if (groups == 1 && packed == PACKED && is_of_points(window) && pixels >= LEAST_POINTS)
+        return convolve_points(x, weights, bias, y, images, channels, outs, pixels, least, most);
     struct work work = {
         .x = x, .weights = weights, .bias = bias, .y = y,
         .images = images, .channels = channels, .outs = outs, .groups = groups,

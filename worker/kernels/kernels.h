@@ -65,8 +65,9 @@ struct combined {
 
 /* The same functions for each set of instructions. */
 struct instructions {
-    int64_t chunk; /* pixels that are worth a call of `sums` */
-    /* For 1 to PACKED outputs. It reads up to ROOM pixels more of x, and writes as many of y: of 1, 4 or 8 outputs. */
+    int64_t lanes, chunk; /* numbers of a vector; pixels that are worth a call of `sums` */
+    /* For 1 to PACKED outputs. It reads up to ROOM pixels more of x, and writes as many of y, of 1, 4 or 8 outputs: none
+     * more if pixels are whole vectors. */
     void (*sums)(const struct run *run, int64_t outs);
     /* Tiles, whose 4 x 4 pixels are at these places from x, transformed: each number `apart` from the next. It reads, and
      * writes, whole vectors. */

@@ -3,13 +3,24 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from mindspore_serving.worker.rewrites.elements import COMBINATIONS
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
-from mindspore_serving.worker.rewrites.kernel_nodes import UNCLAMPED, Step, are_here, float_value, put_large, put_step
+from mindspore_serving.worker.rewrites.kernel_nodes import (
+    UNCLAMPED,
+    Step,
+    are_here,
+    float_value,
+    put_large,
+    put_step,
+    put_steps,
+)
 from mindspore_serving.worker.rewrites.reductions import MEANS, REDUCTIONS, known_axes
 
 _GLOBAL_MEAN = "AdaptiveAvgPool2D"  # the mean of each channel, if it makes one number of it
-_VALID = 2  # MindSpore's enumeration of paddings: none
+_SAME, _VALID = 1, 2  # MindSpore's enumeration of paddings; the latter is none
+_PRODUCT = COMBINATIONS.index(("Mul", "Muls"))
 
 
 def reduce_by_kernels(graph: GraphFile) -> int:
@@ -40,26 +51,43 @@ def reduction_step(graph: GraphFile, node: Any) -> Step | None:
 
 
 def _averaged(graph: GraphFile, node: Any) -> bool:
-    """Windows without padding, as a convolution of each channel whose weights are all the same."""
+    """Windows as a convolution of each channel whose weights are all the same. What is padding does not count."""
     x, made = float_value(graph, node.input[0], 4), float_value(graph, node.output[0], 4)
     if len(node.input) != 5 or x is None or made is None:
         return False
-    kernel, stride, padding = [graph.constant(name) for name in node.input[1:4]]
-    sizes = (*x.shape[1:], *made.shape[1:])
-    if padding != _VALID or not _are_pairs(kernel, stride) or min(sizes) < 1:
+    kernel, stride, mode = [graph.constant(name) for name in node.input[1:4]]
+    if mode not in (_VALID, _SAME) or not _are_pairs(kernel, stride) or min(*x.shape[1:], *made.shape[1:]) < 1:
         return False
-    outs = [(size - wide) // step + 1 for size, wide, step in zip(x.shape[2:], kernel, stride, strict=True)]
-    if outs != list(made.shape[2:]):
+    axes = [
+        _counts(*sizes, is_same=mode == _SAME)
+        for sizes in zip(x.shape[2:], made.shape[2:], kernel, stride, strict=True)
+    ]
+    if None in axes:
         return False
-    if (*kernel, 1, 1) == (*x.shape[2:], *outs):
+    (before_rows, rows), (before_columns, columns) = [axis for axis in axes if axis is not None]
+    if (*kernel, 1, 1) == (*x.shape[2:], *made.shape[2:]):
         put_step(graph, [node], Step("reduction", node.input[:1], [2, 4, 1, 1]), made)
         return True
-    channels, taps = x.shape[1], kernel[0] * kernel[1]
-    weights = graph.new_constant(np.full((channels, taps), 1 / taps, np.float32))
-    bias = graph.new_constant(np.zeros(channels, np.float32))
-    told = [*kernel, *stride, 1, 1, 0, 0, *outs, channels, channels, UNCLAMPED]
-    put_step(graph, [node], Step("convolution", [node.input[0], weights, bias], told), made)
+    channels, counts = x.shape[1], np.outer(rows, columns).astype(np.float32)
+    is_alike = counts.min() == counts.max()
+    weights = np.full((channels, kernel[0] * kernel[1]), 1 / counts.max() if is_alike else 1, np.float32)
+    fixed = [graph.new_constant(weights), graph.new_constant(np.zeros(channels, np.float32))]
+    told = [*kernel, *stride, 1, 1, before_rows, before_columns, *made.shape[2:], channels, channels, UNCLAMPED]
+    steps = [(Step("convolution", [node.input[0], *fixed], told), made.shape)]
+    if not is_alike:
+        factors = Step("combination", [0, graph.new_constant(1 / counts)], [_PRODUCT, UNCLAMPED])
+        steps.append((factors, made.shape))
+    put_steps(graph, [node], steps)
     return True
+
+
+def _counts(size: int, made: int, kernel: int, stride: int, *, is_same: bool) -> tuple[int, npt.NDArray[Any]] | None:
+    """Along an axis: how much padding is before it, and how many of its places each window has; None for other ones."""
+    before = max((made - 1) * stride + kernel - size, 0) // 2 if is_same else 0
+    first = np.arange(made) * stride - before
+    counts = np.minimum(first + kernel, size) - np.maximum(first, 0)
+    wanted = (size + stride - 1) // stride if is_same else (size - kernel) // stride + 1
+    return (before, counts) if made == wanted and counts.min() > 0 else None
 
 
 def _are_pairs(*sizes: Any) -> bool:
