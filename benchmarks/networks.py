@@ -184,6 +184,46 @@ class Unet(nn.Cell):
         return self.last(self.beside((self.up_again(second), first)))
 
 
+class Generator(nn.Cell):
+    """Images of 3x64x64 out of 100 numbers: Radford et al. 2015, figure 1, with fewer channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Dense(100, 128 * 8 * 8)
+        layers: list[Any] = [nn.BatchNorm2d(128), nn.ReLU()]
+        for ins, outs in ((128, 64), (64, 32), (32, 3)):
+            layers.append(nn.Conv2dTranspose(ins, outs, 4, 2, pad_mode="pad", padding=1))
+            layers += [nn.Tanh()] if outs == 3 else [nn.BatchNorm2d(outs), nn.ReLU()]
+        self.layers = nn.SequentialCell(*layers)
+
+    def construct(self, x: Any) -> Any:
+        return self.layers(self.dense(x).reshape((-1, 128, 8, 8)))
+
+
+class Inception(nn.Cell):
+    """A block of four branches (Szegedy et al. 2014, figure 2), with a stem and a Dense layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.SequentialCell(
+            nn.Conv2d(3, 64, 3, 2, pad_mode="same"), nn.ReLU(), nn.MaxPool2d(3, 2, pad_mode="same")
+        )
+        self.one = nn.Conv2d(64, 32, 1)
+        self.three = nn.SequentialCell(nn.Conv2d(64, 48, 1), nn.ReLU(), nn.Conv2d(48, 64, 3))
+        self.five = nn.SequentialCell(nn.Conv2d(64, 16, 1), nn.ReLU(), nn.Conv2d(16, 32, 5))
+        self.mean = nn.SequentialCell(nn.AvgPool2d(3, 1, pad_mode="same"), nn.Conv2d(64, 32, 1))
+        self.beside, self.relu, self.dense = ops.Concat(1), nn.ReLU(), nn.Dense(160, 10)
+
+    def construct(self, x: Any) -> Any:
+        x = self.stem(x)
+        x = self.relu(self.beside((self.one(x), self.three(x), self.five(x), self.mean(x))))
+        return self.dense(x.mean((2, 3)))
+
+
+def large_mlp() -> Any:
+    return nn.SequentialCell(nn.Dense(2048, 4096), nn.ReLU(), nn.Dense(4096, 1000))
+
+
 def speech() -> Any:
     """Words in half a second of sound, told by 40 numbers for each moment."""
     layers: list[Any] = []

@@ -46,6 +46,11 @@ WORKLOADS = {
         _further("unet", "U-Net on 3x128x128", InputSpec("x", "float32", (3, 128, 128)), instances=(1,)),
         _further("mobile", "layers of MobileNet on 3x96x96", InputSpec("x", "float32", (3, 96, 96))),
         _further("resnet", "ResNet-18 on 3x224x224", InputSpec("x", "float32", (3, 224, 224)), instances=(1,)),
+        _further(
+            "inception", "a block of Inception on 3x96x96", InputSpec("x", "float32", (3, 96, 96)), instances=(1,)
+        ),
+        _further("generator", "transposed convolutions, 100 to 3x64x64", InputSpec("x", "float32", (100,))),
+        _further("large_mlp", "2048-4096-1000 with ReLU", InputSpec("x", "float32", (2048,))),
         _further("blur", "convolution, 3x256x256 in and out", InputSpec("x", "float32", (3, 256, 256)), instances=(1,)),
         _further("around", "Python functions before and behind the MLP, 784 uint8", InputSpec("x", "uint8", (784,))),
         _further("text", "a Python function alone, str of 100", InputSpec("x", "str", (100,))),
