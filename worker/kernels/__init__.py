@@ -7,9 +7,9 @@
     kernels.h       what the parts share that compute
     convolution.c, points.c, winograd.c, product.c, recurrence.c, pooling.c, copies.c: what is to be computed where
     planes.c        how the images of a convolution lie meanwhile
-    simd.h          how: once for each set of instructions, included by
+    simd.h, simd_*.h: how, once for each set of instructions, included by
     instructions.c  which chooses among them
-    lanes.h         vectors of floats, and functions of them
+    lanes.h         vectors of floats
     parallel.c      several threads for one call
     scratch.c       memory from call to call
 

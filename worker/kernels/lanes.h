@@ -46,30 +46,10 @@ INLINE void NAME(store_some)(float *to, V value, int64_t count) {
         if (lane < count) to[lane] = value[lane];
 }
 
-/* e to the power of each: 2^n times e^r, with n the nearest whole number to x / ln 2, and the first terms of e^r's
- * series for |r| <= ln 2 / 2. Results below 2^-126 are 2^-126, those above 2^127.5 are infinite; NaN stays NaN. */
-INLINE V NAME(exponential)(V given) {
-    const float rounding = 12582912.0f; /* 1.5 * 2^23: a sum with it has no place for a fraction */
-    const V most = NAME(all)(88.3762f);
-    const V x = NAME(at_most)(NAME(at_least)(given, NAME(all)(-87.3365f)), most);
-    V n = x * 1.44269504f + rounding;
-    WORDS exponent = (WORDS)n << 23; /* of `rounding` nothing is left */
-    n -= rounding;
-    V r = x - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts, of which the first is short */
-    V series = NAME(all)(1.0f / 5040);
-    series = series * r + 1.0f / 720;
-    series = series * r + 1.0f / 120;
-    series = series * r + 1.0f / 24;
-    series = series * r + 1.0f / 6;
-    series = series * r + 0.5f;
-    series = series * r + 1.0f;
-    series = series * r + 1.0f;
-    const V power = (V)((WORDS)series + exponent);
-    return NAME(choose)(given > most, NAME(all)(INFINITY), NAME(choose)(given != given, given, power));
+INLINE V NAME(clamped)(V x, float least, float most) {
+    return NAME(at_most)(NAME(at_least)(x, NAME(all)(least)), NAME(all)(most));
 }
 
-INLINE V NAME(root)(V x) {
-    V made;
-    for (int lane = 0; lane < LANES; lane++) made[lane] = sqrtf(x[lane]);
-    return made;
-}
+/* NaN is larger than any number. */
+INLINE int NAME(is_larger)(float value, float other) { return (value > other) | (value != value); }
+INLINE V NAME(larger)(V value, V other) { return NAME(choose)((value > other) | (value != value), value, other); }

@@ -1,0 +1,67 @@
+/* Functions of each number of a vector. */
+
+/* e to the power of each: 2^n times e^r, with n the nearest whole number to x / ln 2, and the first terms of e^r's
+ * series for |r| <= ln 2 / 2. Results below 2^-126 are 2^-126, those above 2^127.5 are infinite; NaN stays NaN. */
+INLINE V NAME(exponential)(V given) {
+    const float rounding = 12582912.0f; /* 1.5 * 2^23: a sum with it has no place for a fraction */
+    const V most = NAME(all)(88.3762f);
+    const V x = NAME(at_most)(NAME(at_least)(given, NAME(all)(-87.3365f)), most);
+    V n = x * 1.44269504f + rounding;
+    WORDS exponent = (WORDS)n << 23; /* of `rounding` nothing is left */
+    n -= rounding;
+    V r = x - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts, of which the first is short */
+    V series = NAME(all)(1.0f / 5040);
+    series = series * r + 1.0f / 720;
+    series = series * r + 1.0f / 120;
+    series = series * r + 1.0f / 24;
+    series = series * r + 1.0f / 6;
+    series = series * r + 0.5f;
+    series = series * r + 1.0f;
+    series = series * r + 1.0f;
+    const V power = (V)((WORDS)series + exponent);
+    return NAME(choose)(given > most, NAME(all)(INFINITY), NAME(choose)(given != given, given, power));
+}
+
+INLINE V NAME(root)(V x) {
+    V made;
+    for (int lane = 0; lane < LANES; lane++) made[lane] = sqrtf(x[lane]);
+    return made;
+}
+
+INLINE V NAME(absolute)(V x) { return (V)((WORDS)x & 0x7fffffff); }
+INLINE V NAME(with_sign_of)(V x, V other) { return (V)((WORDS)x | ((WORDS)other & ~0x7fffffff)); }
+
+/* x times a quotient of polynomials of x^2, which is within 6e-9 of tanh(x) / x up to 8; from there on it is 1 - 2e-7. */
+INLINE V NAME(hyperbolic_tangent)(V given) {
+    const V x = NAME(clamped)(given, -8, 8), square = x * x;
+    V above = square * 1.5230423e-8f + 2.18946661e-5f;
+    above = above * square + 3.5715983e-3f;
+    above = above * square + 0.13444498f;
+    above = above * square + 1.0f;
+    V below = square * 8.5224491e-7f + 3.4112926e-4f;
+    below = below * square + 2.61644442e-2f;
+    below = below * square + 0.46777827f;
+    below = below * square + 1.0f;
+    return x * above / below;
+}
+
+/* Near 0 by x times a polynomial of x^2, which is within 2e-9 of erf(x) / x; elsewhere by 1 - e^-p(x), where the
+ * polynomial p is so near to -ln(erfc(x)) that this is within 1e-9. From 4 on it is 1. */
+INLINE V NAME(error_function)(V x) {
+    const V away = NAME(absolute)(x), square = x * x, most = NAME(at_most)(away, NAME(all)(4));
+    V near = square * 7.88911500e-5f + -8.02083992e-4f;
+    near = near * square + 5.18953519e-3f;
+    near = near * square + -2.68544445e-2f;
+    near = near * square + 1.12836002e-1f;
+    near = near * square + -3.76126271e-1f;
+    near = (near * square + 1.12837917f) * x;
+    V power = most * 2.16869516e-5f + -4.41337627e-4f;
+    power = power * most + 4.20456833e-3f;
+    power = power * most + -2.52082749e-2f;
+    power = power * most + 1.08418607e-1f;
+    power = power * most + 6.33219864e-1f;
+    power = power * most + 1.12957844f;
+    power = power * most + -1.88043667e-4f;
+    const V far = 1.0f - NAME(exponential)(-power);
+    return NAME(choose)(away < 1.0f, near, NAME(with_sign_of)(far, x));
+}

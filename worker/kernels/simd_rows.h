@@ -1,0 +1,68 @@
+/* What is made of a row, or of the numbers of a column. */
+
+/* (x - mean) / sqrt(variance + epsilon) * scale + shift: Ba, Kiros, Hinton 2016, "Layer Normalization", section 3. */
+TARGET static void NAME(layer_norm)(const float *x, const float *scale, const float *shift, float epsilon, float *y,
+                                    int64_t width) {
+    const int64_t whole = width / LANES * LANES;
+    V sum = NAME(load_some)(x + whole, width - whole, 0);
+    for (int64_t place = 0; place < whole; place += LANES) sum += NAME(load)(x + place);
+    const float mean = NAME(sum)(sum) / width;
+    V away = NAME(load_some)(x + whole, width - whole, mean) - mean;
+    V squares = away * away;
+    for (int64_t place = 0; place < whole; place += LANES) {
+        away = NAME(load)(x + place) - mean;
+        squares += away * away;
+    }
+    const float factor = 1 / sqrtf(NAME(sum)(squares) / width + epsilon);
+    for (int64_t place = 0; place < width; place++) y[place] = (x[place] - mean) * factor * scale[place] + shift[place];
+}
+
+TARGET static void NAME(softmax)(const float *x, float *y, int64_t width) {
+    const int64_t whole = width / LANES * LANES;
+    V largest = NAME(load_some)(x + whole, width - whole, -INFINITY);
+    for (int64_t place = 0; place < whole; place += LANES) {
+        V values = NAME(load)(x + place);
+        largest = NAME(choose)(values > largest, values, largest);
+    }
+    float top = largest[0];
+    for (int lane = 1; lane < LANES; lane++) top = largest[lane] > top ? largest[lane] : top;
+    V sum = {0};
+    for (int64_t place = 0; place < whole; place += LANES) {
+        V power = NAME(exponential)(NAME(load)(x + place) - top);
+        NAME(store)(y + place, power);
+        sum += power;
+    }
+    V last = NAME(exponential)(NAME(load_some)(x + whole, width - whole, -INFINITY) - top);
+    NAME(store_some)(y + whole, last, width - whole);
+    float total = NAME(sum)(sum);
+    for (int64_t place = whole; place < width; place++) total += y[place];
+    const float factor = 1 / total;
+    for (int64_t place = 0; place < width; place++) y[place] *= factor;
+}
+
+/* In four vectors, of which none waits for another. */
+TARGET static float NAME(sum_of)(const float *x, int64_t count) {
+    V sums[4] = {{0}};
+    int64_t place = 0;
+    for (; place + 4 * LANES <= count; place += 4 * LANES)
+#pragma GCC unroll 4
+        for (int one = 0; one < 4; one++) sums[one] += NAME(load)(x + place + one * LANES);
+    for (; place + LANES <= count; place += LANES) sums[0] += NAME(load)(x + place);
+    sums[1] += NAME(load_some)(x + place, count - place, 0);
+    return NAME(sum)((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+TARGET static void NAME(sum_rows)(const float *x, int64_t rows, int64_t width, float factor, float *y) {
+    for (int64_t column = 0; column < width; column += LANES) {
+        const int64_t left = width - column;
+        V sum = {0};
+        for (int64_t row = 0; row < rows; row++) {
+            const float *from = x + row * width + column;
+            sum += left < LANES ? NAME(load_some)(from, left, 0) : NAME(load)(from);
+        }
+        if (left < LANES)
+            NAME(store_some)(y + column, sum * factor, left);
+        else
+            NAME(store)(y + column, sum * factor);
+    }
+}
