@@ -129,7 +129,7 @@ static void call_by_rows(void) {
 int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra);
 
 /* In the order of operators.c. */
-enum { ACTIVATION = 8, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, VIEW };
+enum { ACTIVATION = 8, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, PADDING, VIEW };
 
 /* Puts a step, or two, after which there is one value more, of 4 axes again. Returns how many numbers describe it. */
 static int64_t some_step(int64_t *step, int64_t values, int *made) {
@@ -143,7 +143,7 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
     const int64_t value = between(0, values - 1), axis = between(0, 3), turn = between(0, 3);
     int64_t size = 0;
     *made = 0;
-    switch (between(0, 6)) {
+    switch (between(0, 7)) {
     case 0:
         STEP(ACTIVATION, 1, 1, value, between(0, ACTIVATIONS - 1));
         break;
@@ -161,6 +161,9 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
         STEP(PART, 1, 16, value, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0);
         STEP(REPETITION, 1, 4, values, 1, 1, 2, 1);
         STEP(CONCATENATION, 2, 1, values + 1, values + 1, axis);
+        break;
+    case 5:
+        STEP(PADDING, 1, 9, value, 0, 0, 0, between(0, 1), 0, 0, between(0, 2), between(0, 1), 0);
         break;
     default:
         STEP(COMBINATION, 2, 2, value, 0, between(0, COMBINATIONS - 1), 0);

@@ -18,6 +18,8 @@ from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS
 from mindspore_serving.worker.target import Target
 from tests.processes import ROOT
 
+ORDER = {"Load", "MakeTuple", "UpdateState", "Depend"}  # of parameters: no operators
+
 
 def export_networks(program: str, folder: Path) -> None:
     """Runs a program of this folder, which writes a file for each of its networks."""

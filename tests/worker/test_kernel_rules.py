@@ -20,11 +20,10 @@ from mindspore_serving.worker.stacked_model import StackedModel
 from mindspore_serving.worker.target import Target
 from tests.processes import Processes, free_port
 from tests.worker.conftest import Workshop
-from tests.worker.rewriting import chains_of_instances, export_networks, rewritten_operators, same_numbers
+from tests.worker.rewriting import ORDER, chains_of_instances, export_networks, rewritten_operators, same_numbers
 
 pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
 
-ORDER = {"Load", "MakeTuple", "UpdateState", "Depend"}  # of parameters: no operators
 PHASES = {"chain": 1, "convolution": 1, "view": 2, "transposition": 1}  # of a transposed convolution
 # The operators of each network, with those of a chain behind it.
 KERNELS: dict[str, dict[str, int]] = {

@@ -490,6 +490,26 @@ def test_concatenations(sizes: Shape, axis: int) -> None:
     np.testing.assert_array_equal(call("concatenation", parts, [axis], expected.shape), expected)
 
 
+@pytest.mark.parametrize("number", [0.0, -2.5, float("inf")])
+@pytest.mark.parametrize(
+    ("shape", "around"),
+    [
+        ((7,), [(2, 3)]),
+        ((3, 4), [(0, 0), (0, 0)]),
+        ((2, 3, 30, 31), [(0, 0), (0, 0), (1, 1), (2, 0)]),
+        ((2, 3, 4), [(1, 0), (0, 2), (0, 0)]),
+        ((40, 50, 60), [(0, 0), (0, 9), (1, 0)]),
+        ((0, 3), [(0, 0), (1, 1)]),
+        ((2, 0, 3), [(0, 0), (1, 1), (0, 0)]),
+    ],
+)
+def test_paddings(shape: Shape, around: list[tuple[int, int]], number: float) -> None:
+    x = normal_numbers(1, *shape)
+    expected = np.pad(x, around, constant_values=number)
+    told = [bits(number), *(count for pair in around for count in pair)]
+    np.testing.assert_array_equal(call("padding", [x], told, expected.shape), expected)
+
+
 SEEN = SAME.told((6, 7))
 LAYER: list[Shape] = [(2, 3, 64), (2, 64), (2, 20, 64)]  # of an LSTM, or a GRU, of 3 numbers and 20 units
 # Of each operator inputs whose sizes do not belong together, and what it is told.
@@ -538,6 +558,7 @@ MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
     "repeated along fewer axes": ("repetition", [(1, 1)], [2]),
     "behind another size": ("concatenation", [(2, 3), (2, 4)], [0]),
     "behind another number of axes": ("concatenation", [(2, 3), (2, 3, 1)], [0]),
+    "paddings of fewer axes": ("padding", [(2, 3)], [0, 1, 1]),
     "behind along no axis": ("concatenation", [(2, 3), (2, 3)], [2]),
 }
 
@@ -571,6 +592,7 @@ OPEN: dict[str, tuple[list[Shape], list[int], Shape]] = {
     "part": ([(-1, 3, 9)], [*ALL, 1, 1, 1, GOES, 0, 5, 2, 0], (-1, 5)),
     "repetition": ([(-1, 1, 9)], [1, 4, 1], (-1, 4, 9)),
     "concatenation": ([(-1, 3, 9), (-1, 4, 9)], [1], (-1, 7, 9)),
+    "padding": ([(-1, 3, 9)], [0, 0, 0, 1, 2, 0, 4], (-1, 6, 13)),
 }
 
 

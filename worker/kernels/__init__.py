@@ -13,8 +13,8 @@
     parallel.c      several threads for one call
     scratch.c       memory from call to call
 
-rewrites/ puts them into graphs: lstm.py, unrolled.py, windows.py, whole_windows.py, transposed.py, dense.py, rows.py,
-elements.py, means.py, copies.py, and then chains.py.
+rewrites/ puts them into graphs, once shapes.py has found sizes: lstm.py, unrolled.py, windows.py, whole_windows.py,
+transposed.py, dense.py, rows.py, elements.py, means.py, copies.py, and then chains.py.
 """
 
 import ctypes

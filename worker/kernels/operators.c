@@ -29,6 +29,7 @@ static const struct operator OPERATORS[] = {
     {1, ANY, infer_part, compute_part_of, 0},
     {1, ANY, infer_repetition, compute_repetition, 0},
     {ANY, 1, infer_concatenation, compute_concatenation, 0},
+    {1, ANY, infer_padding, compute_padding, 0},
     {1, ANY, infer_view, nothing_to_compute, 1},
 };
 

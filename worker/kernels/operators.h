@@ -6,11 +6,20 @@
 #include "chain.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { UNCLAMPED, FROM_ZERO, FROM_ZERO_TO_SIX };
 
 static inline float least_of_clamp(int64_t clamp) { return clamp == UNCLAMPED ? -INFINITY : 0; }
 static inline float most_of_clamp(int64_t clamp) { return clamp == FROM_ZERO_TO_SIX ? 6 : INFINITY; }
+
+/* A number whose bits a step is told. */
+static inline float float_of(int64_t told) {
+    const uint32_t bits = (uint32_t)told;
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
 
 /* Whether two sizes are the same, for all that is known. */
 static inline int fits(int64_t one, int64_t other) { return one == other || one < 0 || other < 0; }
@@ -47,6 +56,7 @@ int infer_transposition(const struct step *step), compute_transposition(const st
 int infer_part(const struct step *step), compute_part_of(const struct step *step);
 int infer_repetition(const struct step *step), compute_repetition(const struct step *step);
 int infer_concatenation(const struct step *step), compute_concatenation(const struct step *step);
+int infer_padding(const struct step *step), compute_padding(const struct step *step);
 int infer_view(const struct step *step), nothing_to_compute(const struct step *step);
 
 #endif

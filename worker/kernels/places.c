@@ -131,6 +131,34 @@ int compute_concatenation(const struct step *step) {
     return 0;
 }
 
+/* Told: the bits of a number, and for each axis how many of it are put before and behind. */
+int infer_padding(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    if (step->count_told != 1 + 2 * x->axes) return -1;
+    same_shape(step);
+    for (int64_t axis = 0; axis < x->axes; axis++)
+        if (x->shape[axis] >= 0) step->made->shape[axis] += step->told[1 + 2 * axis] + step->told[2 + 2 * axis];
+    return 0;
+}
+
+int compute_padding(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const float number = float_of(step->told[0]);
+    const int64_t count = count_of(step->made);
+    float *made = step->made->numbers;
+    int64_t from[MOST_AXES], to[MOST_AXES];
+    struct axis axes[MOST_AXES];
+    for (int64_t place = 0; place < count; place++) made[place] = number;
+    find_distances(x, from);
+    find_distances(step->made, to);
+    for (int64_t axis = 0; axis < x->axes; axis++) {
+        axes[axis] = (struct axis){x->shape[axis], from[axis], to[axis]};
+        made += step->told[1 + 2 * axis] * to[axis];
+    }
+    copy_axes(x->numbers, made, axes, (int)x->axes);
+    return 0;
+}
+
 /* The same numbers in another shape. Told: its dimensions, one of which may be 0: what is left for it. */
 int infer_view(const struct step *step) {
     const struct tensor *x = step->given[0];

@@ -3,7 +3,6 @@
 #include "operators.h"
 #include "kernels.h"
 
-#include <string.h>
 
 /* What is done to many rows along the last axis, a part of them by each thread. */
 struct rows {
@@ -50,10 +49,8 @@ int infer_layer_norm(const struct step *step) {
 }
 
 int compute_layer_norm(const struct step *step) {
-    const uint32_t bits = (uint32_t)step->told[0];
-    struct rows rows = {.function = normalize, .scale = step->given[1]->numbers, .shift = step->given[2]->numbers};
-    memcpy(&rows.epsilon, &bits, sizeof bits);
-    return compute_rows(step, rows);
+    return compute_rows(step, (struct rows){.function = normalize, .scale = step->given[1]->numbers,
+                                            .shift = step->given[2]->numbers, .epsilon = float_of(step->told[0])});
 }
 
 int infer_softmax(const struct step *step) { return step->given[0]->axes < 1 ? -1 : same_shape(step); }

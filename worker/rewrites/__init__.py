@@ -29,6 +29,7 @@ from mindspore_serving.worker.rewrites.products import transpose_weights
 from mindspore_serving.worker.rewrites.reductions import flatten_reductions
 from mindspore_serving.worker.rewrites.resizing import repeat_pixels, repeat_pixels_by_kernels
 from mindspore_serving.worker.rewrites.rows import compute_rows_by_kernels
+from mindspore_serving.worker.rewrites.shapes import tell_shapes
 from mindspore_serving.worker.rewrites.transposed import convolve_transposed_by_kernels
 from mindspore_serving.worker.rewrites.unrolled import roll_up
 from mindspore_serving.worker.rewrites.windows import convolve_by_kernels, pool_by_kernels
@@ -82,6 +83,7 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     if model.functions:
         return {}
     graph = GraphFile(model)
+    tell_shapes(graph)
     places = dict.fromkeys(Rewriting, 0)
     for kind, rule in RULES:
         if kind in rewriting:

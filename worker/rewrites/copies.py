@@ -10,19 +10,21 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     MOST_GIVEN,
     Step,
     are_here,
+    bits,
     float_value,
     is_large,
     put_large,
     put_step,
     step_of,
 )
+from mindspore_serving.worker.rewrites.paddings import PADDINGS, padded_with, paddings_of
 
 _WHOLE = (0, 0, 1, 0)  # of an axis, whatever its size
 _SAME = -1  # of an axis of BroadcastTo
 
 
 def copy_by_kernels(graph: GraphFile) -> int:
-    """Makes Transpose, StridedSlice, Split, Concat, BroadcastTo of many numbers ours. Returns how many."""
+    """Makes Transpose, StridedSlice, Split, Concat, BroadcastTo, Pad of many numbers ours. Returns how many."""
     if not are_here():
         return 0
     made = sum(_concatenated(graph, node) for node in graph.nodes if graph.op(node) == "Concat")
@@ -142,4 +144,17 @@ def _repetition(graph: GraphFile, node: Any) -> Step | None:
     return Step("repetition", node.input[:1], told) if fits else None
 
 
-_STEPS = {"Transpose": _transposition, "StridedSlice": _part, "BroadcastTo": _repetition}
+def _padding(graph: GraphFile, node: Any) -> Step | None:
+    x, number = float_value(graph, node.input[0]), padded_with(graph, node)
+    paddings = None if x is None else paddings_of(graph, node, len(x.shape))
+    if paddings is None or number is None:
+        return None
+    return Step("padding", node.input[:1], [bits(number), *(count for pair in paddings for count in pair)])
+
+
+_STEPS = {
+    "Transpose": _transposition,
+    "StridedSlice": _part,
+    "BroadcastTo": _repetition,
+    **dict.fromkeys(PADDINGS, _padding),
+}

@@ -6,7 +6,7 @@ read by a Load node. Loads are also gathered, in a MakeTuple for an UpdateState:
 
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -85,13 +85,10 @@ class GraphFile:
         return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
 
     def numbers(self, node: Any, name: str) -> tuple[int, ...]:
-        """Whole numbers among the attributes of a node's operator; nothing where there are none."""
+        """Whole numbers among the attributes of a node's operator, those of tuples in tuples one behind the other."""
         primitive = self._primitives.get(node.op_type.removeprefix(_REFERENCE))
         found = [] if primitive is None else [given for given in primitive.attribute if given.name == name]
-        if not found:
-            return ()
-        parts = found[0].values or [found[0]]
-        return tuple(number for part in parts for number in (part.ints or [part.i]))
+        return tuple(_numbers(found[0])) if found else ()
 
     def maker(self, name: str) -> Any:
         """The node that makes a value; None for inputs and parameters."""
@@ -155,6 +152,12 @@ class GraphFile:
         if self.only_user(name) is None or (parameter is not None and len(self.users(parameter.name)) != 1):
             return None
         return self.array(name)
+
+    def tell_shape(self, node: Any, sizes: Sequence[int]) -> None:
+        """Writes the shape of what a node makes, where the file has one."""
+        tensors = [tensor for given in node.attribute if given.name == "shape" for tensor in given.tensors]
+        if len(tensors) == 1 and self.op(node) != "Constant":
+            tensors[0].dims[:] = sizes
 
     def set_weights(self, name: str, array: npt.NDArray[Any]) -> None:
         """Gives the parameter behind a value, or the constant that it is, these numbers, and their shape."""
@@ -295,6 +298,14 @@ class GraphFile:
         self._makers[node.output[0]] = node
         for name in uses:
             self._users.setdefault(name, []).append(node)
+
+
+def _numbers(attribute: Any) -> Iterator[int]:
+    if attribute.values:
+        for part in attribute.values:
+            yield from _numbers(part)
+    else:
+        yield from attribute.ints or [attribute.i]
 
 
 def _place(nodes: Sequence[Any], node: Any) -> int:

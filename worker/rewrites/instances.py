@@ -61,4 +61,6 @@ def _is_apart(
         return tuple(told[:4]) == (0, 0, 1, 0)
     if step.operator == "repetition":
         return told[0] == 1
+    if step.operator == "padding":
+        return tuple(told[1:3]) == (0, 0)
     return step.operator == "concatenation" and told[0] > 0 and all(have_instances)

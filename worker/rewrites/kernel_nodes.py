@@ -26,6 +26,7 @@ OPERATORS = (
     "part",
     "repetition",
     "concatenation",
+    "padding",
     "view",
 )
 # What an operator may do with each number that it makes, by the activation behind it: kernels/operators.h.

@@ -32,8 +32,6 @@ def _swapped(graph: GraphFile, pool: Any) -> bool:
     second.CopyFrom(before)
     first.input[0], first.name, first.output[0] = before.input[0], before.name, before.output[0]
     second.input[0], second.name, second.output[0] = before.output[0], pool.name, pool.output[0]
-    for given in second.attribute:
-        if given.name == "shape":
-            given.tensors[0].dims[:] = value.shape
+    graph.tell_shape(second, value.shape)
     graph.replace([before, pool], [first, second])
     return True

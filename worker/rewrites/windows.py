@@ -21,6 +21,8 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     put_steps,
 )
 from mindspore_serving.worker.rewrites.packed_weights import packed_by
+from mindspore_serving.worker.rewrites.paddings import padded_with, paddings_of
+from mindspore_serving.worker.rewrites.shape_rules import pool_of_three
 from mindspore_serving.worker.rewrites.whole_windows import plainer_steps
 
 _NCHW = 0  # MindSpore's enumeration of formats
@@ -33,7 +35,12 @@ def convolve_by_kernels(graph: GraphFile) -> int:
 
 def pool_by_kernels(graph: GraphFile) -> int:
     """Makes each MaxPool one of ours. Returns how many."""
-    return sum(_pooling(graph, node) for node in graph.nodes if graph.op(node) == "MaxPool") if are_here() else 0
+    if not are_here():
+        return 0
+    pooled = sum(_pooling(graph, node) for node in graph.nodes if graph.op(node) == "MaxPool")
+    return pooled + sum(
+        _pooling_of_three(graph, node) for node in graph.nodes if graph.op(node) == "MaxPool3DWithArgmax"
+    )
 
 
 def _convolution(graph: GraphFile, node: Any) -> bool:
@@ -47,15 +54,28 @@ def _convolution(graph: GraphFile, node: Any) -> bool:
         return False
     old, bias = bias_and_clamp_behind(graph, node, outs)
     clamp = CLAMPS.get(graph.op(old[-1]), UNCLAMPED)
-    steps = plainer_steps(graph, node.input[0], x.shape, (weights, bias), told, clamp) if group == 1 else []
+    given, told = _before_padding(graph, node.input[0], told)
+    value = graph.value(given) or x
+    steps = plainer_steps(graph, given, value.shape, (weights, bias), told, clamp) if group == 1 else []
     if steps:
         put_steps(graph, old, steps)
         graph.remove_unused(node.input[1])
-        return True
-    operator, packed, told = packed_by(weights, bias, told, group, clamp)
-    graph.set_weights(node.input[1], packed[0])
-    put_step(graph, old, Step(operator, [*node.input[:2], graph.new_constant(packed[1])], told), made)
+    else:
+        operator, packed, told = packed_by(weights, bias, told, group, clamp)
+        graph.set_weights(node.input[1], packed[0])
+        put_step(graph, old, Step(operator, [given, node.input[1], graph.new_constant(packed[1])], told), made)
+    graph.remove_unused(node.input[0])
     return True
+
+
+def _before_padding(graph: GraphFile, x: str, told: list[int]) -> tuple[str, list[int]]:
+    """What is padded with zeros for a convolution, if that is how x is made, and what its window does then."""
+    node = graph.maker(x)
+    paddings = paddings_of(graph, node, 4)
+    if paddings is None or padded_with(graph, node) != 0 or any(map(any, paddings[:2])):
+        return x, told
+    before = [place + first for place, (first, _) in zip(told[6:8], paddings[2:], strict=True)]
+    return node.input[0], [*told[:6], *before, *told[8:]]
 
 
 def bias_and_clamp_behind(graph: GraphFile, node: Any, outs: int) -> tuple[list[Any], npt.NDArray[np.float32]]:
@@ -76,6 +96,25 @@ def _pooling(graph: GraphFile, node: Any) -> bool:
     if made is None or told is None:
         return False
     put_step(graph, [node], Step("pooling", node.input[:1], told), made)
+    return True
+
+
+def _pooling_of_three(graph: GraphFile, node: Any) -> bool:
+    """What a MaxPool2d with padding becomes: of images with one more axis, of one place. Nobody asks for indices."""
+    item, told, x = graph.only_user(node.output[0]), pool_of_three(graph, node), graph.maker(node.input[0])
+    if graph.op(item) != "TupleGetItem" or graph.constant(item.input[1]) != 0 or told is None:
+        return False
+    squeeze, (kernel, stride, padding) = graph.only_user(item.output[0]), told
+    if graph.op(x) != "ExpandDims" or graph.op(squeeze) != "Squeeze" or (kernel[0], stride[0], padding[0]) != (1, 1, 0):
+        return False
+    if graph.constant(x.input[1]) != 2 or graph.constant(squeeze.input[1]) != (2,):
+        return False
+    images, made = float_value(graph, x.input[0], 4), float_value(graph, squeeze.output[0], 4)
+    if images is None or made is None or min(*images.shape[1:], *made.shape[1:]) < 1:
+        return False
+    step = Step("pooling", x.input[:1], [*kernel[1:], *stride[1:], 1, 1, *padding[1:], *made.shape[2:]])
+    put_step(graph, [node, item, squeeze], step, made)
+    graph.remove_unused(node.input[0])
     return True
 
 
@@ -103,7 +142,7 @@ def _padding(
 ) -> list[tuple[int, int]]:
     """Before and behind an image, of rows and of columns. Conv2D has a list of it, MaxPool a mode."""
     given = graph.numbers(node, "pad_list")
-    if len(given) == 4:
+    if len(given) == 4 and min(given) >= 0:  # below 0 it is what the mode makes of sizes that were open
         return [(given[0], given[1]), (given[2], given[3])]
     found = []
     for axis in (0, 1):

@@ -1,0 +1,155 @@
+"""Networks whose files leave sizes open, for test_shapes.py: as a program, `open_networks.py FOLDER` writes them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import mint, nn, ops
+
+OPEN = None
+
+
+class Formula(nn.Cell):
+    """What a function makes of layers and the input."""
+
+    def __init__(self, formula: Any, *layers: Any) -> None:
+        super().__init__()
+        self.formula = formula
+        self.layers = nn.CellList([*layers, nn.ReLU()])  # at least one, or MindSpore has none
+
+    def construct(self, x: Any) -> Any:
+        return self.formula(self.layers, x)
+
+
+def viewed(layers: Any, x: Any) -> Any:
+    x = layers[0](x)
+    return layers[1](x.view(x.shape[0], -1))
+
+
+def viewed_by_the_input(layers: Any, x: Any) -> Any:
+    return layers[1](layers[0](x).reshape(x.shape[0], -1))
+
+
+def viewed_by_another(layers: Any, x: Any) -> Any:
+    """As many as there are in what it is not known to have to do with."""
+    return ops.relu(layers[0](x).reshape(ops.flip(x, (0,)).shape[0], -1))
+
+
+def by_moments(layers: Any, x: Any) -> Any:
+    batch, moments, _ = x.shape
+    return layers[0](x).reshape(batch * moments, -1).reshape(batch, moments // 3, 3, -1) * 2.0
+
+
+def padded(layers: Any, x: Any) -> Any:
+    return layers[1](ops.relu(layers[0](ops.pad(x, (1, 2, 0, 1)))))
+
+
+def cut_off(layers: Any, x: Any) -> Any:
+    return layers[0](ops.pad(x, (-1, 1, 0, 0)))
+
+
+def padded_besides(layers: Any, x: Any) -> Any:
+    x = ops.pad(x, (1, 1, 1, 1))
+    return layers[0](x) + x
+
+
+def padded_instances(layers: Any, x: Any) -> Any:
+    return layers[0](ops.pad(x, (0, 0, 0, 0, 0, 0, 0, 1)))
+
+
+def padded_by_edges(layers: Any, x: Any) -> Any:
+    return layers[0](ops.pad(x, (1, 1, 1, 1), mode="replicate"))
+
+
+def with_all_between(layers: Any, x: Any) -> Any:
+    """Operators that have nothing to do with images, behind sizes that are open in the file."""
+    x = layers[0](ops.pad(x, (0, 3, 0, 4)))  # 8 x 16 x 16
+    one, other = ops.split(x, 4, 1)
+    x = ops.concat((ops.sigmoid(one), other * 0.5), 1) - x.mean((2, 3), True)
+    x = ops.transpose(x, (0, 2, 3, 1)).reshape(x.shape[0], 16, -1)
+    x = layers[1](x)
+    scores = ops.softmax(ops.matmul(x, ops.swapaxes(x, 1, 2)))
+    x = ops.BatchMatMul()(scores, x)
+    x = x.expand_dims(2).squeeze(2) / (x.sum(-1, keepdims=True) + 40.0)
+    return layers[3](ops.flatten(layers[2](x)))
+
+
+class Largest(nn.Cell):
+    """What a MaxPool2d with padding makes, of a convolution."""
+
+    def __init__(self, besides: bool = False, **given: Any) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 6, 3)
+        self.pool = nn.MaxPool2d(3, 2, pad_mode="pad", **given)
+        self.besides = besides
+
+    def construct(self, x: Any) -> Any:
+        made = self.pool(self.layer(x))
+        return made[0] + made[1] if self.besides else made
+
+
+def stem() -> Any:
+    """How a ResNet begins and ends that was written for another framework."""
+    layers = [
+        *(nn.Conv2d(3, 8, 7, 2, pad_mode="pad", padding=3), nn.BatchNorm2d(8), nn.ReLU()),
+        *(nn.MaxPool2d(3, 2, pad_mode="pad", padding=1), nn.Conv2d(8, 8, 3, pad_mode="pad", padding=1), nn.ReLU()),
+        *(nn.AvgPool2d(2, 2), nn.Flatten(), nn.Dense(8 * 8 * 8, 5)),
+    ]
+    return nn.SequentialCell(*layers)
+
+
+def convolution(pad_mode: str = "valid", **given: Any) -> Any:
+    return nn.Conv2d(3, 6, 3, pad_mode=pad_mode, **given)
+
+
+IMAGES, WORDS = (OPEN, 3, 12, 13), (OPEN, 9, 16)
+# name -> network, shape of its input
+NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "viewed": (Formula(viewed, convolution("same"), nn.Dense(6 * 12 * 13, 5)), IMAGES),
+    "viewed_by_the_input": (Formula(viewed_by_the_input, convolution("same"), nn.Dense(6 * 12 * 13, 5)), IMAGES),
+    "viewed_by_another": (Formula(viewed_by_another, convolution("same")), IMAGES),
+    "by_moments": (Formula(by_moments, nn.Dense(16, 8)), WORDS),
+    "padded": (Formula(padded, convolution(), nn.MaxPool2d(2, 2)), IMAGES),
+    "padded_by_zeros": (nn.SequentialCell(nn.ZeroPad2d(1), convolution("same", stride=2)), IMAGES),
+    "padded_by_two_numbers": (nn.SequentialCell(nn.Pad(((0, 0), (0, 0), (1, 0), (0, 2))), convolution()), IMAGES),
+    "padded_by_ones": (nn.SequentialCell(nn.ConstantPad2d((0, 1, 2, 3), 1.5), convolution()), IMAGES),
+    "padded_all_around": (nn.Pad(((0, 0), (1, 0), (2, 3), (0, 1))), (OPEN, 3, 40, 41)),
+    "padded_before_averages": (nn.SequentialCell(nn.ZeroPad2d(1), nn.AvgPool2d(2, 2), convolution()), IMAGES),
+    "padded_besides": (Formula(padded_besides, nn.Conv2d(3, 3, 3)), IMAGES),
+    "padded_instances": (Formula(padded_instances, convolution()), IMAGES),
+    "padded_open": (nn.SequentialCell(nn.ZeroPad2d(1), convolution()), (OPEN, 3, OPEN, 13)),
+    "padded_by_edges": (Formula(padded_by_edges, convolution()), IMAGES),
+    "cut_off": (Formula(cut_off, convolution()), IMAGES),
+    "with_all_between": (
+        Formula(with_all_between, nn.Conv2d(3, 8, 1), nn.Dense(128, 24), mint.nn.Linear(24, 10), nn.Dense(160, 3)),
+        IMAGES,
+    ),
+    "largest": (Largest(padding=1), IMAGES),
+    "largest_of_rows": (Largest(padding=(1, 0)), IMAGES),
+    "largest_rounded_up": (Largest(padding=1, ceil_mode=True), IMAGES),
+    "largest_and_where": (Largest(besides=True, padding=1, return_indices=True), IMAGES),
+    "stem": (
+        stem(),
+        (2, 3, 64, 64),
+    ),  # with an open number MindSpore writes control flow behind the pool, and cannot run it
+}
+
+
+def main(folder: Path) -> None:
+    """Writes the files, with weights by chance."""
+    chance = np.random.default_rng(3)
+    for name, (network, shape) in NETWORKS.items():
+        network.set_train(False)
+        for parameter in network.get_parameters():
+            numbers = chance.uniform(-0.5, 0.5, parameter.shape)
+            if "variance" in parameter.name:
+                numbers = np.abs(numbers) + 0.5
+            parameter.set_data(ms.Tensor(numbers, parameter.dtype))
+        given = ms.Tensor(shape=shape, dtype=ms.float32)
+        ms.export(network, given, file_name=str(folder / name), file_format="MINDIR")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,235 @@
+"""What operators make of the shapes of their inputs: a rule for each that networks have between their layers.
+
+A rule returns None where it knows nothing, and gives a size that it does not know a name.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.paddings import PADDINGS, paddings_of
+from mindspore_serving.worker.rewrites.reductions import REDUCTIONS, known_axes
+from mindspore_serving.worker.rewrites.sizes import ONE, Shape, Size, named, product
+
+_SAME = 1  # MindSpore's enumeration of paddings
+
+
+class Shapes(Protocol):
+    """What a rule asks for."""
+
+    graph: GraphFile
+
+    def of(self, name: str) -> Shape | None:
+        """The shape of a value; None where not even the number of axes is known."""
+
+    def numbers(self, name: str) -> Sequence[Size | None] | None:
+        """Sizes, constant or computed; None for each that is not known, or below 0."""
+
+
+Rule = Callable[[Shapes, Any], Shape | None]
+
+
+def _same(shapes: Shapes, node: Any) -> Shape | None:
+    return shapes.of(node.input[0])
+
+
+def _combined(shapes: Shapes, node: Any) -> Shape | None:
+    """Each is repeated for the other where it has one place."""
+    sides = [shapes.of(name) for name in node.input[:2]]
+    one, other = sides
+    if one is None or other is None:
+        return None
+    rank = max(len(one), len(other))
+    one, other = [(*[ONE] * (rank - len(shape)), *shape) for shape in (one, other)]
+    return tuple(_common(*pair, named(node.output[0], axis)) for axis, pair in enumerate(zip(one, other, strict=True)))
+
+
+def _common(one: Size, other: Size, unknown: Size) -> Size:
+    if one in (ONE, other):
+        return other
+    if other == ONE or not one.names:  # an open size is the same as one that is known, or 1
+        return one
+    return unknown if other.names else other
+
+
+def _slid(
+    node: Any, before: Sequence[Size], x: Shape, steps: Sequence[tuple[int, int]], paddings: Sequence[int] | None
+) -> Shape:
+    """Where windows go. steps: reach and stride, along each axis. paddings: in all; None: a window for each stride."""
+    made = []
+    for axis, (size, (reach, stride)) in enumerate(zip(x, steps, strict=True), len(before)):
+        if size.names:
+            made.append(named(node.output[0], axis))
+        elif paddings is None:
+            made.append(Size(-(-size.number // stride)))
+        else:
+            made.append(Size((size.number + paddings[axis - len(before)] - reach) // stride + 1))
+    return (*before, *made)
+
+
+def _convolution(shapes: Shapes, node: Any) -> Shape | None:
+    x, weights = [shapes.of(name) for name in node.input[:2]]
+    stride, dilation, padding = [shapes.graph.numbers(node, name) for name in ("stride", "dilation", "pad_list")]
+    if x is None or weights is None or len(x) != 4 or len(weights) != 4 or len(stride) < 2 or len(padding) != 4:
+        return None
+    reach = [(size.number - 1) * step + 1 for size, step in zip(weights[2:], dilation[-2:], strict=True)]
+    around = None if min(padding) < 0 else (sum(padding[:2]), sum(padding[2:]))
+    return _slid(node, (x[0], weights[0]), x[2:], list(zip(reach, stride[-2:], strict=True)), around)
+
+
+def _pooling(shapes: Shapes, node: Any) -> Shape | None:
+    x, kernel, stride = (
+        shapes.of(node.input[0]),
+        *(shapes.graph.numbers(node, name) for name in ("kernel_size", "strides")),
+    )
+    if x is None or len(x) != 4 or len(kernel) != 4 or len(stride) != 4:
+        return None
+    around = None if shapes.graph.attribute(node, "pad_mode").upper() == "SAME" else (0, 0)
+    return _slid(node, x[:2], x[2:], list(zip(kernel[2:], stride[2:], strict=True)), around)
+
+
+def _averages(shapes: Shapes, node: Any) -> Shape | None:
+    x, told = shapes.of(node.input[0]), [shapes.graph.constant(name) for name in node.input[1:4]]
+    if x is None or len(x) != 4 or len(told) != 3 or not all(isinstance(pair, tuple) for pair in told[:2]):
+        return None
+    return _slid(node, x[:2], x[2:], list(zip(*told[:2], strict=True)), None if told[2] == _SAME else (0, 0))
+
+
+def pool_of_three(graph: GraphFile, node: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None:
+    """Kernel, stride and padding of a MaxPool3DWithArgmax along its three axes; None where there is more to it."""
+    kernel, stride, padding, dilation = [graph.numbers(node, name) for name in ("ksize", "strides", "pads", "dilation")]
+    is_plain = set(dilation) == {1} and not any(graph.numbers(node, "ceil_mode"))
+    return (kernel, stride, padding) if is_plain and len(kernel) == len(stride) == len(padding) == 3 else None
+
+
+def _pooling_of_three(shapes: Shapes, node: Any) -> Shape | None:
+    x, told = shapes.of(node.input[0]), pool_of_three(shapes.graph, node)
+    if x is None or told is None or len(x) != 5:
+        return None
+    kernel, stride, padding = told
+    return _slid(node, x[:2], x[2:], list(zip(kernel, stride, strict=True)), [2 * size for size in padding])
+
+
+def _padded(shapes: Shapes, node: Any) -> Shape | None:
+    x = shapes.of(node.input[0])
+    paddings = None if x is None else paddings_of(shapes.graph, node, len(x))
+    if x is None or paddings is None:
+        return None
+    return tuple(
+        size if not any(pair) else named(node.output[0], axis) if size.names else Size(size.number + sum(pair))
+        for axis, (size, pair) in enumerate(zip(x, paddings, strict=True))
+    )
+
+
+def _product(shapes: Shapes, node: Any) -> Shape | None:
+    """Of matrices, one pair or many, of which either may be transposed; MatMulExt tells nothing of that."""
+    one, other = [shapes.of(name) for name in node.input[:2]]
+    turned = [shapes.graph.constant(name) is True for name in node.input[2:4]] or [False, False]
+    if one is None or other is None or len(one) != len(other) or len(one) < 2:
+        return None
+    pairs = [
+        _common(*pair, named(node.output[0], axis)) for axis, pair in enumerate(zip(one[:-2], other[:-2], strict=True))
+    ]
+    return (*pairs, one[-1 if turned[0] else -2], other[-2 if turned[1] else -1])
+
+
+def _linear(shapes: Shapes, node: Any) -> Shape | None:
+    x, weights = [shapes.of(name) for name in node.input[:2]]
+    return None if x is None or weights is None or len(weights) != 2 else (*x[:-1], weights[0])
+
+
+def _reshaped(shapes: Shapes, node: Any) -> Shape | None:
+    """One size may be told as -1: what is left for it."""
+    x, told = shapes.of(node.input[0]), shapes.numbers(node.input[1])
+    if x is None or told is None:
+        return None
+    known = [size for size in told if size is not None]
+    if len(known) < len(told) - 1:
+        return None
+    left = product(x).over(product(known)) or named(node.output[0], list(told).index(None) if None in told else 0)
+    return tuple(left if size is None else size for size in told)
+
+
+def _flat(shapes: Shapes, node: Any) -> Shape | None:
+    x = shapes.of(node.input[0])
+    return None if x is None or not x else (x[0], product(x[1:]))
+
+
+def _with_axis(shapes: Shapes, node: Any) -> Shape | None:
+    x, axis = shapes.of(node.input[0]), shapes.graph.constant(node.input[1])
+    if x is None or not isinstance(axis, int) or not -len(x) - 1 <= axis <= len(x):
+        return None
+    place = axis % (len(x) + 1)
+    return (*x[:place], ONE, *x[place:])
+
+
+def _without_axes(shapes: Shapes, node: Any) -> Shape | None:
+    x, told = shapes.of(node.input[0]), shapes.graph.constant(node.input[1])
+    axes = [] if x is None else known_axes(told, len(x))
+    return None if x is None or not axes else tuple(size for axis, size in enumerate(x) if axis not in axes)
+
+
+def _transposed(shapes: Shapes, node: Any) -> Shape | None:
+    x, order = shapes.of(node.input[0]), shapes.graph.constant(node.input[1])
+    if x is None or not isinstance(order, tuple) or sorted(axis % len(x) for axis in order) != list(range(len(x))):
+        return None
+    return tuple(x[axis] for axis in order)
+
+
+def _reduced(shapes: Shapes, node: Any) -> Shape | None:
+    x, told, keep = shapes.of(node.input[0]), *(shapes.graph.constant(name) for name in node.input[1:3])
+    axes = [] if x is None else known_axes(told, len(x))
+    if x is None or not axes or not isinstance(keep, bool):
+        return None
+    return tuple(ONE if axis in axes else size for axis, size in enumerate(x) if keep or axis not in axes)
+
+
+def _joined(shapes: Shapes, node: Any) -> Shape | None:
+    parts, axis = shapes.graph.maker(node.input[0]), shapes.graph.constant(node.input[1])
+    found = [shapes.of(name) for name in parts.input] if shapes.graph.op(parts) == "MakeTuple" else []
+    known = [shape for shape in found if shape is not None]
+    if not known or len(known) < len(found) or len({len(shape) for shape in known}) > 1 or not isinstance(axis, int):
+        return None
+    place = axis % len(known[0])
+    sizes = [shape[place] for shape in known]
+    whole = (
+        named(node.output[0], place) if any(size.names for size in sizes) else Size(sum(size.number for size in sizes))
+    )
+    return (*known[0][:place], whole, *known[0][place + 1 :])
+
+
+def _part(shapes: Shapes, node: Any) -> Shape | None:
+    """Of a Split, each."""
+    x, axis, count = shapes.of(node.input[0]), *(shapes.graph.constant(name) for name in node.input[1:3])
+    if x is None or not isinstance(axis, int) or not isinstance(count, int) or count < 1:
+        return None
+    place = axis % len(x)
+    size = x[place].over(Size(count)) or named(node.output[0], place)
+    return (*x[:place], size, *x[place + 1 :])
+
+
+RULES: dict[str, Rule] = {
+    **{name: _combined for names in COMBINATIONS for name in names},
+    **dict.fromkeys(("AddExt", "SubExt", "Pow", "Greater", "GreaterEqual", "Less", "LessEqual"), _combined),
+    **dict.fromkeys((*ACTIVATIONS, "PReLU", "BiasAdd", "Softmax", "LogSoftmax", "Cast", "Log", "Elu", "Mish"), _same),
+    "Conv2D": _convolution,
+    "MaxPool": _pooling,
+    "AvgPool": _averages,
+    **dict.fromkeys(PADDINGS, _padded),
+    **dict.fromkeys(("MatMul", "BatchMatMul", "MatMulExt"), _product),
+    "Dense": _linear,
+    "Reshape": _reshaped,
+    "Flatten": _flat,
+    "ExpandDims": _with_axis,
+    "Squeeze": _without_axes,
+    "Transpose": _transposed,
+    **dict.fromkeys(REDUCTIONS, _reduced),
+    "Concat": _joined,
+}
+# Of the first of several values that an operator makes, or of each.
+FIRST_OF: dict[str, Rule] = {
+    **dict.fromkeys(("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm"), _same),
+    "MaxPool3DWithArgmax": _pooling_of_three,
+}
+EACH_OF: dict[str, Rule] = {"Split": _part}

@@ -1,0 +1,100 @@
+"""Sizes that a file leaves open although they follow from others, told before a rule asks for them.
+
+With an open number of instances, MindSpore 2.10 loses sight of all sizes behind ops.pad, x.view(x.shape[0], -1), or a
+MaxPool2d with padding; and no rule takes what it does not know. Those that are open in fact have names here, so that
+one which is divided by itself, as in that view, is known again.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.shape_rules import EACH_OF, FIRST_OF, RULES
+from mindspore_serving.worker.rewrites.sizes import OPEN, Shape, Size, named
+
+_UNRANKED = (-2,)  # in place of a shape of which not even the number of axes is known
+
+
+def tell_shapes(graph: GraphFile) -> None:
+    """Writes each such size into the graph, and each shape that is computed as a constant, where one is enough."""
+    shapes = _Shapes(graph)
+    for node in graph.nodes:
+        shape = shapes.of(node.output[0])
+        if shape is None:
+            continue
+        sizes = [size.known for size in shape]
+        graph.tell_shape(node, sizes)
+        if graph.op(node) == "Reshape" and sizes.count(OPEN) < 2:
+            _give(graph, node, sizes)
+
+
+def _give(graph: GraphFile, reshape: Any, sizes: Sequence[int]) -> None:
+    """A Reshape its shape as a constant."""
+    value, (x, computed) = graph.value(reshape.output[0]), reshape.input
+    if value is None or isinstance(graph.constant(computed), tuple):
+        return
+    constant = graph.new_constant(tuple(sizes))
+    graph.replace([reshape], [constant, graph.new_node("Reshape", [x, constant], value, reshape.output[0])])
+    graph.remove_unused(computed)
+
+
+class _Shapes:
+    """Of the values of a graph: in order, so that those before them are found."""
+
+    def __init__(self, graph: GraphFile) -> None:
+        self.graph = graph
+        self._found: dict[str, Shape | None] = {}
+
+    def of(self, name: str) -> Shape | None:
+        """None where not even the number of axes is known."""
+        if name not in self._found:
+            self._found[name] = self._told(name, self._inferred(self.graph.maker(name)))
+        return self._found[name]
+
+    def _told(self, name: str, inferred: Shape | None) -> Shape | None:
+        """What the file tells; where it leaves a size open, what has been inferred, if that is the same otherwise."""
+        value = self.graph.value(name) or self.graph.constant_tensor(name)
+        if value is None and isinstance(self.graph.constant(name), int | float):
+            return ()
+        if value is None or value.shape == _UNRANKED:
+            return inferred
+        new = tuple(named(name, axis) for axis in range(len(value.shape)))
+        if inferred is None or len(inferred) != len(new):
+            inferred = new
+        both = list(zip(value.shape, inferred, strict=True))
+        if any(size not in (OPEN, one.known) and one.known != OPEN for size, one in both):
+            both = list(zip(value.shape, new, strict=True))
+        return tuple(Size(size) if size >= 0 else one for size, one in both)
+
+    def _inferred(self, node: Any) -> Shape | None:
+        rules = RULES
+        if self.graph.op(node) == "TupleGetItem":
+            rules = FIRST_OF | EACH_OF if self.graph.constant(node.input[1]) == 0 else EACH_OF
+            node = self.graph.maker(node.input[0])
+        rule = rules.get(self.graph.op(node))
+        return None if rule is None else rule(self, node)
+
+    def number(self, name: str) -> Size | None:
+        """A size that is computed, or a constant; None for anything else, and below 0."""
+        node, constant = self.graph.maker(name), self.graph.constant(name)
+        if isinstance(constant, int) and not isinstance(constant, bool):
+            return Size(constant) if constant >= 0 else None
+        if self.graph.op(node) == "TupleGetItem":
+            sizes, place = self.numbers(node.input[0]), self.graph.constant(node.input[1])
+            is_known = sizes is not None and isinstance(place, int) and -len(sizes) <= place < len(sizes)
+            return sizes[place] if sizes is not None and is_known else None
+        if self.graph.op(node) not in ("ScalarMul", "ScalarFloorDiv"):
+            return None
+        one, other = [self.number(given) for given in node.input]
+        if one is None or other is None:
+            return None
+        return one.times(other) if self.graph.op(node) == "ScalarMul" else one.over(other)
+
+    def numbers(self, name: str) -> Sequence[Size | None] | None:
+        """Several of them; None where not even their number is known."""
+        node, constant = self.graph.maker(name), self.graph.constant(name)
+        if isinstance(constant, tuple):
+            return [Size(number) if number >= 0 else None for number in constant]
+        if self.graph.op(node) == "Shape":
+            return self.of(node.input[0])
+        return [self.number(given) for given in node.input] if self.graph.op(node) == "MakeTuple" else None
