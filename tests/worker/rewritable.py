@@ -210,6 +210,12 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "norm_of_transposed": (Norm(kind=nn.Conv2dTranspose), IMAGES),
     "norm_of_transposed_of_bias": (Norm(bias=True, kind=nn.Conv2dTranspose), IMAGES),
     "norm_of_transposed_of_groups": (Norm(group=3, channels=3, kind=nn.Conv2dTranspose), IMAGES),
+    "norm_of_rows": (nn.SequentialCell(nn.Dense(12, 7), nn.BatchNorm1d(7), nn.ReLU()), (None, 12)),
+    "norms_of_rows": (
+        nn.SequentialCell(nn.Dense(12, 7, has_bias=False), nn.BatchNorm1d(7), nn.Dense(7, 5), nn.BatchNorm1d(5)),
+        (None, 12),
+    ),
+    "norm_of_rows_alone": (nn.BatchNorm1d(12), (None, 12)),
     "norm_beside": (Beside(), IMAGES),
     "norm_twice": (Twice(), IMAGES),
     "norm_in_training": (Norm(), (2, 3, 12, 12)),

@@ -62,6 +62,7 @@ SWAPPED = {"pooled": ["MaxPool", "ReLU"], "pooled_same": ["MaxPool", "ReLU6"]}
 LEFT_ALONE = [
     "norm_of_transposed_of_groups",
     "norm_beside",
+    "norm_of_rows_alone",
     "norm_twice",
     "norm_in_training",
     "norm_alone",
@@ -88,12 +89,31 @@ LEFT_ALONE = [
     "loop",
 ]
 
+# Of rows: with and without a bias before the norm, once and twice.
+NORMS_OF_ROWS = {
+    "norm_of_rows": {"BatchNorm": -1, "TupleGetItem": -1, "Reshape": -2, "MatMul": -1, "BiasAdd": -1, "ReLU": -1},
+    "norms_of_rows": {"BatchNorm": -2, "TupleGetItem": -2, "Reshape": -4, "MatMul": -2, "BiasAdd": -1},
+}
+
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("networks")
     export_networks("rewritable.py", folder)
     return folder
+
+
+@pytest.mark.parametrize("name", NORMS_OF_ROWS)
+def test_a_norm_of_rows_is_part_of_the_product_before_it(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / f"{name}.mindir"
+    before, after = Counter(operators(path)), Counter(on_thread(lambda: rewritten_operators(path, OF_MINDSPORE)))
+    assert after.pop("FusedMatMulBiasAdd") == before["MatMul"]
+    after.subtract(before)
+    assert {operator: count for operator, count in after.items() if count} == NORMS_OF_ROWS[name]
+    for rewriting in (OF_MINDSPORE, OF_MINDSPORE & ~Rewriting.TRANSPOSED):
+        assert on_thread(partial(same_numbers, path, rewriting))
 
 
 def places(path: Path) -> dict[Rewriting, int]:
