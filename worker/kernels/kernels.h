@@ -61,6 +61,17 @@ struct combined {
     int64_t count;
 };
 
+/* y[place] is the largest of x[line][place * stride - before .. + columns - 1] in so many lines, each `width` floats; what
+ * is beside these is no number at all. row: room for one of them, with what is before and behind, and ROOM; -infinity
+ * before. end: of what may be written; what is there behind y comes later. */
+struct pooled {
+    const float *x;
+    int64_t width, rows, before, behind, columns, stride;
+    float *row, *y;
+    int64_t count;
+    const float *end;
+};
+
 #define TRANSFORMED 16 /* numbers of a transformed tile: winograd.c */
 
 /* The same functions for each set of instructions. */
@@ -79,10 +90,8 @@ struct instructions {
     void (*interleave)(const float *one, const float *other, float *to, int64_t count);
     /* For the rows and the panels from the first to the one before the last. */
     void (*multiply)(const struct product *product, int64_t row, int64_t end_row, int64_t panel, int64_t end_panel);
-    /* y[j] is the largest of x[row][j * stride .. j * stride + columns - 1] in so many rows, each `width` floats. It
-     * writes their maximum into `row`, which has -infinity before and behind. */
-    void (*largest)(const float *x, int64_t width, int64_t rows, float *row, const float *start, int64_t columns,
-                    int64_t stride, float *y, int64_t count);
+    /* A row of what is pooled. It reads up to a vector more of x. */
+    void (*largest)(const struct pooled *pooled);
     /* The largest of so many numbers; NaN is larger than any. */
     float (*largest_of_all)(const float *x, int64_t count);
     /* Of each line every `stride`th, so many. */

@@ -1,28 +1,49 @@
 /* The largest of several numbers. */
 
-INLINE void NAME(largest_columns)(const float *row, const int64_t stride, int64_t columns, float *y, int64_t count) {
-    for (int64_t place = 0; place < count; place++) y[place] = row[place * stride];
-    for (int64_t column = 1; column < columns; column++)
-        for (int64_t place = 0; place < count; place++) {
-            const float value = row[place * stride + column];
-            y[place] = NAME(is_larger)(value, y[place]) ? value : y[place];
-        }
+/* Each `stride`th number from here on. */
+INLINE V NAME(load_each)(const float *from, const int64_t stride) {
+    if (stride == 1) return NAME(load)(from);
+    V some;
+#if defined(__GNUC__) && !defined(__clang__)
+    if (stride == 2) {
+        WORDS even;
+        for (int lane = 0; lane < LANES; lane++) even[lane] = 2 * lane;
+        return __builtin_shuffle(NAME(load)(from), NAME(load)(from + LANES), even);
+    }
+#endif
+    for (int lane = 0; lane < LANES; lane++) some[lane] = from[lane * stride];
+    return some;
 }
 
-TARGET static void NAME(largest)(const float *x, int64_t width, int64_t rows, float *row, const float *start,
-                                 int64_t columns, int64_t stride, float *y, int64_t count) {
-    memcpy(row, x, width * sizeof(float));
-    for (int64_t line = 1; line < rows; line++) {
-        x += width;
-        for (int64_t place = 0; place < width; place++)
-            row[place] = NAME(is_larger)(x[place], row[place]) ? x[place] : row[place];
+INLINE void NAME(largest_along)(const struct pooled *pooled, const int64_t stride) {
+    for (int64_t place = 0; place < pooled->count; place += LANES) {
+        const float *from = pooled->row + place * stride;
+        float *y = pooled->y + place;
+        V most = NAME(load_each)(from, stride);
+        for (int64_t column = 1; column < pooled->columns; column++)
+            most = NAME(larger)(NAME(load_each)(from + column, stride), most);
+        if (pooled->end - y >= LANES)
+            NAME(store)(y, most);
+        else
+            NAME(store_some)(y, most, least_of(pooled->count - place, LANES));
     }
-    if (stride == 1)
-        NAME(largest_columns)(start, 1, columns, y, count);
-    else if (stride == 2)
-        NAME(largest_columns)(start, 2, columns, y, count);
+}
+
+TARGET static void NAME(largest)(const struct pooled *pooled) {
+    float *row = pooled->row + pooled->before;
+    for (int64_t place = 0; place < pooled->width; place += LANES) {
+        const float *x = pooled->x + place;
+        V most = NAME(load)(x);
+        for (int64_t line = 1; line < pooled->rows; line++) most = NAME(larger)(NAME(load)(x + line * pooled->width), most);
+        NAME(store)(row + place, most);
+    }
+    for (int64_t place = 0; place < pooled->behind; place++) row[pooled->width + place] = -INFINITY;
+    if (pooled->stride == 1)
+        NAME(largest_along)(pooled, 1);
+    else if (pooled->stride == 2)
+        NAME(largest_along)(pooled, 2);
     else
-        NAME(largest_columns)(start, stride, columns, y, count);
+        NAME(largest_along)(pooled, pooled->stride);
 }
 
 TARGET static float NAME(largest_of_all)(const float *x, int64_t count) {

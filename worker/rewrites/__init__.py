@@ -13,6 +13,7 @@ from typing import Any
 
 from mindspore_serving.worker.rewrites.batch_norm import fold_batch_norm, scale_by_kernels
 from mindspore_serving.worker.rewrites.biases import fuse_biases
+from mindspore_serving.worker.rewrites.branches import decide_branches
 from mindspore_serving.worker.rewrites.chains import chain_steps
 from mindspore_serving.worker.rewrites.copies import copy_by_kernels
 from mindspore_serving.worker.rewrites.dense import multiply_by_kernels
@@ -78,13 +79,16 @@ RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
 def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     """Rewrites a ModelProto of MindSpore's mind_ir.proto in place. Returns in how many places, by kind of rule.
 
-    None where there is control flow: its further graphs may use what the first one defines.
+    None where there is control flow that depends on more than shapes: its further graphs may use what the first one
+    defines.
     """
+    places = dict.fromkeys(Rewriting, 0)
     if model.functions:
-        return {}
+        if not decide_branches(model):
+            return {}
+        places[Rewriting.FASTER] = 1
     graph = GraphFile(model)
     tell_shapes(graph)
-    places = dict.fromkeys(Rewriting, 0)
     for kind, rule in RULES:
         if kind in rewriting:
             places[kind] += rule(graph)

@@ -55,7 +55,7 @@ def _multiply(graph: GraphFile, old: list[Any], bias: str | None, is_turned: boo
     """Rows by fixed weights, all axes before them taken together."""
     x, weight = old[0].input[:2]
     given, made = float_value(graph, x), float_value(graph, old[-1].output[0])
-    if given is None or made is None or len(given.shape) < 2 or min(made.shape[1:]) < 1:
+    if given is None or made is None or len(given.shape) < 2 or sum(size < 1 for size in made.shape) > 1:
         return
     rows, is_flat = _rows(given.shape), len(given.shape) == 2
     new = turns = [graph.new_constant(False), graph.new_constant(is_turned)]
@@ -72,7 +72,9 @@ def _multiply(graph: GraphFile, old: list[Any], bias: str | None, is_turned: boo
         product = graph.new_node("BiasAdd", [product, bias, layout], value, last)
         new = [*new, layout, product]
     if not is_flat:
-        shape = graph.new_constant((_OPEN, *made.shape[1:]))
+        is_open = min(made.shape) < 1
+        # The file's batch may be run at another size, as long as it stays the first one.
+        shape = graph.new_constant(made.shape if is_open else (_OPEN, *made.shape[1:]))
         new = [*new, shape, graph.new_node("Reshape", [product, shape], made, old[-1].output[0])]
     graph.replace(old, new)
 

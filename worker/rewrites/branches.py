@@ -1,0 +1,181 @@
+"""Branches that are decided by what is known of shapes: the graph that one leads to takes the place of its call.
+
+With an open number of instances, nn.TransformerEncoderLayer asks whether a shape is equal to itself, and ops.interpolate
+whether a shape has a size below 0. MindSpore 2.10 writes both ways into the file, as a graph each.
+It runs the first in 20 times the time that the way itself takes, the second not at all, and no rule looks into them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_REFERENCE = "REF::"
+_BOOL, _INT64, _UMONAD, _IOMONAD = 9, 7, 23, 24  # AttributeProto.AttributeType
+_MOST_CALLS = 64  # within each other
+_LOAD = "Load"
+
+
+class _Undecided(Exception):
+    """There is more to these graphs than branches that are decided."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What a branch leads to: a graph, and what it is given first."""
+
+    function: str
+    given: Sequence[str]
+
+
+def decide_branches(model: Any) -> bool:
+    """Makes one graph of the main graph and those that it calls. Returns whether that is done, or nothing has changed.
+
+    model: a ModelProto of MindSpore's mind_ir.proto.
+    """
+    writer = _Writer(model)
+    try:
+        made = writer.follow(model.graph.node, {})
+        outputs = [made[given.name] for given in model.graph.output]
+        nodes = writer.nodes_for(outputs)
+    except (_Undecided, KeyError):
+        return False
+    for given, name in zip(model.graph.output, outputs, strict=True):
+        given.name = name
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    del model.functions[:]
+    return True
+
+
+class _Writer:
+    """Writes nodes in the order in which they run. What only keeps an order, which no node here needs, is left out."""
+
+    def __init__(self, model: Any) -> None:
+        self._ops = {primitive.name: primitive.op_type for primitive in model.primitives}
+        self._functions = {function.name: function for function in model.functions}
+        graphs = [model.graph, *model.functions]
+        self._constants = {
+            node.output[0]: node for graph in graphs for node in graph.node if self._op(node) == "Constant"
+        }
+        self._given = {given.name for given in (*model.graph.input, *model.graph.parameter)}
+        self._made: dict[str, Any] = {}
+        self._depth = 0
+
+    def follow(self, nodes: Sequence[Any], known: dict[str, Any]) -> dict[str, Any]:
+        """Writes what these nodes do. known: the name of each value that they are given, or a _Call.
+
+        Returns that of what they make, too.
+        """
+        for node in nodes:
+            op = self._op(node)
+            if op != "Constant":
+                known[node.output[0]] = self._followed(node, op, known)
+        return known
+
+    def nodes_for(self, names: Sequence[str]) -> list[Any]:
+        """Those that make these values, and what they need; constants first."""
+        wanted, left = set(), list(names)
+        while left:
+            name = left.pop()
+            if name not in wanted:
+                wanted.add(name)
+                left += self._made[name].input if name in self._made else ()
+        constants = [node for name, node in self._constants.items() if name in wanted]
+        return [*constants, *(node for name, node in self._made.items() if name in wanted)]
+
+    def _followed(self, node: Any, op: str, known: dict[str, Any]) -> Any:
+        """The name of what a node makes, or a _Call."""
+        if op == "Partial":
+            function, *given = node.input
+            return _Call(function, [self._name(name, known) for name in given])
+        if op == "Switch":
+            return self._value(node.input[1 if self._truth(self._name(node.input[0], known)) else 2], known)
+        if op in known:
+            return self._called(node, known[op], known)
+        if op in ("Depend", "UpdateState"):
+            return self._value(node.input[0], known)
+        given = [self._name(name, known) for name in node.input]
+        if op == "TupleGetItem" and (item := self._item(*given)) is not None:
+            return item
+        if op != _LOAD and any(self._is_state(name) for name in given):
+            raise _Undecided  # it does more than to make a value
+        return self._write(node, given)
+
+    def _called(self, node: Any, call: Any, known: dict[str, Any]) -> Any:
+        function = self._functions.get(call.function) if isinstance(call, _Call) else None
+        if function is None or len(function.output) != 1 or self._depth == _MOST_CALLS:
+            raise _Undecided
+        given = [*call.given, *(self._name(name, known) for name in node.input)]
+        names = [one.name for one in function.input]
+        if len(names) != len(given):
+            raise _Undecided
+        self._depth += 1
+        made = self.follow(function.node, dict(zip(names, given, strict=True)))
+        self._depth -= 1
+        return self._value(function.output[0].name, made)
+
+    def _write(self, node: Any, given: Sequence[str]) -> str:
+        """A copy of a node, by another name if a graph is called twice."""
+        copy = type(node)()
+        copy.CopyFrom(node)
+        name = str(node.output[0])
+        while name in self._made:
+            name += ":again"
+        copy.input[:], copy.output[:], copy.name = given, [name], name
+        self._made[name] = copy
+        return name
+
+    def _value(self, name: str, known: dict[str, Any]) -> Any:
+        if name in known:
+            return known[name]
+        if name in self._functions:
+            return _Call(name, [])
+        if name in self._constants or name in self._given:
+            return name
+        raise _Undecided
+
+    def _name(self, name: str, known: dict[str, Any]) -> str:
+        value = self._value(name, known)
+        if not isinstance(value, str):
+            raise _Undecided
+        return value
+
+    def _op(self, node: Any) -> str:
+        name = str(node.op_type).removeprefix(_REFERENCE)
+        return str(self._ops.get(name, name))
+
+    def _constant(self, name: str, kind: int) -> int | None:
+        node = self._constants.get(name)
+        is_known = node is not None and len(node.attribute) == 1 and node.attribute[0].type == kind
+        return node.attribute[0].i if is_known and node is not None else None
+
+    def _is_state(self, name: str) -> bool:
+        return any(self._constant(name, kind) is not None for kind in (_UMONAD, _IOMONAD))
+
+    def _item(self, several: str, place: str) -> str | None:
+        node, number = self._made.get(several), self._constant(place, _INT64)
+        is_known = node is not None and self._op(node) == "MakeTuple"
+        if node is None or number is None or not is_known or not -len(node.input) <= number < len(node.input):
+            return None
+        return str(node.input[number])
+
+    def _truth(self, name: str) -> bool:
+        """Of a condition. Raises _Undecided where it is not known."""
+        constant, node = self._constant(name, _BOOL), self._made.get(name)
+        if constant is not None:
+            return bool(constant)
+        if node is None:
+            raise _Undecided
+        op = self._op(node)
+        if op == "BoolNot":
+            return not self._truth(node.input[0])
+        if op == "is_":
+            return self._truth(node.input[0]) == self._truth(node.input[1])
+        if op == "tuple_equal" and node.input[0] == node.input[1]:
+            return True
+        if op == "InSequence" and (self._constant(node.input[0], _INT64) or 0) < 0 and self._is_shape(node.input[1]):
+            return False
+        raise _Undecided
+
+    def _is_shape(self, name: str) -> bool:
+        return name in self._made and self._op(self._made[name]) == "Shape"
