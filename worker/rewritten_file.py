@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from mindspore_serving.worker.mindir_file import parse
-from mindspore_serving.worker.rewrites import ALL, Rewriting, rewrite
+from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, rewrite
 
 logger = logging.getLogger("mindspore_serving.worker")
 
-_MOST_BYTES = 512 << 20  # a larger one would take seconds of each start, and its size in memory twice
+_MOST_BYTES = 512 << 20  # for a larger one rules would take seconds of each start
+_BRANCHES_STAY = (
+    "model file '%s' has branches, and parameters in further files: MindSpore 2.10 may compute such a model wrongly or "
+    "not at all if they depend on shapes. Export it with a fixed number of instances to be sure"
+)
 
 
 def places(path: Path, rewriting: Rewriting = ALL) -> dict[Rewriting, int]:
@@ -23,14 +27,11 @@ def places(path: Path, rewriting: Rewriting = ALL) -> dict[Rewriting, int]:
 @contextlib.contextmanager
 def rewritten_file(path: Path, rewriting: Rewriting) -> Iterator[Path]:
     """Gives a file that holds the rewritten model, which goes afterwards; `path` itself where nothing changes."""
-    found: dict[Rewriting, int] = {}
-    model: Any = None
-    if rewriting:
-        found, model = _rewritten(path, rewriting)
+    _, model = _rewritten(path, rewriting)
     file = path
     with contextlib.ExitStack() as stack:
         try:
-            if any(found.values()):
+            if model is not None:
                 # A folder that nobody else may read.
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mindspore-serving-"))
                 written = Path(folder) / path.name
@@ -42,15 +43,26 @@ def rewritten_file(path: Path, rewriting: Rewriting) -> Iterator[Path]:
 
 
 def _rewritten(path: Path, rewriting: Rewriting) -> tuple[dict[Rewriting, int], Any]:
-    """In how many places, and the ModelProto. An encrypted file is none: its plain text must not lie on a disk."""
-    if path.stat().st_size > _MOST_BYTES:
-        return {}, None
+    """In how many places, and the ModelProto, or None if it stays.
+
+    So does an encrypted file: its plain text must not lie on a disk.
+    """
     try:
         model = parse(path.read_bytes())
     except ValueError:
         return {}, None
+    if path.stat().st_size > _MOST_BYTES:
+        rewriting = AS_IT_IS
+    has_branches = bool(model.functions)
+    if not (has_branches or rewriting):
+        return {}, None
+    if _has_data_elsewhere(model):
+        if has_branches:
+            logger.warning(_BRANCHES_STAY, path)
+        return {}, None
     try:
-        return ({} if _has_data_elsewhere(model) else rewrite(model, rewriting)), model
+        found = rewrite(model, rewriting)
+        return found, model if any(found.values()) or (has_branches and not model.functions) else None
     except Exception:
         logger.exception("model file '%s' is not rewritten: a fault of ours", path)
         return {}, None

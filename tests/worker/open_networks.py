@@ -1,4 +1,7 @@
-"""Networks whose files leave sizes open, for test_shapes.py: as a program, `open_networks.py FOLDER` writes them."""
+"""Networks whose files leave sizes open, for test_shapes.py and test_branches.py.
+
+As a program, `open_networks.py FOLDER` writes FOLDER/name.mindir for each, and name.npz: `x`, and what becomes of it.
+"""
 
 import sys
 from pathlib import Path
@@ -76,6 +79,32 @@ def with_all_between(layers: Any, x: Any) -> Any:
     return layers[3](ops.flatten(layers[2](x)))
 
 
+def resized(layers: Any, x: Any) -> Any:
+    return layers[1](ops.interpolate(layers[0](x), size=(24, 26), mode="bilinear"))
+
+
+def printed(layers: Any, x: Any) -> Any:
+    ops.print_("what is resized")
+    return ops.interpolate(layers[0](x), size=(24, 26), mode="bilinear")
+
+
+def by_its_numbers(layers: Any, x: Any) -> Any:
+    return layers[0](x) if x.sum() > 0 else x * 2.0
+
+
+class ToItself(nn.Cell):
+    """Attention with the weights that it pays, and a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.mask = ms.Tensor(np.triu(np.full((9, 9), -1e4), 1), ms.float32)
+
+    def construct(self, x: Any) -> Any:
+        made, weights = self.attention(x, x, x, attn_mask=self.mask)
+        return made + weights.sum(-1, keepdims=True)
+
+
 class Largest(nn.Cell):
     """What a MaxPool2d with padding makes, of a convolution."""
 
@@ -104,6 +133,7 @@ def convolution(pad_mode: str = "valid", **given: Any) -> Any:
     return nn.Conv2d(3, 6, 3, pad_mode=pad_mode, **given)
 
 
+INSTANCES = 3
 IMAGES, WORDS = (OPEN, 3, 12, 13), (OPEN, 9, 16)
 # name -> network, shape of its input
 NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -130,6 +160,15 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "largest_of_rows": (Largest(padding=(1, 0)), IMAGES),
     "largest_rounded_up": (Largest(padding=1, ceil_mode=True), IMAGES),
     "largest_and_where": (Largest(besides=True, padding=1, return_indices=True), IMAGES),
+    "encoder": (
+        nn.SequentialCell(*(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True) for _ in range(2))),
+        WORDS,
+    ),
+    "encoder_norm_first": (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True), WORDS),
+    "to_itself": (ToItself(), WORDS),
+    "resized": (Formula(resized, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
+    "printed": (Formula(printed, convolution("same")), IMAGES),
+    "by_its_numbers": (Formula(by_its_numbers, nn.Dense(16, 16)), WORDS),
     "stem": (
         stem(),
         (2, 3, 64, 64),
@@ -147,6 +186,8 @@ def main(folder: Path) -> None:
             if "variance" in parameter.name:
                 numbers = np.abs(numbers) + 0.5
             parameter.set_data(ms.Tensor(numbers, parameter.dtype))
+        x = chance.standard_normal([INSTANCES if size is OPEN else size for size in shape]).astype(np.float32)
+        np.savez(folder / f"{name}.npz", x=x, made=network(ms.Tensor(x)).asnumpy())
         given = ms.Tensor(shape=shape, dtype=ms.float32)
         ms.export(network, given, file_name=str(folder / name), file_format="MINDIR")
 

@@ -300,11 +300,6 @@ def far_away(model: Any) -> None:
     model.graph.parameter.add(name="far away").external_data.location = "mean_variables/data_0"
 
 
-def of_control_flow(model: Any) -> None:
-    """A second graph."""
-    model.functions.add(name="body")
-
-
 def in_training(model: Any) -> None:
     """BatchNorm computes mean and variance itself."""
     (norm,) = [node for node in model.graph.node if "BatchNorm" in node.op_type]
@@ -321,9 +316,7 @@ def shared(model: Any) -> None:
     again.output[0] = again.name = "loaded again"
 
 
-@pytest.mark.parametrize(
-    "name, change", [("mean", far_away), ("mean", of_control_flow), ("norm", in_training), ("norm", shared)]
-)
+@pytest.mark.parametrize("name, change", [("mean", far_away), ("norm", in_training), ("norm", shared)])
 def test_a_file_that_is_not_all_that_it_seems_stays(
     networks: Path, tmp_path: Path, name: str, change: Callable[[Any], None]
 ) -> None:

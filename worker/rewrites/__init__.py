@@ -79,16 +79,14 @@ RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
 def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     """Rewrites a ModelProto of MindSpore's mind_ir.proto in place. Returns in how many places, by kind of rule.
 
-    None where there is control flow that depends on more than shapes: its further graphs may use what the first one
-    defines.
+    Branches are decided whatever is asked for. None where that does not do: the further graphs may use what the first
+    one defines.
     """
-    places = dict.fromkeys(Rewriting, 0)
-    if model.functions:
-        if not decide_branches(model):
-            return {}
-        places[Rewriting.FASTER] = 1
+    if model.functions and not decide_branches(model):
+        return {}
     graph = GraphFile(model)
     tell_shapes(graph)
+    places = dict.fromkeys(Rewriting, 0)
     for kind, rule in RULES:
         if kind in rewriting:
             places[kind] += rule(graph)

@@ -1,8 +1,9 @@
 """Branches that are decided by what is known of shapes: the graph that one leads to takes the place of its call.
 
-With an open number of instances, nn.TransformerEncoderLayer asks whether a shape is equal to itself, and ops.interpolate
-whether a shape has a size below 0. MindSpore 2.10 writes both ways into the file, as a graph each.
-It runs the first in 20 times the time that the way itself takes, the second not at all, and no rule looks into them.
+With an open number of instances, nn.TransformerEncoderLayer asks whether a shape is equal to itself, and
+ops.interpolate whether a shape has a size below 0. MindSpore 2.10 writes both ways into the file, each as a graph, and
+is not up to them: the former takes it twenty times the time that it would take without the question, and with
+norm_first gives other numbers than the network; the latter does not run. So they are decided whatever a user chooses.
 """
 
 from collections.abc import Sequence
@@ -90,8 +91,8 @@ class _Writer:
             return _Call(function, [self._name(name, known) for name in given])
         if op == "Switch":
             return self._value(node.input[1 if self._truth(self._name(node.input[0], known)) else 2], known)
-        if op in known:
-            return self._called(node, known[op], known)
+        if op in known or op in self._functions:
+            return self._called(node, self._value(op, known), known)
         if op in ("Depend", "UpdateState"):
             return self._value(node.input[0], known)
         given = [self._name(name, known) for name in node.input]
@@ -171,11 +172,18 @@ class _Writer:
             return not self._truth(node.input[0])
         if op == "is_":
             return self._truth(node.input[0]) == self._truth(node.input[1])
-        if op == "tuple_equal" and node.input[0] == node.input[1]:
+        if op == "tuple_equal" and self._are_one(*node.input):
             return True
         if op == "InSequence" and (self._constant(node.input[0], _INT64) or 0) < 0 and self._is_shape(node.input[1]):
             return False
         raise _Undecided
+
+    def _are_one(self, one: str, other: str) -> bool:
+        """Whether it is the same value, or the shape of the same value."""
+        if one == other:
+            return True
+        both_are_shapes = self._is_shape(one) and self._is_shape(other)
+        return both_are_shapes and list(self._made[one].input) == list(self._made[other].input)
 
     def _is_shape(self, name: str) -> bool:
         return name in self._made and self._op(self._made[name]) == "Shape"

@@ -1,0 +1,107 @@
+"""Branches that depend on shapes alone: a file with them gives the numbers of its network, however it is loaded."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mindspore_serving.worker import mindspore_model, rewritten_file
+from mindspore_serving.worker.mindir_file import operators, parse, read_inputs
+from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
+from mindspore_serving.worker.rewrites.branches import decide_branches
+from mindspore_serving.worker.target import Target
+from tests.worker.rewriting import export_networks, same_numbers
+
+DECIDED = ["encoder", "encoder_norm_first", "to_itself", "resized"]
+UNDECIDED = ["by_its_numbers", "printed"]
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("branches")
+    export_networks("open_networks.py", folder)
+    return folder
+
+
+def numbers(path: Path, x: Any, rewriting: Rewriting) -> Any:
+    """What a file makes of these instances."""
+    graph, tensors = mindspore_model.open_graph(path, read_inputs(path, Target()), Target(), rewriting)
+    if tensors:
+        graph.open(tensors)
+    return graph.learn([x])[0]
+
+
+@pytest.mark.parametrize("rewriting", [AS_IT_IS, ALL & ~Rewriting.KERNELS, ALL])
+@pytest.mark.parametrize("name", DECIDED)
+def test_a_file_gives_the_numbers_of_its_network(
+    networks: Path, name: str, rewriting: Rewriting, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """As it is, MindSpore 2.10 gives other ones for one of these, and cannot run two."""
+    path = networks / f"{name}.mindir"
+    expected = np.load(networks / f"{name}.npz")
+    assert parse(path.read_bytes()).functions
+    found = on_thread(partial(numbers, path, expected["x"], rewriting))
+    np.testing.assert_allclose(found, expected["made"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", DECIDED)
+def test_what_is_left_is_one_graph_whose_nodes_come_in_order(networks: Path, name: str) -> None:
+    model = parse((networks / f"{name}.mindir").read_bytes())
+    assert decide_branches(model)
+    assert not model.functions
+    assert {"Switch", "Partial"}.isdisjoint(
+        {node.op_type.removeprefix("REF::").split(":")[0] for node in model.graph.node}
+    )
+    seen = {given.name for given in (*model.graph.input, *model.graph.parameter)}
+    for node in model.graph.node:
+        assert seen.issuperset(node.input)
+        assert seen.isdisjoint(node.output)
+        seen.update(node.output)
+    assert seen.issuperset(given.name for given in model.graph.output)
+
+
+@pytest.mark.parametrize("name", UNDECIDED)
+def test_what_depends_on_more_than_shapes_or_does_more_than_to_compute_stays(networks: Path, name: str) -> None:
+    content = (networks / f"{name}.mindir").read_bytes()
+    model = parse(content)
+    assert not decide_branches(model)
+    assert model == parse(content)
+
+
+def test_a_file_that_stays_gives_its_numbers(networks: Path, on_thread: Callable[[Callable[[], Any]], Any]) -> None:
+    assert on_thread(partial(same_numbers, networks / "by_its_numbers.mindir", ALL))
+
+
+def test_a_graph_that_calls_itself_stays(networks: Path) -> None:
+    model = parse((networks / "resized.mindir").read_bytes())
+    for function in model.functions:
+        call, last = function.node.add(), function.node[-1]
+        call.CopyFrom(last)
+        call.op_type, call.name, call.output[:] = f"REF::{function.name}", "again", ["again"]
+        call.input[:] = [function.input[0].name]
+        function.output[0].name = "again"
+    assert not decide_branches(model)
+    assert "Switch" in operators(model)
+
+
+def test_in_a_large_file_branches_are_decided_and_nothing_else(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewritten_file, "_MOST_BYTES", 1000)
+    path = networks / "encoder.mindir"
+    with rewritten_file.rewritten_file(path, ALL) as file:
+        model = parse(file.read_bytes())
+    assert not model.functions
+    assert not any(rewritten_file.places(path, ALL).values())
+
+
+def test_who_cannot_be_helped_is_told(networks: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = parse((networks / "encoder.mindir").read_bytes())
+    model.graph.parameter.add(name="far away").external_data.location = "encoder_variables/data_0"
+    path = tmp_path / "encoder.mindir"
+    path.write_bytes(model.SerializeToString())
+    with rewritten_file.rewritten_file(path, ALL) as file:
+        assert file == path
+    assert f"model file '{path}' has branches, and parameters in further files" in caplog.text
+    assert "Export it with a fixed number of instances" in caplog.text
