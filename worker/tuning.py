@@ -56,7 +56,7 @@ _TRANSPOSED = 1.0  # and one to transposed weights
 _ONE_THREAD_DRAW, _ON_FEW_CORES_DRAW, _FEW_CORES = 1.10, 1.60, 3
 # And one to twice as many threads for kernels, of a full batch and of one instance, which hardly gains: each core that
 # they take is one less for others. What is over sooner has no need of them.
-_TWICE_THE_THREADS, _WORTH_THREADS_SECONDS = 0.85, 1e-3
+_TWICE_THE_THREADS, _WORTH_THREADS_SECONDS = 0.85, 0.4e-3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
 _FORMAT = "19"

@@ -33,7 +33,7 @@ from mindspore_serving.worker.target import Target
 _CORES = sorted(os.sched_getaffinity(0))
 _MOST_CORES = 4  # that are taken in turn
 _MOST_FILES = 4  # of a version; the largest
-_OPEN_BATCH, _ONE, _FULL = 16, 1, 0
+_OPEN_BATCH, _SOME, _ONE, _FULL = 16, 4, 1, 0
 _LEAST_BATCH, _BATCH_SECONDS = 2, 0.1  # an open batch has fewer instances where so many would take longer
 _MANY, _MANY_BYTES = 128, 32 << 20
 _SLACK = 10.0  # a rewritten graph has other products as well as other sums
@@ -166,8 +166,19 @@ def file_calls(path: Path, target: Target, ways: Sequence[Rewriting], batches: d
             return []
         calls.append(tuple(partial(measure, partial(graph, arrays), cpu_clock) for graph in graphs))
         if is_open and rows == _ONE and str(path) not in batches:
-            batch = batches[str(path)] = max(_LEAST_BATCH, min(_OPEN_BATCH, int(_BATCH_SECONDS / calls[0][0]())))
+            batch = batches[str(path)] = _affordable(graphs[0], inputs, calls[0][0]())
     return calls
+
+
+def _affordable(graph: GraphCalls, inputs: tuple[FileInput, ...], of_one: float) -> int:
+    """How many instances take _BATCH_SECONDS together. of_one: seconds; each of some may take a tenth of that."""
+    arrays = _arrays(inputs, _SOME, _SOME)
+    try:
+        graph.learn(arrays)
+    except Exception:
+        return _LEAST_BATCH  # it will fail in the same way, which tells who measures
+    each = max((measure(partial(graph, arrays), cpu_clock) - of_one) / (_SOME - 1), 1e-9)
+    return max(_LEAST_BATCH, min(_OPEN_BATCH, int((_BATCH_SECONDS - of_one) / each)))
 
 
 def _slack(path: Path) -> float:

@@ -14,12 +14,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.worker import tuning_cache, tuning_process, tuning_trial
 from mindspore_serving.worker.config import AUTO, OFF, TUNE_VARIABLE, read_tuning
 from mindspore_serving.worker.engine_settings import INSTRUCTIONS, EngineSettings
+from mindspore_serving.worker.mindir_file import FileInput
 from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning import Finding, compare, find_settings, kept_finding
@@ -209,7 +211,7 @@ def test_more_threads_win_though_others_have_the_second_core_most_of_the_time(fr
     assert field.find({"rewritten": True, "kernels": True}, {"own_threads": 2}).settings.own_threads == threads
 
 
-@pytest.mark.parametrize("seconds, kernels", [(0.0009, True), (0.01, False)])
+@pytest.mark.parametrize("seconds, kernels", [(0.0003, True), (0.01, False)])
 def test_a_short_call_or_one_without_kernels_gets_no_more_threads(seconds: float, kernels: bool) -> None:
     field = Field(lambda s: [seconds / max(s.own_threads, 1)])
     field.places = {Rewriting.KERNELS: 2 if kernels else 0}
@@ -509,3 +511,31 @@ def test_a_worker_and_check_show_what_was_found(run: Processes, servables: Path,
     assert check.wait() == 0
     assert "fastest on this machine: " in check.output
     assert re.search("runs 1 or .*16.* instances together", check.output)  # though the file has no batch axis
+
+
+class Graph:
+    """A graph that takes so long for one instance, and so long for each more; None: it cannot run several."""
+
+    def __init__(self, first: float, each: float | None) -> None:
+        self.first, self.each = first, each
+
+    def learn(self, arrays: list[Any]) -> list[Any]:
+        if self.each is None:
+            raise ValueError("one instance, no more")
+        return [self(arrays)]
+
+    def __call__(self, arrays: list[Any]) -> float:
+        return self.first + (self.each or 0.0) * (len(arrays[0]) - 1)
+
+
+@pytest.mark.parametrize(
+    "first, each, batch", [(0.009, 0.001, 16), (0.02, 0.01, 8), (0.04, 0.036, 2), (0.2, 0.2, 2), (0.01, None, 2)]
+)
+def test_a_batch_has_as_many_instances_as_are_soon_run(
+    first: float, each: float | None, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the first one may take as long as ten more."""
+    monkeypatch.setattr(tuning_trial, "measure", lambda call, clock: call())
+    inputs = (FileInput("x", np.dtype(np.float32), (-1, 3)),)
+    graph: Any = Graph(first, each)
+    assert tuning_trial._affordable(graph, inputs, first) == batch
