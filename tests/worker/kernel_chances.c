@@ -148,7 +148,7 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
         STEP(ACTIVATION, 1, 1, value, between(0, ACTIVATIONS - 1));
         break;
     case 1: /* with a part of itself, which is repeated, or with a number */
-        STEP(REDUCTION, 1, 4, value, axis, between(axis + 1, 4), 1, between(0, 1));
+        STEP(REDUCTION, 1, 4, value, axis, between(axis + 1, 4), 1, between(0, 3));
         STEP(COMBINATION, 2, 2, value, values, between(0, COMBINATIONS - 1), between(0, 2));
         break;
     case 2:

@@ -246,6 +246,19 @@ def by_itself(x: Any) -> Any:
     return ops.matmul(x, ops.swapaxes(x, -1, -2))
 
 
+def largest(x: Any) -> Any:
+    return ops.amax(x, (1, 2)) - x.max(1).min(1)
+
+
+def smallest_kept(x: Any) -> Any:
+    return x - ops.amin(x, 2, True)
+
+
+def largest_and_where(x: Any) -> Any:
+    places, numbers = ops.ArgMaxWithValue(1)(x)
+    return numbers + places
+
+
 def newer_sum(x: Any) -> Any:
     return mint.sub(mint.add(x, x * x), x)
 
@@ -545,6 +558,10 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "mean_of_few": (Means(1), WORDS),
     "mean_of_apart": (Means((1, 3)), (OPEN, 8, 20, 21)),
     "mean_of_open_sizes": (Means((2, 3)), (OPEN, 8, 200, OPEN)),
+    "largest": (Formula(largest), (OPEN, 64, 33)),
+    "smallest_kept": (Formula(smallest_kept), (OPEN, 8, 257)),
+    "largest_and_where": (Formula(largest_and_where), (OPEN, 64, 33)),
+    "largest_of_few": (Formula(largest), WORDS),
     "averages": (nn.AvgPool2d(3, 2), IMAGES),
     "averages_same_by_threes": (nn.AvgPool2d(3, 3, pad_mode="same"), (OPEN, 3, 12, 15)),
     "averages_same_of_pairs": (nn.AvgPool2d((2, 4), (1, 3), pad_mode="same"), IMAGES),

@@ -5,6 +5,7 @@ What only adds and multiplies gets small whole numbers: so its results are exact
 
 import ctypes
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -419,17 +420,33 @@ def test_what_is_no_number_is_the_larger_and_the_smaller_of_two() -> None:
         np.testing.assert_array_equal(found, COMBINED[name](x, y))
 
 
-@pytest.mark.parametrize("is_mean", [False, True])
+REDUCED: list[Callable[..., Array]] = [np.sum, np.mean, np.max, np.min]  # in the order of kernels/rows.c
+
+
+@pytest.mark.parametrize("what", range(len(REDUCED)))
 @pytest.mark.parametrize("are_kept", [False, True])
-def test_reductions(are_kept: bool, is_mean: bool) -> None:
+def test_reductions(are_kept: bool, what: int) -> None:
     for shape in [(2, 3, 5, 7), (3, 64, 70), (1, 1, 1), (300, 2, 131), (2, 50_003), (0, 3, 4), (9,)]:
         x = whole_numbers(1, *shape)
         for first, behind in combinations(range(len(shape) + 1), 2):
-            sums = x.sum(tuple(range(first, behind)), keepdims=are_kept)
-            with np.errstate(invalid="ignore"):  # the mean of nothing is no number
-                expected = sums / np.float32(prod(shape[first:behind])) if is_mean else sums
-            found = call("reduction", [x], [first, behind, int(are_kept), int(is_mean)], expected.shape)
+            if REDUCED[what] in (np.max, np.min) and 0 in shape[first:behind]:
+                continue  # there is none
+            with warnings.catch_warnings():  # the mean of nothing is no number
+                warnings.simplefilter("ignore", RuntimeWarning)
+                expected = REDUCED[what](x, axis=tuple(range(first, behind)), keepdims=are_kept)
+            found = call("reduction", [x], [first, behind, int(are_kept), what], expected.shape)
             np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=f"{shape} {first} {behind}")
+
+
+@pytest.mark.parametrize("what", [2, 3])
+def test_what_is_no_number_is_the_largest_and_the_smallest_of_all(what: int) -> None:
+    for place in (0, 5, 39, 62):
+        x = whole_numbers(1, 63)
+        x[place] = np.nan
+        assert np.isnan(call("reduction", [x], [0, 1, 0, what], ()))
+        np.testing.assert_array_equal(
+            call("reduction", [x.reshape(3, 21)], [0, 1, 0, what], (21,)), REDUCED[what](x.reshape(3, 21), axis=0)
+        )
 
 
 @pytest.mark.parametrize(
@@ -546,6 +563,7 @@ MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
     "turned": ("combination", [(2, 3), (3, 2)], [0, 0]),
     "no combination": ("combination", [(2,), (2,)], [len(COMBINATIONS), 0]),
     "no axes": ("reduction", [(2, 3)], [1, 1, 0, 0]),
+    "nothing that is known of axes": ("reduction", [(2, 3)], [1, 2, 0, 4]),
     "axes behind": ("reduction", [(2, 3)], [1, 3, 0, 0]),
     "axes of three": ("transposition", [(2, 3, 4)], [1, 0]),
     "an axis that is not there": ("transposition", [(2, 3, 4)], [0, 1, 3]),

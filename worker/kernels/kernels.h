@@ -92,8 +92,8 @@ struct instructions {
     void (*multiply)(const struct product *product, int64_t row, int64_t end_row, int64_t panel, int64_t end_panel);
     /* A row of what is pooled. It reads up to a vector more of x. */
     void (*largest)(const struct pooled *pooled);
-    /* The largest of so many numbers; NaN is larger than any. */
-    float (*largest_of_all)(const float *x, int64_t count);
+    /* The LARGER of all of so many numbers, or the SMALLER; NaN is either. */
+    float (*extreme)(enum combination combination, const float *x, int64_t count);
     /* Of each line every `stride`th, so many. */
     void (*copy_lines)(const float *from, int64_t from_line, int64_t stride, float *to, int64_t to_line, int64_t lines,
                        int64_t count);

@@ -60,7 +60,7 @@ static void pool_part(const void *what, int64_t number) {
     for (int64_t plane = number * work->of_part; plane < end; plane++) {
         const float *x = work->x + plane * in;
         if (is_of_all(window)) {
-            work->y[plane] = instructions()->largest_of_all(x, in);
+            work->y[plane] = instructions()->extreme(LARGER, x, in);
             continue;
         }
         if (plane == work->planes - 1) x = memcpy(pooled.row + room, x, in * sizeof *x); /* nothing is behind it */

@@ -57,13 +57,15 @@ int infer_softmax(const struct step *step) { return step->given[0]->axes < 1 ? -
 
 int compute_softmax(const struct step *step) { return compute_rows(step, (struct rows){.function = exponentiate}); }
 
-/* Told: the first axis of some that are beside each other, the one behind them, whether they stay as 1, is it a mean. */
-enum { FIRST, BEHIND, ARE_KEPT, IS_MEAN };
+/* Told: the first axis of some that are beside each other, the one behind them, whether they stay as 1, and what of them:
+ * in the order of rewrites/means.py. */
+enum { FIRST, BEHIND, ARE_KEPT, WHAT };
+enum { TOTAL, MEAN, LARGEST, SMALLEST, REDUCTIONS };
 
 int infer_reduction(const struct step *step) {
     const struct tensor *x = step->given[0];
     struct tensor *made = step->made;
-    if (step->told[FIRST] >= step->told[BEHIND] || step->told[BEHIND] > x->axes) return -1;
+    if (step->told[FIRST] >= step->told[BEHIND] || step->told[BEHIND] > x->axes || step->told[WHAT] >= REDUCTIONS) return -1;
     made->axes = 0;
     for (int64_t axis = 0; axis < x->axes; axis++)
         if (axis < step->told[FIRST] || axis >= step->told[BEHIND])
@@ -73,23 +75,43 @@ int infer_reduction(const struct step *step) {
     return 0;
 }
 
-/* Matrices whose rows are summed. */
+/* Matrices of which each column becomes one number. */
 struct matrices {
+    int64_t what;
     const float *x;
     float *y, factor;
     int64_t rows, width, count, of_part;
 };
 
-static void sum_part(const void *what, int64_t number) {
+static void sum(const struct matrices *matrices, const float *x, float *y) {
+    if (matrices->width == 1)
+        *y = instructions()->sum(x, matrices->rows) * matrices->factor;
+    else
+        instructions()->sum_rows(x, matrices->rows, matrices->width, matrices->factor, y);
+}
+
+static void find_extremes(const struct matrices *matrices, const float *x, float *y) {
+    const enum combination combination = matrices->what == LARGEST ? LARGER : SMALLER;
+    const int64_t width = matrices->width;
+    if (width == 1) {
+        *y = instructions()->extreme(combination, x, matrices->rows);
+        return;
+    }
+    memcpy(y, x, width * sizeof *y);
+    for (int64_t row = 1; row < matrices->rows; row++)
+        instructions()->combine(&(struct combined){combination, {x + row * width, y}, {0, 0}, -INFINITY, INFINITY, y, width});
+}
+
+static void reduce_part(const void *what, int64_t number) {
     const struct matrices *matrices = what;
     const int64_t end = least_of((number + 1) * matrices->of_part, matrices->count);
     for (int64_t one = number * matrices->of_part; one < end; one++) {
         const float *x = matrices->x + one * matrices->rows * matrices->width;
-        if (matrices->width == 1)
-            matrices->y[one] = instructions()->sum(x, matrices->rows) * matrices->factor;
+        float *y = matrices->y + one * matrices->width;
+        if (matrices->what <= MEAN)
+            sum(matrices, x, y);
         else
-            instructions()->sum_rows(x, matrices->rows, matrices->width, matrices->factor,
-                                     matrices->y + one * matrices->width);
+            find_extremes(matrices, x, y);
     }
 }
 
@@ -97,15 +119,16 @@ int compute_reduction(const struct step *step) {
     const struct tensor *x = step->given[0];
     const int64_t first = step->told[FIRST], behind = step->told[BEHIND];
     struct matrices matrices = {
-        .x = x->numbers, .y = step->made->numbers, .rows = product_of(x->shape + first, behind - first),
+        .what = step->told[WHAT], .x = x->numbers, .y = step->made->numbers, .rows = product_of(x->shape + first, behind - first),
         .width = product_of(x->shape + behind, x->axes - behind), .count = product_of(x->shape, first),
     };
     const int64_t floats = matrices.rows * matrices.width;
-    matrices.factor = step->told[IS_MEAN] ? 1.0f / matrices.rows : 1;
+    matrices.factor = matrices.what == MEAN ? 1.0f / matrices.rows : 1;
     if (count_of(step->made) == 0) return 0;
+    if (matrices.rows == 0 && matrices.what > MEAN) return -1; /* there is no largest of none */
     const int64_t least = floats == 0 ? matrices.count : divided_up(LEAST_FLOATS, floats);
     matrices.of_part = divided_up(matrices.count, threads_in_use());
     if (matrices.of_part < least) matrices.of_part = least;
-    in_turns(sum_part, &matrices, divided_up(matrices.count, matrices.of_part));
+    in_turns(reduce_part, &matrices, divided_up(matrices.count, matrices.of_part));
     return 0;
 }

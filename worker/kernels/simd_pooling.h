@@ -46,12 +46,26 @@ TARGET static void NAME(largest)(const struct pooled *pooled) {
         NAME(largest_along)(pooled, pooled->stride);
 }
 
-TARGET static float NAME(largest_of_all)(const float *x, int64_t count) {
-    V found = NAME(all)(-INFINITY);
+/* In two vectors, of which neither waits for the other. */
+INLINE float NAME(extreme_by)(const enum combination combination, const float *x, int64_t count) {
+    const float none = combination == LARGER ? -INFINITY : INFINITY;
+    V found = NAME(all)(none), other = found;
     int64_t place = 0;
-    for (; place + LANES <= count; place += LANES) found = NAME(larger)(NAME(load)(x + place), found);
-    found = NAME(larger)(NAME(load_some)(x + place, count - place, -INFINITY), found);
-    float most = found[0];
-    for (int lane = 1; lane < LANES; lane++) most = NAME(is_larger)(found[lane], most) ? found[lane] : most;
-    return most;
+    for (; place + 2 * LANES <= count; place += 2 * LANES) {
+        found = NAME(combination)(combination, NAME(load)(x + place), found);
+        other = NAME(combination)(combination, NAME(load)(x + place + LANES), other);
+    }
+    for (; place < count; place += LANES)
+        found = NAME(combination)(combination, NAME(load_some)(x + place, count - place, none), found);
+    found = NAME(combination)(combination, found, other);
+    float most[LANES];
+    NAME(store)(most, found);
+    for (int lanes = LANES / 2; lanes > 0; lanes /= 2)
+        for (int lane = 0; lane < lanes; lane++)
+            most[lane] = NAME(combination)(combination, NAME(all)(most[lane]), NAME(all)(most[lane + lanes]))[0];
+    return most[0];
+}
+
+TARGET static float NAME(extreme)(enum combination combination, const float *x, int64_t count) {
+    return combination == LARGER ? NAME(extreme_by)(LARGER, x, count) : NAME(extreme_by)(SMALLER, x, count);
 }

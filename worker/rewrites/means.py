@@ -1,4 +1,4 @@
-"""Means and sums over neighbouring axes, and of windows, by operators of kernels/."""
+"""Means, sums, the largest and the smallest over neighbouring axes, and means of windows, by operators of kernels/."""
 
 from typing import Any
 
@@ -19,22 +19,28 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
 from mindspore_serving.worker.rewrites.reductions import MEANS, REDUCTIONS, known_axes
 
 _GLOBAL_MEAN = "AdaptiveAvgPool2D"  # the mean of each channel, if it makes one number of it
+# What is made of some numbers, in the order of kernels/rows.c.
+_SUM, _MEAN, _LARGEST, _SMALLEST = range(4)
+_EXTREMES = {"ReduceMax": _LARGEST, "ReduceMin": _SMALLEST}
+_WITH_PLACES = {"ArgMaxWithValue": _LARGEST, "ArgMinWithValue": _SMALLEST}
+_OPERATORS = (*REDUCTIONS, *_EXTREMES, _GLOBAL_MEAN)
 _SAME, _VALID = 1, 2  # MindSpore's enumeration of paddings; the latter is none
 _PRODUCT = COMBINATIONS.index(("Mul", "Muls"))
 
 
 def reduce_by_kernels(graph: GraphFile) -> int:
-    """Makes each mean or sum of many numbers one of ours. Returns how many."""
+    """Makes each of these of many numbers one of ours. Returns how many."""
     if not are_here():
         return 0
-    nodes = [node for node in graph.nodes if graph.op(node) in (*REDUCTIONS, _GLOBAL_MEAN)]
+    nodes = [node for node in graph.nodes if graph.op(node) in _OPERATORS]
     reduced = sum(put_large(graph, [node], reduction_step(graph, node), node.input[0]) for node in nodes)
+    reduced += sum(_extreme_alone(graph, node) for node in graph.nodes if graph.op(node) in _WITH_PLACES)
     return reduced + sum(_averaged(graph, node) for node in graph.nodes if graph.op(node) == "AvgPool")
 
 
 def reduction_step(graph: GraphFile, node: Any) -> Step | None:
     """The step that does what this node does; None for a node of another kind."""
-    if graph.op(node) not in (*REDUCTIONS, _GLOBAL_MEAN):
+    if graph.op(node) not in _OPERATORS:
         return None
     x, made = float_value(graph, node.input[0]), float_value(graph, node.output[0])
     if x is None or made is None:
@@ -43,11 +49,26 @@ def reduction_step(graph: GraphFile, node: Any) -> Step | None:
         rank = len(x.shape)
         told = [rank - 2, rank, 1, 1]
         return Step("reduction", node.input[:1], told) if made.shape[-2:] == (1, 1) and rank > 2 else None
-    axes = known_axes(graph.constant(node.input[1]), len(x.shape))
+    what = _MEAN if graph.op(node) in MEANS else _EXTREMES.get(graph.op(node), _SUM)
+    return _step(graph, node, len(x.shape), what)
+
+
+def _step(graph: GraphFile, node: Any, rank: int, what: int) -> Step | None:
+    """Of a node that is given a value, which axes are reduced, and whether they stay."""
+    axes = known_axes(graph.constant(node.input[1]), rank)
     are_kept = graph.constant(node.input[2]) if len(node.input) > 2 else None
     if not axes or axes != list(range(axes[0], axes[-1] + 1)) or not isinstance(are_kept, bool):
         return None
-    return Step("reduction", node.input[:1], [axes[0], axes[-1] + 1, int(are_kept), int(graph.op(node) in MEANS)])
+    return Step("reduction", node.input[:1], [axes[0], axes[-1] + 1, int(are_kept), what])
+
+
+def _extreme_alone(graph: GraphFile, node: Any) -> bool:
+    """What x.max(axis) becomes: a pair of places and numbers. Nobody asks for the places."""
+    item, x = graph.only_user(node.output[0]), float_value(graph, node.input[0])
+    if graph.op(item) != "TupleGetItem" or graph.constant(item.input[1]) != 1 or x is None:
+        return False
+    step = _step(graph, node, len(x.shape), _WITH_PLACES[graph.op(node)])
+    return put_large(graph, [node, item], step, node.input[0])
 
 
 def _averaged(graph: GraphFile, node: Any) -> bool:

@@ -224,7 +224,7 @@ RULES: dict[str, Rule] = {
     "ExpandDims": _with_axis,
     "Squeeze": _without_axes,
     "Transpose": _transposed,
-    **dict.fromkeys(REDUCTIONS, _reduced),
+    **dict.fromkeys((*REDUCTIONS, "ReduceMax", "ReduceMin"), _reduced),
     "Concat": _joined,
 }
 # Of the first of several values that an operator makes, or of each.
