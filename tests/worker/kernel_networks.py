@@ -462,6 +462,10 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "convolution_of_channels": (convolution(outs=3, group=3, has_bias=True), IMAGES),
     "convolution_of_each_channel_two": (convolution(outs=6, group=3), IMAGES),
     "convolution_of_groups": (convolution(ins=4, outs=18, group=2), (OPEN, 4, 7, 7)),
+    "convolution_of_a_sequence": (
+        nn.SequentialCell(nn.Conv1d(9, 12, 3, has_bias=True), nn.ReLU6(), nn.MaxPool1d(2, 2)),
+        WORDS,
+    ),
     "convolution_twice": (Twice(convolution()), IMAGES),
     "convolution_of_open_sizes": (convolution(), (OPEN, 3, OPEN, 13)),
     "convolution_of_half_precision": (convolution(dtype=ms.float16), IMAGES),

@@ -41,6 +41,7 @@ KERNELS: dict[str, dict[str, int]] = {
     "convolution_dilated": {"chain": 1, "convolution": 1},
     "convolution_of_channels": {"chain": 1, "convolution": 1},
     "convolution_of_each_channel_two": {"chain": 1, "convolution": 1},
+    "convolution_of_a_sequence": {"chain": 1, "view": 4, "convolution": 1, "pooling": 1},
     "convolution_as_wide": {"chain": 1, "transposition": 1, "view": 2, "convolution": 1},
     "convolution_as_wide_by_steps": {"chain": 1, "transposition": 1, "view": 2, "convolution": 1},
     "convolution_as_wide_in_groups": {"chain": 1, "convolution": 1},

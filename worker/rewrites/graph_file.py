@@ -245,6 +245,19 @@ class GraphFile:
         for node in new:
             self._enter(node, self._uses(node))
 
+    def swap(self, before: Any, behind: Any) -> tuple[Any, Any]:
+        """Puts a node before the one whose result it alone uses, as its first input. Returns both anew, in order.
+
+        The shapes that they are told to make stay as they were.
+        """
+        first, second = self._node_type(), self._node_type()
+        first.CopyFrom(behind)
+        second.CopyFrom(before)
+        first.input[0], first.name, first.output[0] = before.input[0], before.name, before.output[0]
+        second.input[0], second.name, second.output[0] = before.output[0], behind.name, behind.output[0]
+        self.replace([before, behind], [first, second])
+        return first, second
+
     def _order_tuples(self) -> set[str]:
         """What only says that several loads come before an UpdateState."""
         tuples = {node.output[0] for node in self._nodes if self.op(node) == "MakeTuple"}

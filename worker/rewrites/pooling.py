@@ -27,11 +27,6 @@ def _swapped(graph: GraphFile, pool: Any) -> bool:
     value = graph.value(pool.output[0])
     if graph.op(before) not in _KEEP_ORDER or graph.only_user(pool.input[0]) is None or value is None:
         return False
-    first, second = type(pool)(), type(pool)()
-    first.CopyFrom(pool)
-    second.CopyFrom(before)
-    first.input[0], first.name, first.output[0] = before.input[0], before.name, before.output[0]
-    second.input[0], second.name, second.output[0] = before.output[0], pool.name, pool.output[0]
+    _, second = graph.swap(before, pool)
     graph.tell_shape(second, value.shape)
-    graph.replace([before, pool], [first, second])
     return True

@@ -86,8 +86,19 @@ def bias_and_clamp_behind(graph: GraphFile, node: Any, outs: int) -> tuple[list[
         weights = graph.weights(addition.input[1])
         if weights is not None and weights.shape == bias.shape and graph.constant(addition.input[2]) == _NCHW:
             old, bias = [node, addition], weights
-    clamp = graph.only_user(old[-1].output[0])
+    clamp = _before_squeeze(graph, graph.only_user(old[-1].output[0]))
     return ([*old, clamp] if graph.op(clamp) in CLAMPS else old), bias
+
+
+def _before_squeeze(graph: GraphFile, node: Any) -> Any:
+    """The ReLU behind a Squeeze, as nn.Conv1d ends with one, once it is put before that; any other node as it is."""
+    clamp = graph.only_user(node.output[0]) if graph.op(node) == "Squeeze" else None
+    value = graph.value(node.input[0]) if graph.op(clamp) in CLAMPS else None
+    if value is None:
+        return node
+    first, _ = graph.swap(node, clamp)
+    graph.tell_shape(first, value.shape)
+    return first
 
 
 def _pooling(graph: GraphFile, node: Any) -> bool:
