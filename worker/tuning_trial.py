@@ -178,7 +178,7 @@ def _affordable(graph: GraphCalls, inputs: tuple[FileInput, ...], of_one: float)
     except Exception:
         return _LEAST_BATCH  # it will fail in the same way, which tells who measures
     each = max((measure(partial(graph, arrays), cpu_clock) - of_one) / (_SOME - 1), 1e-9)
-    return max(_LEAST_BATCH, min(_OPEN_BATCH, int((_BATCH_SECONDS - of_one) / each)))
+    return max(_LEAST_BATCH, min(_OPEN_BATCH, 1 + int((_BATCH_SECONDS - of_one) / each)))
 
 
 def _slack(path: Path) -> float:

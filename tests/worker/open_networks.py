@@ -4,6 +4,7 @@ As a program, `open_networks.py FOLDER` writes FOLDER/name.mindir for each, and 
 """
 
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +179,8 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 def main(folder: Path) -> None:
     """Writes the files, with weights by chance."""
-    chance = np.random.default_rng(3)
     for name, (network, shape) in NETWORKS.items():
+        chance = np.random.default_rng(zlib.crc32(name.encode()))  # whatever other networks there are
         network.set_train(False)
         for parameter in network.get_parameters():
             numbers = chance.uniform(-0.5, 0.5, parameter.shape)

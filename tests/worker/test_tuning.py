@@ -529,7 +529,7 @@ class Graph:
 
 
 @pytest.mark.parametrize(
-    "first, each, batch", [(0.009, 0.001, 16), (0.02, 0.01, 8), (0.04, 0.036, 2), (0.2, 0.2, 2), (0.01, None, 2)]
+    "first, each, batch", [(0.009, 0.001, 16), (0.02, 0.01, 9), (0.04, 0.036, 2), (0.2, 0.2, 2), (0.01, None, 2)]
 )
 def test_a_batch_has_as_many_instances_as_are_soon_run(
     first: float, each: float | None, batch: int, monkeypatch: pytest.MonkeyPatch
