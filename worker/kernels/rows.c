@@ -3,7 +3,6 @@
 #include "operators.h"
 #include "kernels.h"
 
-
 /* What is done to many rows along the last axis, a part of them by each thread. */
 struct rows {
     void (*function)(const struct rows *rows, const float *x, float *y);

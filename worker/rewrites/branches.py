@@ -12,7 +12,7 @@ from typing import Any
 
 _REFERENCE = "REF::"
 _BOOL, _INT64, _UMONAD, _IOMONAD = 9, 7, 23, 24  # AttributeProto.AttributeType
-_MOST_CALLS = 64  # within each other
+_MOST_CALLS, _MOST_NODES = 64, 1 << 17  # calls within each other
 _LOAD = "Load"
 
 
@@ -36,9 +36,9 @@ def decide_branches(model: Any) -> bool:
     writer = _Writer(model)
     try:
         made = writer.follow(model.graph.node, {})
-        outputs = [made[given.name] for given in model.graph.output]
+        outputs = [writer.name(given.name, made) for given in model.graph.output]
         nodes = writer.nodes_for(outputs)
-    except (_Undecided, KeyError):
+    except _Undecided:
         return False
     for given, name in zip(model.graph.output, outputs, strict=True):
         given.name = name
@@ -75,6 +75,8 @@ class _Writer:
 
     def nodes_for(self, names: Sequence[str]) -> list[Any]:
         """Those that make these values, and what they need; constants first."""
+        if any(name not in self._made for name in names):
+            raise _Undecided
         wanted, left = set(), list(names)
         while left:
             name = left.pop()
@@ -88,14 +90,14 @@ class _Writer:
         """The name of what a node makes, or a _Call."""
         if op == "Partial":
             function, *given = node.input
-            return _Call(function, [self._name(name, known) for name in given])
+            return _Call(function, [self.name(name, known) for name in given])
         if op == "Switch":
-            return self._value(node.input[1 if self._truth(self._name(node.input[0], known)) else 2], known)
+            return self._value(node.input[1 if self._truth(self.name(node.input[0], known)) else 2], known)
         if op in known or op in self._functions:
             return self._called(node, self._value(op, known), known)
         if op in ("Depend", "UpdateState"):
             return self._value(node.input[0], known)
-        given = [self._name(name, known) for name in node.input]
+        given = [self.name(name, known) for name in node.input]
         if op == "TupleGetItem" and (item := self._item(*given)) is not None:
             return item
         if op != _LOAD and any(self._is_state(name) for name in given):
@@ -106,7 +108,7 @@ class _Writer:
         function = self._functions.get(call.function) if isinstance(call, _Call) else None
         if function is None or len(function.output) != 1 or self._depth == _MOST_CALLS:
             raise _Undecided
-        given = [*call.given, *(self._name(name, known) for name in node.input)]
+        given = [*call.given, *(self.name(name, known) for name in node.input)]
         names = [one.name for one in function.input]
         if len(names) != len(given):
             raise _Undecided
@@ -117,11 +119,13 @@ class _Writer:
 
     def _write(self, node: Any, given: Sequence[str]) -> str:
         """A copy of a node, by another name if a graph is called twice."""
+        if len(self._made) == _MOST_NODES:
+            raise _Undecided
         copy = type(node)()
         copy.CopyFrom(node)
         name = str(node.output[0])
-        while name in self._made:
-            name += ":again"
+        if name in self._made:
+            name = f"{name}:{len(self._made)}"
         copy.input[:], copy.output[:], copy.name = given, [name], name
         self._made[name] = copy
         return name
@@ -135,7 +139,8 @@ class _Writer:
             return name
         raise _Undecided
 
-    def _name(self, name: str, known: dict[str, Any]) -> str:
+    def name(self, name: str, known: dict[str, Any]) -> str:
+        """Of what has been written for a value. Raises _Undecided for anything else."""
         value = self._value(name, known)
         if not isinstance(value, str):
             raise _Undecided
