@@ -122,6 +122,7 @@ static void call_by_rows(void) {
     float *x = numbers(width), *scale = numbers(width), *shift = numbers(width), *y = numbers(width);
     cpu->layer_norm(x, scale, shift, 1e-5f, y, width);
     cpu->softmax(x, y, width);
+    cpu->softmax_columns(x, y, 1, width);
     for (int activation = 0; activation < ACTIVATIONS; activation++) cpu->activate(activation, x, y, width);
     free(x), free(scale), free(shift), free(y);
 }

@@ -531,6 +531,8 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "softmax": (Softmax(-1), WORDS),
     "softmax_of_the_third_axis": (Softmax(2), (2, 3, 5)),
     "softmax_of_another": (Softmax(1), WORDS),
+    "softmax_of_instances": (Softmax(0), (5, 9, 16)),
+    "elu": (nn.ELU(), MANY),
     "gelu": (Gelu(), WORDS),
     "gelu_of_half_precision": (Gelu(), WORDS),
     "relu": (nn.ReLU(), MANY),

@@ -86,6 +86,9 @@ KERNELS: dict[str, dict[str, int]] = {
     "norm_of_the_second_axis": {"chain": 1, "combination": 1, "layer_norm": 1},
     "softmax": {"chain": 1, "combination": 1, "softmax": 1},
     "softmax_of_the_third_axis": {"chain": 1, "combination": 1, "softmax": 1},
+    "softmax_of_another": {"chain": 1, "combination": 1, "softmax": 1},
+    "softmax_of_instances": {"chain": 1, "combination": 1, "softmax": 1},
+    "elu": {"chain": 1, "activation": 1},
     "gelu": {"chain": 1, "combination": 1, "activation": 1},
     "relu": {"chain": 1, "activation": 1},
     "relu6": {"chain": 1, "activation": 1},
@@ -256,7 +259,6 @@ LEFT_ALONE = [
     "dense_twice",
     "norm_of_two_axes",
     "norm_mean",
-    "softmax_of_another",
     "gelu_of_half_precision",
     "relu_of_few",
     "relu_of_half_precision",
@@ -315,7 +317,7 @@ def test_kernels_take_the_place_of_operators_and_give_the_same_numbers(
 # Networks where the first axis of what goes through a chain is not always that of the instances.
 TOGETHER = {
     *("attention_in_one", "attention_of_mindspore", "encoder", "encoder_norm_first"),
-    *("first_ones", "in_pairs", "norm_scaled"),
+    *("first_ones", "in_pairs", "norm_scaled", "softmax_of_instances"),
     *("lstm", "lstm_of_batches", "lstm_of_few_moments", "lstm_of_both_directions", "lstm_last_of_both"),
     *("lstm_all_of_it", "lstm_from_another_state", "lstm_of_open_sizes", "lstm_from_the_end"),
     *("gru", "gru_of_batches", "gru_without_bias", "gru_of_both_directions", "gru_last", "gru_from_another_state"),

@@ -306,11 +306,21 @@ def test_softmax(rows: int, scale: float) -> None:
     for width in range(1, 71):
         x = (normal_numbers(width, rows, 2, width) * scale).astype(np.float32)
         x[:, 1, 1::3] = -np.inf
-        found = call("softmax", [x], [], x.shape)
+        found = call("softmax", [x], [2], x.shape)
         power = np.exp(x.astype(np.float64) - x.max(-1, keepdims=True))
         expected = power / power.sum(-1, keepdims=True)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7, err_msg=f"{width=}")
         np.testing.assert_allclose(found.sum(-1, dtype=np.float64), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_softmax_along_any_axis(axis: int) -> None:
+    for width in (1, 2, 15, 16, 17, 70):
+        x = normal_numbers(width, 3, 9, width) * np.float32(30)
+        power = np.exp(x.astype(np.float64) - x.max(axis, keepdims=True))
+        found = call("softmax", [x], [axis], x.shape)
+        expected = power / power.sum(axis, keepdims=True)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7, err_msg=f"{width=}")
 
 
 FORMULAS: dict[str, Callable[[Array], Array]] = {
@@ -329,6 +339,7 @@ FORMULAS: dict[str, Callable[[Array], Array]] = {
     "Square": np.square,
     "Abs": np.abs,
     "Neg": np.negative,
+    "Elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
 }
 LARGE = np.array([50, -50, 88.3, -88.4, 1e4, -1e4, 1e30, -1e30, 3e38, -3e38, 0], np.float32)
 SIZES = (*range(1, 71), 70_001)
@@ -359,7 +370,7 @@ def test_whatever_is_no_number_stays_none(bits: int) -> None:
     for name in ACTIVATIONS:
         found = call("activation", [x.view(np.float32)], [ACTIVATIONS.index(name)], x.shape)
         np.testing.assert_array_equal(np.isnan(found), [[False, False, True, False]], err_msg=name)
-    assert np.isnan(call("softmax", [x.view(np.float32)], [], x.shape)).all()
+    assert np.isnan(call("softmax", [x.view(np.float32)], [1], x.shape)).all()
 
 
 def test_what_is_no_number_is_the_largest_wherever_it_is() -> None:
@@ -558,7 +569,8 @@ MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
     "three axes of an image": ("pooling", [(4, 6, 7)], SEEN),
     "scale": ("layer_norm", [(3, 9), (8,), (9,)], [0]),
     "shift": ("layer_norm", [(3, 9), (9,), (8,)], [0]),
-    "no row": ("softmax", [()], []),
+    "no row": ("softmax", [()], [0]),
+    "an axis that a softmax has not": ("softmax", [(2, 3)], [2]),
     "no activation": ("activation", [(3,)], [len(ACTIVATIONS)]),
     "turned": ("combination", [(2, 3), (3, 2)], [0, 0]),
     "no combination": ("combination", [(2,), (2,)], [len(COMBINATIONS), 0]),
@@ -588,7 +600,7 @@ def test_sizes_that_do_not_belong_together_are_refused(name: str) -> None:
 
 
 def test_another_shape_of_what_is_made_than_the_caller_has_room_for_is_refused() -> None:
-    shapes, room = [program("softmax", 1, []), (2, 3)], np.zeros(9, np.float32)
+    shapes, room = [program("softmax", 1, [1]), (2, 3)], np.zeros(9, np.float32)
     values = (ctypes.c_void_p * 3)(None, room.ctypes.data, room.ctypes.data)
     for made, result in (((2, 3), 0), ((3, 2), -1), ((6,), -1)):
         assert library().chain(3, values, *described([*shapes, made]), None, None, None) == result
@@ -602,7 +614,7 @@ OPEN: dict[str, tuple[list[Shape], list[int], Shape]] = {
     "products": ([(-1, 2, 3, 5), (-1, 2, 5, 70)], [0], (-1, 2, 3, 70)),
     "recurrence": ([(4, -1, 3), *LAYER], [0, 20, 0, 1], (5, -1, 20)),
     "layer_norm": ([(-1, 3, 9), (9,), (9,)], [0], (-1, 3, 9)),
-    "softmax": ([(-1, 3, 9)], [], (-1, 3, 9)),
+    "softmax": ([(-1, 3, 9)], [1], (-1, 3, 9)),
     "activation": ([(-1, 3, 9)], [6], (-1, 3, 9)),
     "combination": ([(-1, 3, 9), (-1, 3, 9)], [0, 1], (-1, 3, 9)),
     "reduction": ([(-1, 3, 9)], [1, 2, 0, 1], (-1, 9)),

@@ -46,7 +46,7 @@ static inline int64_t units_of_panel(enum cell cell) { return cell <= GRU_CELL ?
 /* In the order of rewrites/elements.py, both. */
 enum activation {
     RELU, RELU6, SIGMOID, SILU, HARD_SIGMOID, HARD_SWISH, GELU, TANH, ERF,
-    EXPONENTIAL, ROOT, INVERSE_ROOT, SQUARE, ABSOLUTE, NEGATIVE, ACTIVATIONS
+    EXPONENTIAL, ROOT, INVERSE_ROOT, SQUARE, ABSOLUTE, NEGATIVE, EXPONENTIAL_LINEAR, ACTIVATIONS
 };
 /* PARAMETRIC_RELU: the one, times the other where it is negative. */
 enum combination { SUM, DIFFERENCE, PRODUCT, QUOTIENT, LARGER, SMALLER, PARAMETRIC_RELU, COMBINATIONS };
@@ -101,6 +101,8 @@ struct instructions {
     void (*transpose)(const float *from, int64_t from_line, int64_t lines, int64_t columns, float *to, int64_t to_line);
     void (*layer_norm)(const float *x, const float *scale, const float *shift, float epsilon, float *y, int64_t width);
     void (*softmax)(const float *x, float *y, int64_t width);
+    /* Of each column of so many rows. */
+    void (*softmax_columns)(const float *x, float *y, int64_t rows, int64_t width);
     void (*activate)(enum activation activation, const float *x, float *y, int64_t count);
     void (*combine)(const struct combined *combined);
     float (*sum)(const float *x, int64_t count);

@@ -3,12 +3,13 @@
 #include "operators.h"
 #include "kernels.h"
 
-/* What is done to many rows along the last axis, a part of them by each thread. */
+/* What is done to many rows, along the last axis or the last ones, a part of them by each thread. */
 struct rows {
     void (*function)(const struct rows *rows, const float *x, float *y);
     const float *x, *scale, *shift;
     float *y, epsilon;
     int64_t width, count, of_part;
+    int64_t columns; /* numbers of a row that are beside each other, of which nothing is asked together */
 };
 
 static void compute_part(const void *what, int64_t number) {
@@ -18,12 +19,13 @@ static void compute_part(const void *what, int64_t number) {
         rows->function(rows, rows->x + row * rows->width, rows->y + row * rows->width);
 }
 
-static int compute_rows(const struct step *step, struct rows rows) {
+/* axis: the first one of a row. */
+static int compute_rows(const struct step *step, struct rows rows, int64_t axis) {
     const struct tensor *x = step->given[0];
     rows.x = x->numbers;
     rows.y = step->made->numbers;
-    rows.width = x->shape[x->axes - 1];
-    rows.count = product_of(x->shape, x->axes - 1);
+    rows.width = product_of(x->shape + axis, x->axes - axis);
+    rows.count = product_of(x->shape, axis);
     if (rows.count * rows.width == 0) return 0;
     const int64_t least = LEAST_FLOATS / least_of(rows.width, LEAST_FLOATS);
     rows.of_part = divided_up(rows.count, threads_in_use());
@@ -36,7 +38,12 @@ static void normalize(const struct rows *rows, const float *x, float *y) {
     instructions()->layer_norm(x, rows->scale, rows->shift, rows->epsilon, y, rows->width);
 }
 
-static void exponentiate(const struct rows *rows, const float *x, float *y) { instructions()->softmax(x, y, rows->width); }
+static void exponentiate(const struct rows *rows, const float *x, float *y) {
+    if (rows->columns == 1)
+        instructions()->softmax(x, y, rows->width);
+    else
+        instructions()->softmax_columns(x, y, rows->width / rows->columns, rows->columns);
+}
 
 /* Rows, scale, shift. Told: the bits of epsilon. */
 int infer_layer_norm(const struct step *step) {
@@ -49,12 +56,18 @@ int infer_layer_norm(const struct step *step) {
 
 int compute_layer_norm(const struct step *step) {
     return compute_rows(step, (struct rows){.function = normalize, .scale = step->given[1]->numbers,
-                                            .shift = step->given[2]->numbers, .epsilon = float_of(step->told[0])});
+                                            .shift = step->given[2]->numbers, .epsilon = float_of(step->told[0])},
+                        step->given[0]->axes - 1);
 }
 
-int infer_softmax(const struct step *step) { return step->given[0]->axes < 1 ? -1 : same_shape(step); }
+/* Told: along which axis. */
+int infer_softmax(const struct step *step) { return step->told[0] >= step->given[0]->axes ? -1 : same_shape(step); }
 
-int compute_softmax(const struct step *step) { return compute_rows(step, (struct rows){.function = exponentiate}); }
+int compute_softmax(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const int64_t axis = step->told[0], columns = product_of(x->shape + axis + 1, x->axes - axis - 1);
+    return compute_rows(step, (struct rows){.function = exponentiate, .columns = columns}, axis);
+}
 
 /* Told: the first axis of some that are beside each other, the one behind them, whether they stay as 1, and what of them:
  * in the order of rewrites/means.py. */

@@ -26,6 +26,7 @@ static const struct instructions NAME(instructions) = {
     .transpose = NAME(transpose),
     .layer_norm = NAME(layer_norm),
     .softmax = NAME(softmax),
+    .softmax_columns = NAME(softmax_columns),
     .activate = NAME(activate),
     .combine = NAME(combine),
     .remember = NAME(remember),

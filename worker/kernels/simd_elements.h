@@ -33,6 +33,8 @@ INLINE V NAME(activated)(const enum activation activation, V x) {
         return NAME(absolute)(x);
     case NEGATIVE:
         return -x;
+    case EXPONENTIAL_LINEAR:
+        return NAME(choose)(x > 0, x, NAME(exponential)(x) - 1.0f);
     default:
         return x / (NAME(exponential)(-x * (x * x * cubic + linear)) + 1.0f);
     }
@@ -67,6 +69,7 @@ TARGET static void NAME(activate)(enum activation activation, const float *x, fl
         FOR(SQUARE)
         FOR(ABSOLUTE)
         FOR(NEGATIVE)
+        FOR(EXPONENTIAL_LINEAR)
     default:
         break;
     }

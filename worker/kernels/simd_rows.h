@@ -40,6 +40,37 @@ TARGET static void NAME(softmax)(const float *x, float *y, int64_t width) {
     for (int64_t place = 0; place < width; place++) y[place] *= factor;
 }
 
+/* Columns beside each other, as many as a vector has, or fewer. */
+INLINE void NAME(softmax_of_some)(const float *x, float *y, int64_t rows, int64_t width, const int64_t count) {
+    const int is_whole = count == LANES;
+    V largest = NAME(all)(-INFINITY), sum = {0};
+    for (int64_t place = 0; place < rows * width; place += width) {
+        const V values = is_whole ? NAME(load)(x + place) : NAME(load_some)(x + place, count, 0);
+        largest = NAME(choose)(values > largest, values, largest);
+    }
+    for (int64_t place = 0; place < rows * width; place += width) {
+        const V values = is_whole ? NAME(load)(x + place) : NAME(load_some)(x + place, count, 0);
+        const V power = NAME(exponential)(values - largest);
+        if (is_whole)
+            NAME(store)(y + place, power);
+        else
+            NAME(store_some)(y + place, power, count);
+        sum += power;
+    }
+    const V factor = 1 / sum;
+    for (int64_t place = 0; place < rows * width; place += width)
+        if (is_whole)
+            NAME(store)(y + place, NAME(load)(y + place) * factor);
+        else
+            NAME(store_some)(y + place, NAME(load_some)(y + place, count, 0) * factor, count);
+}
+
+TARGET static void NAME(softmax_columns)(const float *x, float *y, int64_t rows, int64_t width) {
+    int64_t column = 0;
+    for (; column + LANES <= width; column += LANES) NAME(softmax_of_some)(x + column, y + column, rows, width, LANES);
+    if (column < width) NAME(softmax_of_some)(x + column, y + column, rows, width, width - column);
+}
+
 /* In four vectors, of which none waits for another. */
 TARGET static float NAME(sum_of)(const float *x, int64_t count) {
     V sums[4] = {{0}};

@@ -23,7 +23,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
 # In the order of kernels/kernels.h, both; combinations by MindSpore's names.
 ACTIVATIONS = (
     *("ReLU", "ReLU6", "Sigmoid", "SiLU", "HSigmoid", "HSwish", "GeLU", "Tanh", "Erf"),
-    *("Exp", "Sqrt", "Rsqrt", "Square", "Abs", "Neg"),
+    *("Exp", "Sqrt", "Rsqrt", "Square", "Abs", "Neg", "Elu"),
 )
 COMBINATIONS = (
     *(("Add", "Adds"), ("Sub", "Subs"), ("Mul", "Muls"), ("Div", "RealDiv", "Divs"), ("Maximum",), ("Minimum",)),
@@ -52,14 +52,19 @@ def element_step(graph: GraphFile, node: Any, clamp: int = UNCLAMPED) -> Step | 
     if float_value(graph, node.output[0]) is None:
         return None
     name = graph.op(node)
-    if name in ACTIVATIONS and len(node.input) == 1:
-        return Step("activation", node.input, [ACTIVATIONS.index(name)])
+    if name in ACTIVATIONS and (len(node.input) == 1 or _is_plain_elu(graph, node)):
+        return Step("activation", node.input[:1], [ACTIVATIONS.index(name)])
     if name not in _COMBINATIONS or len(node.input) != 2 or (name == "PReLU" and not _is_by_channel(graph, node)):
         return None
     if is_large(graph, node.output[0]) and _run(graph, node) < _SHORT:
         return None
     sides = [_side(graph, given) for given in node.input]
     return None if None in sides else Step("combination", sides, [_COMBINATIONS[name], clamp])
+
+
+def _is_plain_elu(graph: GraphFile, node: Any) -> bool:
+    """Whether what is below 0 becomes e^x - 1, and not a multiple of that."""
+    return graph.op(node) == "Elu" and len(node.input) == 2 and graph.constant(node.input[1]) == 1
 
 
 def _run(graph: GraphFile, node: Any) -> int:

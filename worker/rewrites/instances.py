@@ -44,6 +44,8 @@ def _is_apart(
 ) -> bool:
     """Whether what a step makes of an instance has its place along the first axis, and needs nothing of others."""
     told = step.told
+    if step.operator == "softmax" and told[0] == 0:
+        return False
     if step.operator in ("convolution", "winograd", "pooling", "dense", "layer_norm", "softmax", "activation"):
         return have_instances[0] and not any(have_instances[1:]) and (len(made) > 1 or step.operator == "activation")
     if step.operator == "view":

@@ -15,6 +15,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     float_value,
     put_step,
 )
+from mindspore_serving.worker.rewrites.reductions import known_axes
 
 _LEAST_ROWS = 4  # of a product: each second matrix is laid out for it, which takes as long as a row or two
 
@@ -55,9 +56,10 @@ def _layer_norm(graph: GraphFile, node: Any) -> bool:
 
 def _softmax(graph: GraphFile, node: Any) -> bool:
     value = float_value(graph, node.output[0])
-    if value is None or graph.constant(node.input[1]) not in (-1, len(value.shape) - 1, (-1,), (len(value.shape) - 1,)):
+    axes = [] if value is None else known_axes(graph.constant(node.input[1]), len(value.shape))
+    if value is None or len(axes) != 1:
         return False
-    put_step(graph, [node], Step("softmax", node.input[:1]), value)
+    put_step(graph, [node], Step("softmax", node.input[:1], axes), value)
     return True
 
 
