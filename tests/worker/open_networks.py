@@ -144,6 +144,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "by_moments": (Formula(by_moments, nn.Dense(16, 8)), WORDS),
     "padded": (Formula(padded, convolution(), nn.MaxPool2d(2, 2)), IMAGES),
     "padded_by_zeros": (nn.SequentialCell(nn.ZeroPad2d(1), convolution("same", stride=2)), IMAGES),
+    "padded_by_more_than_a_window": (nn.SequentialCell(nn.ZeroPad2d((5, 4, 0, 7)), convolution(stride=2)), IMAGES),
     "padded_by_two_numbers": (nn.SequentialCell(nn.Pad(((0, 0), (0, 0), (1, 0), (0, 2))), convolution()), IMAGES),
     "padded_by_ones": (nn.SequentialCell(nn.ConstantPad2d((0, 1, 2, 3), 1.5), convolution()), IMAGES),
     "padded_all_around": (nn.Pad(((0, 0), (1, 0), (2, 3), (0, 1))), (OPEN, 3, 40, 41)),

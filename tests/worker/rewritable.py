@@ -240,6 +240,8 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "pooled_bias": (Pooled(nn.SequentialCell(nn.Conv2d(3, 4, 3, has_bias=True), nn.ReLU()), "same"), IMAGES),
     "pooled_besides": (Pooled(nn.ReLU(), "valid", besides=True), (4, 3, 12, 12)),
     "pooled_sigmoid": (Pooled(nn.Sigmoid(), "valid"), IMAGES),
+    "pooled_elu": (Pooled(nn.ELU(), "same"), IMAGES),
+    "pooled_softplus": (Pooled(ops.Softplus(), "valid"), IMAGES),
     "larger": (Larger((24, 36)), IMAGES),
     "larger_too": (Larger((36, 12), old=False), (2, 3, 12, 12)),
     "larger_by_half": (Larger((18, 18)), IMAGES),

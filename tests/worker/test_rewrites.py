@@ -59,6 +59,7 @@ CHANGES: dict[str, dict[str, int]] = {
     "biased_sum_besides": {"MatMul": -1, "Add": -1, "FusedMatMulBiasAdd": 1},
 }
 SWAPPED = {"pooled": ["MaxPool", "ReLU"], "pooled_same": ["MaxPool", "ReLU6"]}
+SWAPPED_BY_SERIES = {"pooled_sigmoid": ["MaxPool", "Sigmoid"], "pooled_elu": ["MaxPool", "Elu"]}
 LEFT_ALONE = [
     "norm_of_transposed_of_groups",
     "norm_beside",
@@ -72,7 +73,7 @@ LEFT_ALONE = [
     "mean_of_a_matrix",
     "mean_of_open_sizes",
     "mean_beside_open_sizes",
-    "pooled_sigmoid",
+    "pooled_softplus",
     "larger_by_half",
     "larger_with_corners",
     "smaller",
@@ -168,6 +169,15 @@ def test_the_pool_comes_first_and_each_number_stays(
     path = networks / f"{name}.mindir"
     assert on_thread(lambda: rewritten_operators(path, OF_MINDSPORE)) == SWAPPED[name]
     assert on_thread(lambda: same_numbers(path, OF_MINDSPORE, slack=0.0))
+
+
+@pytest.mark.parametrize("name", SWAPPED_BY_SERIES)
+def test_the_pool_comes_before_what_is_computed_by_series(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / f"{name}.mindir"
+    assert on_thread(lambda: rewritten_operators(path, OF_MINDSPORE)) == SWAPPED_BY_SERIES[name]
+    assert on_thread(lambda: same_numbers(path, OF_MINDSPORE))
 
 
 def test_the_pool_passes_relu_and_the_bias_of_the_convolution(

@@ -25,6 +25,7 @@ KERNELS: dict[str, dict[str, int]] = {
     "by_moments": {"chain": 1, "view": 2, "dense": 1, "combination": 1},
     "padded": {"chain": 1, "convolution": 1, "pooling": 1},
     "padded_by_zeros": {"chain": 1, "convolution": 1},
+    "padded_by_more_than_a_window": {"chain": 1, "convolution": 1},
     "padded_by_two_numbers": {"chain": 1, "convolution": 1},
     "padded_by_ones": {"chain": 1, "padding": 1, "convolution": 1},
     "padded_all_around": {"chain": 1, "padding": 1},
