@@ -239,6 +239,10 @@ def root_mean_square(x: Any) -> Any:
     return x * ops.rsqrt(ops.square(x).mean(-1, keep_dims=True) + 1e-6)
 
 
+def sines(x: Any) -> Any:
+    return ops.sin(x * 30.0) + ops.cos(x)
+
+
 def roots(x: Any) -> Any:
     return ops.exp(-ops.sqrt(ops.abs(x)))
 
@@ -319,7 +323,7 @@ class Scaled(nn.Cell):
         self.shift = ms.Parameter(ms.ops.ones(16, ms.float32), name="shift")
 
     def construct(self, x: Any) -> Any:
-        return self.norm(x, ops.sin(x[0, 0]), self.shift)[0]
+        return self.norm(x, ops.atan(x[0, 0]), self.shift)[0]
 
 
 class ToItself(nn.Cell):
@@ -432,7 +436,7 @@ class BetweenOthers(nn.Cell):
         self.first, self.second = nn.Dense(12, 16), nn.Dense(16, 5)
 
     def construct(self, x: Any) -> Any:
-        return self.second(ops.sin(self.first(x)))
+        return self.second(ops.atan(self.first(x)))
 
 
 def convolution(ins: int = 3, outs: int = 6, size: Any = 3, **given: Any) -> Any:
@@ -533,6 +537,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "softmax_of_another": (Softmax(1), WORDS),
     "softmax_of_instances": (Softmax(0), (5, 9, 16)),
     "elu": (nn.ELU(), MANY),
+    "sines": (nn.SequentialCell(nn.Dense(12, 7), Formula(sines), nn.Dense(7, 5)), (OPEN, 12)),
     "gelu": (Gelu(), WORDS),
     "gelu_of_half_precision": (Gelu(), WORDS),
     "relu": (nn.ReLU(), MANY),

@@ -339,6 +339,8 @@ FORMULAS: dict[str, Callable[[Array], Array]] = {
     "Square": np.square,
     "Abs": np.abs,
     "Neg": np.negative,
+    "Sin": np.sin,
+    "Cos": np.cos,
     "Elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
 }
 LARGE = np.array([50, -50, 88.3, -88.4, 1e4, -1e4, 1e30, -1e30, 3e38, -3e38, 0], np.float32)

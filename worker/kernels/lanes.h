@@ -5,14 +5,20 @@
 #undef V
 #undef FLOATS
 #undef WORDS
+#undef DOUBLES
+#undef LONGS
 #undef INLINE
 #define V NAME(vector)
 #define FLOATS NAME(floats)
 #define WORDS NAME(words)
+#define DOUBLES NAME(doubles)
+#define LONGS NAME(longs)
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
 typedef float V __attribute__((vector_size(4 * LANES)));
 typedef int32_t WORDS __attribute__((vector_size(4 * LANES)));
+typedef double DOUBLES __attribute__((vector_size(8 * LANES)));
+typedef int64_t LONGS __attribute__((vector_size(8 * LANES)));
 typedef float FLOATS __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* anywhere in memory */
 
 INLINE V NAME(load)(const float *from) { return *(const FLOATS *)from; }

@@ -35,6 +35,10 @@ INLINE V NAME(activated)(const enum activation activation, V x) {
         return -x;
     case EXPONENTIAL_LINEAR:
         return NAME(choose)(x > 0, x, NAME(exponential)(x) - 1.0f);
+    case SINE:
+        return NAME(sine)(x, 0);
+    case COSINE:
+        return NAME(sine)(x, 1.5707963267948966);
     default:
         return x / (NAME(exponential)(-x * (x * x * cubic + linear)) + 1.0f);
     }
@@ -70,6 +74,8 @@ TARGET static void NAME(activate)(enum activation activation, const float *x, fl
         FOR(ABSOLUTE)
         FOR(NEGATIVE)
         FOR(EXPONENTIAL_LINEAR)
+        FOR(SINE)
+        FOR(COSINE)
     default:
         break;
     }
