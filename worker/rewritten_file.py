@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import mmap
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,15 +48,15 @@ def _rewritten(path: Path, rewriting: Rewriting) -> tuple[dict[Rewriting, int], 
 
     So does an encrypted file: its plain text must not lie on a disk.
     """
+    if path.stat().st_size > _MOST_BYTES:
+        rewriting = AS_IT_IS
+    if rewriting == AS_IT_IS and not _may_branch(path):
+        return {}, None
     try:
         model = parse(path.read_bytes())
     except ValueError:
         return {}, None
-    if path.stat().st_size > _MOST_BYTES:
-        rewriting = AS_IT_IS
     has_branches = bool(model.functions)
-    if not (has_branches or rewriting):
-        return {}, None
     if _has_data_elsewhere(model):
         if has_branches:
             logger.warning(_BRANCHES_STAY, path)
@@ -65,7 +66,15 @@ def _rewritten(path: Path, rewriting: Rewriting) -> tuple[dict[Rewriting, int], 
         return found, model if any(found.values()) or (has_branches and not model.functions) else None
     except Exception:
         logger.exception("model file '%s' is not rewritten: a fault of ours", path)
-        return {}, None
+        return _rewritten(path, AS_IT_IS) if has_branches and rewriting else ({}, None)
+
+
+def _may_branch(path: Path) -> bool:
+    """Whether it is worth to read what a file holds: most name no operator for a branch."""
+    if path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b"Switch") >= 0
 
 
 def _has_data_elsewhere(model: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindspore_serving.worker import mindspore_model, rewritten_file
+from mindspore_serving.worker import mindspore_model, rewrites, rewritten_file
 from mindspore_serving.worker.mindir_file import operators, parse, read_inputs
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
 from mindspore_serving.worker.rewrites.branches import decide_branches
@@ -116,6 +116,25 @@ def test_in_a_large_file_branches_are_decided_and_nothing_else(networks: Path, m
         model = parse(file.read_bytes())
     assert not model.functions
     assert not any(rewritten_file.places(path, ALL).values())
+
+
+def test_a_fault_of_a_rule_leaves_branches_decided(
+    networks: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError("an operator that nobody thought of")
+
+    monkeypatch.setattr(rewrites, "tell_shapes", broken)
+    with rewritten_file.rewritten_file(networks / "encoder.mindir", ALL) as file:
+        assert not parse(file.read_bytes()).functions
+    assert "is not rewritten: a fault of ours" in caplog.text
+
+
+def test_a_file_that_stays_is_not_read_to_find_that_out(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewritten_file, "parse", None)
+    path = networks / "padded.mindir"
+    with rewritten_file.rewritten_file(path, AS_IT_IS) as file:
+        assert file == path
 
 
 def test_who_cannot_be_helped_is_told(networks: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

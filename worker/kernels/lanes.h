@@ -57,5 +57,4 @@ INLINE V NAME(clamped)(V x, float least, float most) {
 }
 
 /* NaN is larger than any number. */
-INLINE int NAME(is_larger)(float value, float other) { return (value > other) | (value != value); }
 INLINE V NAME(larger)(V value, V other) { return NAME(choose)((value > other) | (value != value), value, other); }

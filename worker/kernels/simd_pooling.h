@@ -1,7 +1,7 @@
 /* The largest of several numbers. */
 
-/* Each `stride`th number from here on. */
-INLINE V NAME(load_each)(const float *from, const int64_t stride) {
+/* Each `stride`th number from here on, so many of them where they are far apart: no memory is behind the last one. */
+INLINE V NAME(load_each)(const float *from, const int64_t stride, int64_t count) {
     if (stride == 1) return NAME(load)(from);
     V some;
 #if defined(__GNUC__) && !defined(__clang__)
@@ -11,21 +11,22 @@ INLINE V NAME(load_each)(const float *from, const int64_t stride) {
         return __builtin_shuffle(NAME(load)(from), NAME(load)(from + LANES), even);
     }
 #endif
-    for (int lane = 0; lane < LANES; lane++) some[lane] = from[lane * stride];
+    for (int lane = 0; lane < LANES; lane++) some[lane] = from[least_of(lane, count - 1) * stride];
     return some;
 }
 
 INLINE void NAME(largest_along)(const struct pooled *pooled, const int64_t stride) {
     for (int64_t place = 0; place < pooled->count; place += LANES) {
+        const int64_t left = pooled->count - place;
         const float *from = pooled->row + place * stride;
         float *y = pooled->y + place;
-        V most = NAME(load_each)(from, stride);
+        V most = NAME(load_each)(from, stride, left);
         for (int64_t column = 1; column < pooled->columns; column++)
-            most = NAME(larger)(NAME(load_each)(from + column, stride), most);
+            most = NAME(larger)(NAME(load_each)(from + column, stride, left), most);
         if (pooled->end - y >= LANES)
             NAME(store)(y, most);
         else
-            NAME(store_some)(y, most, least_of(pooled->count - place, LANES));
+            NAME(store_some)(y, most, least_of(left, LANES));
     }
 }
 

@@ -12,7 +12,7 @@ from mindspore_serving.worker.rewrites.paddings import PADDINGS, paddings_of
 from mindspore_serving.worker.rewrites.reductions import REDUCTIONS, known_axes
 from mindspore_serving.worker.rewrites.sizes import ONE, Shape, Size, named, product
 
-_SAME = 1  # MindSpore's enumeration of paddings
+_SAME_SIZE = 1  # MindSpore's enumeration of paddings
 
 
 class Shapes(Protocol):
@@ -93,7 +93,7 @@ def _averages(shapes: Shapes, node: Any) -> Shape | None:
     x, told = shapes.of(node.input[0]), [shapes.graph.constant(name) for name in node.input[1:4]]
     if x is None or len(x) != 4 or len(told) != 3 or not all(isinstance(pair, tuple) for pair in told[:2]):
         return None
-    return _slid(node, x[:2], x[2:], list(zip(*told[:2], strict=True)), None if told[2] == _SAME else (0, 0))
+    return _slid(node, x[:2], x[2:], list(zip(*told[:2], strict=True)), None if told[2] == _SAME_SIZE else (0, 0))
 
 
 def pool_of_three(graph: GraphFile, node: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None:
@@ -212,7 +212,7 @@ def _part(shapes: Shapes, node: Any) -> Shape | None:
 RULES: dict[str, Rule] = {
     **{name: _combined for names in COMBINATIONS for name in names},
     **dict.fromkeys(("AddExt", "SubExt", "Pow", "Greater", "GreaterEqual", "Less", "LessEqual"), _combined),
-    **dict.fromkeys((*ACTIVATIONS, "PReLU", "BiasAdd", "Softmax", "LogSoftmax", "Cast", "Log", "Elu", "Mish"), _same),
+    **dict.fromkeys((*ACTIVATIONS, "PReLU", "BiasAdd", "Softmax", "LogSoftmax", "Cast", "Log", "Mish"), _same),
     "Conv2D": _convolution,
     "MaxPool": _pooling,
     "AvgPool": _averages,
