@@ -1,4 +1,4 @@
-"""Networks for test_kernel_rules.py: as a program, `kernel_networks.py FOLDER` writes FOLDER/name.mindir for each."""
+"""Networks for test_kernel_rules.py: `-m tests.worker.kernel_networks FOLDER` writes FOLDER/name.mindir for each."""
 
 import sys
 import zlib

@@ -1,6 +1,6 @@
 """Networks whose files leave sizes open, for test_shapes.py and test_branches.py.
 
-As a program, `open_networks.py FOLDER` writes FOLDER/name.mindir for each, and name.npz: `x`, and what becomes of it.
+`-m tests.worker.open_networks FOLDER` writes FOLDER/name.mindir for each, and name.npz: `x`, and what becomes of it.
 """
 
 import sys
@@ -178,21 +178,24 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
-def main(folder: Path) -> None:
-    """Writes the files, with weights by chance."""
-    for name, (network, shape) in NETWORKS.items():
+def write_networks(networks: dict[str, tuple[Any, tuple[Any, ...]]], folder: Path) -> None:
+    """Writes their files, with weights by chance."""
+    for name, (network, shape) in networks.items():
         chance = np.random.default_rng(zlib.crc32(name.encode()))  # whatever other networks there are
         network.set_train(False)
         for parameter in network.get_parameters():
+            if parameter.dtype != ms.float32:
+                continue
             numbers = chance.uniform(-0.5, 0.5, parameter.shape)
             if "variance" in parameter.name:
                 numbers = np.abs(numbers) + 0.5
             parameter.set_data(ms.Tensor(numbers, parameter.dtype))
         x = chance.standard_normal([INSTANCES if size is OPEN else size for size in shape]).astype(np.float32)
-        np.savez(folder / f"{name}.npz", x=x, made=network(ms.Tensor(x)).asnumpy())
+        made = network(ms.Tensor(x))
+        np.savez(folder / f"{name}.npz", x=x, made=(made[0] if isinstance(made, tuple) else made).asnumpy())
         given = ms.Tensor(shape=shape, dtype=ms.float32)
         ms.export(network, given, file_name=str(folder / name), file_format="MINDIR")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    write_networks(NETWORKS, Path(sys.argv[1]))

@@ -22,9 +22,9 @@ ORDER = {"Load", "MakeTuple", "UpdateState", "Depend"}  # of parameters: no oper
 
 
 def export_networks(program: str, folder: Path) -> None:
-    """Runs a program of this folder, which writes a file for each of its networks."""
-    path = ROOT / "tests" / "worker" / program
-    subprocess.run([sys.executable, str(path), str(folder)], check=True, capture_output=True)
+    """Runs a module of this folder, which writes a file for each of its networks."""
+    command = [sys.executable, "-m", f"tests.worker.{program}", str(folder)]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
 
 
 def operators(path: Path) -> list[str]:

@@ -22,7 +22,7 @@ UNDECIDED = ["by_its_numbers", "printed"]
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("branches")
-    export_networks("open_networks.py", folder)
+    export_networks("open_networks", folder)
     return folder
 
 

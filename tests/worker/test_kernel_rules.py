@@ -299,7 +299,7 @@ LEFT_ALONE = [
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("networks")
-    export_networks("kernel_networks.py", folder)
+    export_networks("kernel_networks", folder)
     return folder
 
 

@@ -300,6 +300,25 @@ def test_layer_norm(rows: int) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=3e-5, err_msg=f"{width=}")
 
 
+@pytest.mark.parametrize(("images", "channels", "groups"), [(1, 1, 1), (2, 6, 3), (3, 6, 6), (1, 4, 1), (40, 32, 8)])
+def test_group_norm(images: int, channels: int, groups: int) -> None:
+    scale, shift = normal_numbers(2, channels), normal_numbers(3, channels)
+    for pixels in (*range(1, 70), 300):
+        x = normal_numbers(1, images, channels, pixels) + np.float32(20)
+        rows = x.reshape(images, groups, -1).astype(np.float64)
+        away = (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + 1e-3)
+        expected = away.reshape(x.shape) * scale[:, None] + shift[:, None]
+        for clamp, most in ((0, None), (1, np.inf), (2, 6)):
+            clamped = expected if most is None else expected.clip(0, most)
+            found = call("group_norm", [x, scale, shift], [groups, bits(1e-3), clamp], x.shape)
+            np.testing.assert_allclose(found, clamped, rtol=1e-4, atol=2e-4, err_msg=f"{pixels=} {clamp=}")
+
+
+def test_of_no_images_a_group_norm_makes_none() -> None:
+    x = np.zeros((0, 4, 3), np.float32)
+    call("group_norm", [x, normal_numbers(1, 4), normal_numbers(2, 4)], [2, 0, 0], x.shape)
+
+
 @pytest.mark.parametrize("rows", [1, 200])
 @pytest.mark.parametrize("scale", [1, 30, 1e30])
 def test_softmax(rows: int, scale: float) -> None:
@@ -520,6 +539,16 @@ def test_concatenations(sizes: Shape, axis: int) -> None:
     np.testing.assert_array_equal(call("concatenation", parts, [axis], expected.shape), expected)
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_one_place_is_repeated_for_all_that_it_is_put_beside(first: int) -> None:
+    """A token that begins each text, say, wherever it stands."""
+    token, texts = normal_numbers(1, 1, first, 9), normal_numbers(2, 5, 4, 9)
+    repeated = np.broadcast_to(token, (5, first, 9))
+    for parts, expected in (([token, texts], [repeated, texts]), ([texts, token, texts], [texts, repeated, texts])):
+        made = np.concatenate(expected, 1)
+        np.testing.assert_array_equal(call("concatenation", parts, [1], made.shape), made)
+
+
 @pytest.mark.parametrize("number", [0.0, -2.5, float("inf")])
 @pytest.mark.parametrize(
     ("shape", "around"),
@@ -571,6 +600,10 @@ MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
     "three axes of an image": ("pooling", [(4, 6, 7)], SEEN),
     "scale": ("layer_norm", [(3, 9), (8,), (9,)], [0]),
     "shift": ("layer_norm", [(3, 9), (9,), (8,)], [0]),
+    "groups of unlike size": ("group_norm", [(3, 9, 5), (9,), (9,)], [2, 0, 0]),
+    "no groups": ("group_norm", [(3, 9, 5), (9,), (9,)], [0, 0, 0]),
+    "no channels": ("group_norm", [(9,), (9,), (9,)], [3, 0, 0]),
+    "scale of channels": ("group_norm", [(3, 9, 5), (5,), (9,)], [3, 0, 0]),
     "no row": ("softmax", [()], [0]),
     "an axis that a softmax has not": ("softmax", [(2, 3)], [2]),
     "no activation": ("activation", [(3,)], [len(ACTIVATIONS)]),
@@ -616,6 +649,7 @@ OPEN: dict[str, tuple[list[Shape], list[int], Shape]] = {
     "products": ([(-1, 2, 3, 5), (-1, 2, 5, 70)], [0], (-1, 2, 3, 70)),
     "recurrence": ([(4, -1, 3), *LAYER], [0, 20, 0, 1], (5, -1, 20)),
     "layer_norm": ([(-1, 3, 9), (9,), (9,)], [0], (-1, 3, 9)),
+    "group_norm": ([(-1, 6, 9), (6,), (6,)], [3, 0, 1], (-1, 6, 9)),
     "softmax": ([(-1, 3, 9)], [1], (-1, 3, 9)),
     "activation": ([(-1, 3, 9)], [6], (-1, 3, 9)),
     "combination": ([(-1, 3, 9), (-1, 3, 9)], [0, 1], (-1, 3, 9)),

@@ -100,7 +100,7 @@ NORMS_OF_ROWS = {
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("networks")
-    export_networks("rewritable.py", folder)
+    export_networks("rewritable", folder)
     return folder
 
 

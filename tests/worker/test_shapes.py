@@ -70,7 +70,7 @@ TOLD = {
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("open_networks")
-    export_networks("open_networks.py", folder)
+    export_networks("open_networks", folder)
     return folder
 
 

@@ -14,7 +14,7 @@
     scratch.c       memory from call to call
 
 rewrites/ puts them into graphs, once shapes.py has found sizes: lstm.py, unrolled.py, windows.py, whole_windows.py,
-transposed.py, dense.py, rows.py, elements.py, means.py, copies.py, and then chains.py.
+transposed.py, dense.py, norms.py, rows.py, elements.py, means.py, joined.py, copies.py, and then chains.py.
 """
 
 import ctypes

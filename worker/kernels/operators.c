@@ -21,6 +21,7 @@ static const struct operator OPERATORS[] = {
     {2, 1, infer_products, compute_products, 0},
     {ANY, 4, infer_recurrence, compute_recurrence, 0},
     {3, 1, infer_layer_norm, compute_layer_norm, 0},
+    {3, 3, infer_group_norm, compute_group_norm, 0},
     {1, 1, infer_softmax, compute_softmax, 0},
     {1, 1, infer_activation, compute_activation, 0},
     {2, 2, infer_combination, compute_combination, 0},

@@ -44,6 +44,7 @@ int infer_recurrence(const struct step *step), compute_recurrence(const struct s
 
 /* rows.c */
 int infer_layer_norm(const struct step *step), compute_layer_norm(const struct step *step);
+int infer_group_norm(const struct step *step), compute_group_norm(const struct step *step);
 int infer_softmax(const struct step *step), compute_softmax(const struct step *step);
 int infer_reduction(const struct step *step), compute_reduction(const struct step *step);
 

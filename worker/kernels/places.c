@@ -96,20 +96,22 @@ int compute_repetition(const struct step *step) {
     return copy(x->numbers, apart, step->made);
 }
 
-/* Some values, one behind the other. Told: along which axis. */
+/* Some values, one behind the other. Told: along which axis. Along others, one place of a value is repeated for those
+ * that have more. */
 int infer_concatenation(const struct step *step) {
     const int64_t along = step->told[0];
+    struct tensor *made = step->made;
     same_shape(step);
-    if (along >= step->made->axes) return -1;
+    if (along >= made->axes) return -1;
     for (int64_t given = 1; given < step->count_given; given++) {
         const struct tensor *x = step->given[given];
-        if (x->axes != step->made->axes) return -1;
+        if (x->axes != made->axes) return -1;
         for (int64_t axis = 0; axis < x->axes; axis++)
-            if (axis != along && !fits(x->shape[axis], step->made->shape[axis])) return -1;
-        if (x->shape[along] < 0 || step->made->shape[along] < 0)
-            step->made->shape[along] = -1;
+            if (axis != along && !common_size(made->shape[axis], x->shape[axis], &made->shape[axis])) return -1;
+        if (x->shape[along] < 0 || made->shape[along] < 0)
+            made->shape[along] = -1;
         else
-            step->made->shape[along] += x->shape[along];
+            made->shape[along] += x->shape[along];
     }
     return 0;
 }
@@ -124,7 +126,10 @@ int compute_concatenation(const struct step *step) {
         struct axis axes[MOST_AXES];
         int64_t from[MOST_AXES];
         find_distances(x, from);
-        for (int64_t axis = 0; axis < x->axes; axis++) axes[axis] = (struct axis){x->shape[axis], from[axis], to[axis]};
+        for (int64_t axis = 0; axis < x->axes; axis++) {
+            const int64_t size = axis == along ? x->shape[axis] : step->made->shape[axis];
+            axes[axis] = (struct axis){size, x->shape[axis] == 1 ? 0 : from[axis], to[axis]};
+        }
         copy_axes(x->numbers, made, axes, (int)x->axes);
         made += x->shape[along] * to[along];
     }

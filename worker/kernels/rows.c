@@ -60,6 +60,59 @@ int compute_layer_norm(const struct step *step) {
                         step->given[0]->axes - 1);
 }
 
+/* Channels of which some beside each other have a mean and a variance. */
+struct groups {
+    const float *x, *scale, *shift;
+    float *y, epsilon, least, most;
+    int64_t channels, pixels, of_image, count, of_part; /* channels of a group; groups */
+};
+
+static void normalize_group(const struct groups *groups, int64_t group) {
+    const int64_t numbers = groups->channels * groups->pixels, first = group % groups->of_image * groups->channels;
+    const float *x = groups->x + group * numbers;
+    float *y = groups->y + group * numbers, mean, variance;
+    instructions()->moments(x, numbers, &mean, &variance);
+    const float away = 1 / sqrtf(variance + groups->epsilon);
+    for (int64_t channel = 0; channel < groups->channels; channel++) {
+        const float factor = away * groups->scale[first + channel], shift = groups->shift[first + channel] - mean * factor;
+        const int64_t place = channel * groups->pixels;
+        instructions()->scale(x + place, factor, shift, groups->least, groups->most, y + place, groups->pixels);
+    }
+}
+
+static void normalize_groups(const void *what, int64_t number) {
+    const struct groups *groups = what;
+    const int64_t end = least_of((number + 1) * groups->of_part, groups->count);
+    for (int64_t group = number * groups->of_part; group < end; group++) normalize_group(groups, group);
+}
+
+/* Images, or whatever has channels along its second axis; scale, shift: of each channel. Told: groups, the bits of
+ * epsilon, clamp. Wu, He 2018, "Group Normalization", section 3. */
+int infer_group_norm(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    if (x->axes < 2 || step->told[0] < 1 || x->shape[1] % step->told[0] != 0) return -1;
+    for (int given = 1; given <= 2; given++)
+        if (step->given[given]->axes != 1 || step->given[given]->shape[0] != x->shape[1]) return -1;
+    return same_shape(step);
+}
+
+int compute_group_norm(const struct step *step) {
+    const struct tensor *x = step->given[0];
+    const int64_t of_image = step->told[0], clamp = step->told[2];
+    struct groups groups = {
+        .x = x->numbers, .scale = step->given[1]->numbers, .shift = step->given[2]->numbers, .y = step->made->numbers,
+        .epsilon = float_of(step->told[1]), .least = least_of_clamp(clamp), .most = most_of_clamp(clamp),
+        .channels = x->shape[1] / of_image, .pixels = product_of(x->shape + 2, x->axes - 2),
+        .of_image = of_image, .count = x->shape[0] * of_image,
+    };
+    const int64_t numbers = groups.channels * groups.pixels;
+    if (groups.count * numbers == 0) return 0;
+    groups.of_part = divided_up(groups.count, threads_in_use());
+    if (groups.of_part * numbers < LEAST_FLOATS) groups.of_part = divided_up(LEAST_FLOATS, numbers);
+    in_turns(normalize_groups, &groups, divided_up(groups.count, groups.of_part));
+    return 0;
+}
+
 /* Told: along which axis. */
 int infer_softmax(const struct step *step) { return step->told[0] >= step->given[0]->axes ? -1 : same_shape(step); }
 

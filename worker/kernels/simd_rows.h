@@ -97,3 +97,34 @@ TARGET static void NAME(sum_rows)(const float *x, int64_t rows, int64_t width, f
             NAME(store)(y + column, sum * factor);
     }
 }
+
+/* In two passes: a mean that is large takes no digits from the variance. */
+TARGET static void NAME(moments)(const float *x, int64_t count, float *mean, float *variance) {
+    const float middle = NAME(sum_of)(x, count) / count;
+    V sums[4] = {{0}};
+    int64_t place = 0;
+    for (; place + 4 * LANES <= count; place += 4 * LANES)
+#pragma GCC unroll 4
+        for (int one = 0; one < 4; one++) {
+            const V away = NAME(load)(x + place + one * LANES) - middle;
+            sums[one] += away * away;
+        }
+    for (; place < count; place += LANES) {
+        const int64_t left = least_of(count - place, LANES);
+        const V away = (left == LANES ? NAME(load)(x + place) : NAME(load_some)(x + place, left, middle)) - middle;
+        sums[0] += away * away;
+    }
+    *mean = middle;
+    *variance = NAME(sum)((sums[0] + sums[1]) + (sums[2] + sums[3])) / count;
+}
+
+TARGET static void NAME(scale)(const float *x, float factor, float shift, float least, float most, float *y,
+                               int64_t count) {
+    for (int64_t place = 0; place < count; place += LANES) {
+        const int64_t left = count - place;
+        if (left < LANES)
+            NAME(store_some)(y + place, NAME(clamped)(NAME(load_some)(x + place, left, 0) * factor + shift, least, most), left);
+        else
+            NAME(store)(y + place, NAME(clamped)(NAME(load)(x + place) * factor + shift, least, most));
+    }
+}

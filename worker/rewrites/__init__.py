@@ -15,15 +15,19 @@ from mindspore_serving.worker.rewrites.batch_norm import fold_batch_norm, scale_
 from mindspore_serving.worker.rewrites.biases import fuse_biases
 from mindspore_serving.worker.rewrites.branches import decide_branches
 from mindspore_serving.worker.rewrites.chains import chain_steps
-from mindspore_serving.worker.rewrites.copies import copy_by_kernels
+from mindspore_serving.worker.rewrites.copies import copy_by_kernels, take_parts_first
 from mindspore_serving.worker.rewrites.dense import multiply_by_kernels
 from mindspore_serving.worker.rewrites.elements import compute_elements_by_kernels
 from mindspore_serving.worker.rewrites.fixed import fix_constants
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.in_place import write_apart
+from mindspore_serving.worker.rewrites.joined import join_by_kernels
 from mindspore_serving.worker.rewrites.lstm import remember_by_kernels
 from mindspore_serving.worker.rewrites.means import reduce_by_kernels
 from mindspore_serving.worker.rewrites.newer import spell_older
+from mindspore_serving.worker.rewrites.norms import normalize_by_kernels
+from mindspore_serving.worker.rewrites.nothing import drop_nothing
 from mindspore_serving.worker.rewrites.pooling import pool_first
 from mindspore_serving.worker.rewrites.powers import multiply_powers_out
 from mindspore_serving.worker.rewrites.products import transpose_weights
@@ -51,6 +55,7 @@ class Rewriting(Flag):
 AS_IT_IS = Rewriting(0)
 ALL = ~AS_IT_IS
 RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
+    (Rewriting.FASTER, drop_nothing),
     (Rewriting.FASTER, fix_constants),
     (Rewriting.KERNELS, remember_by_kernels),
     (Rewriting.KERNELS, roll_up),
@@ -63,6 +68,7 @@ RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
     (Rewriting.FASTER, pool_first),
     (Rewriting.KERNELS, reduce_by_kernels),
     (Rewriting.FASTER, flatten_reductions),
+    (Rewriting.KERNELS, normalize_by_kernels),
     (Rewriting.KERNELS, compute_rows_by_kernels),
     (Rewriting.FASTER, spell_gelu_out),
     (Rewriting.FASTER, multiply_powers_out),
@@ -72,7 +78,9 @@ RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
     (Rewriting.KERNELS, pool_by_kernels),
     (Rewriting.KERNELS, multiply_by_kernels),
     (Rewriting.KERNELS, compute_elements_by_kernels),
+    (Rewriting.KERNELS, join_by_kernels),
     (Rewriting.KERNELS, copy_by_kernels),
+    (Rewriting.KERNELS, take_parts_first),
 )
 
 
@@ -87,8 +95,10 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     if rewriting == AS_IT_IS:
         return {}
     graph = GraphFile(model)
-    tell_shapes(graph)
     places = dict.fromkeys(Rewriting, 0)
+    if Rewriting.FASTER in rewriting:
+        places[Rewriting.FASTER] = write_apart(graph)
+    tell_shapes(graph)
     for kind, rule in RULES:
         if kind in rewriting:
             places[kind] += rule(graph)

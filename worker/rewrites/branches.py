@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.in_place import has_changes, is_change, write_apart
+
 _REFERENCE = "REF::"
 _BOOL, _INT64, _UMONAD, _IOMONAD = 9, 7, 23, 24  # AttributeProto.AttributeType
 _MOST_CALLS, _MOST_NODES = 64, 1 << 17  # calls within each other
@@ -40,12 +43,32 @@ def decide_branches(model: Any) -> bool:
         nodes = writer.nodes_for(outputs)
     except _Undecided:
         return False
-    for given, name in zip(model.graph.output, outputs, strict=True):
-        given.name = name
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    before = _replaced(model, nodes, outputs)
+    graph = GraphFile(model)
+    if has_changes(graph) and not write_apart(graph):
+        _replaced(model, *before)
+        return False
+    graph.save()
     del model.functions[:]
     return True
+
+
+def _replaced(model: Any, nodes: Sequence[Any], outputs: Sequence[str]) -> tuple[list[Any], list[str]]:
+    """Puts these nodes in place of the main graph's, and these outputs. Returns what was there."""
+    old_nodes, old_outputs = _copies(model.graph.node), [given.name for given in model.graph.output]
+    new_nodes = _copies(nodes)
+    del model.graph.node[:]
+    model.graph.node.extend(new_nodes)
+    for given, name in zip(model.graph.output, outputs, strict=True):
+        given.name = name
+    return old_nodes, old_outputs
+
+
+def _copies(nodes: Sequence[Any]) -> list[Any]:
+    copies = [type(node)() for node in nodes]
+    for copy, node in zip(copies, nodes, strict=True):
+        copy.CopyFrom(node)
+    return copies
 
 
 class _Writer:
@@ -100,7 +123,7 @@ class _Writer:
         given = [self.name(name, known) for name in node.input]
         if op == "TupleGetItem" and (item := self._item(*given)) is not None:
             return item
-        if op != _LOAD and any(self._is_state(name) for name in given):
+        if op != _LOAD and not is_change(op) and any(self._is_state(name) for name in given):
             raise _Undecided  # it does more than to make a value
         return self._write(node, given)
 

@@ -113,4 +113,5 @@ def _side(graph: GraphFile, name: str) -> Any:
     if float_value(graph, name) is not None or (tensor is not None and tensor.data_type == FLOAT32):
         return name
     number = graph.constant(name)
-    return graph.new_constant(np.array([number], np.float32)) if isinstance(number, float) else None
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    return graph.new_constant(np.array([number], np.float32)) if is_number else None

@@ -1,6 +1,7 @@
 """What is made of parameters and constants alone, made once: MindSpore 2.10 makes it anew at each call.
 
-Attention keeps the weights of query, key and value in one parameter, say, cuts it into three, and transposes each.
+Attention keeps the weights of query, key and value in one parameter, say, cuts it into three, and transposes each. A
+convolution with standardized weights takes their mean from them, and divides them by their deviation.
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mindspore_serving.worker.rewrites.formulas import FORMULAS
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 
 Array = npt.NDArray[np.float32]
@@ -19,7 +21,8 @@ _MOST_REPEATED = 1 << 20  # numbers: more are not worth their room in the file
 
 def fix_constants(graph: GraphFile) -> int:
     """Makes each such value a constant. Returns how many."""
-    made = sum(_fixed(graph, node) for node in graph.nodes if graph.op(node) in _MAKERS)
+    with np.errstate(all="ignore"):  # as MindSpore does
+        made = sum(_fixed(graph, node) for node in graph.nodes if graph.op(node) in _MAKERS)
     if made:
         for node in [node for node in graph.nodes if graph.op(node) == "Load"]:
             graph.drop_unused(node)
@@ -27,15 +30,14 @@ def fix_constants(graph: GraphFile) -> int:
 
 
 def _fixed(graph: GraphFile, node: Any) -> bool:
-    value, several = graph.value(node.output[0]), graph.maker(node.input[0])
-    array = _MAKERS[graph.op(node)](graph, node)
+    value, array = graph.value(node.output[0]), _MAKERS[graph.op(node)](graph, node)
     if value is None or array is None or array.shape != value.shape:
         return False
     constant = graph.new_constant(np.ascontiguousarray(array))
     constant.name = constant.output[0] = node.output[0]
     graph.replace([node], [constant])
-    if graph.op(several) in ("Split", "MakeTuple") and not graph.users(several.output[0]):
-        graph.replace([several], [])
+    for name in node.input:
+        graph.remove_unused(name)
     return True
 
 
@@ -83,16 +85,11 @@ def _joined(graph: GraphFile, node: Any) -> Array | None:
     return np.concatenate(known, axis)
 
 
-def _sum(graph: GraphFile, node: Any) -> Array | None:
-    one, other = [graph.array(name) for name in node.input]
-    return None if one is None or other is None or one.shape != other.shape else one + other
-
-
 _MAKERS: dict[str, Callable[[GraphFile, Any], Array | None]] = {
     "Transpose": _transposed,
-    "Reshape": _reshaped,
+    **dict.fromkeys(("Reshape", "ExpandDims", "Squeeze"), _reshaped),
     "TupleGetItem": _item,
-    "Add": _sum,
+    **FORMULAS,
     "BroadcastTo": _repeated,
     "Concat": _joined,
 }

@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 FLOAT32 = 1  # TensorProto.DataType
 _FLOAT32_BYTES = 4
+_NUMBERS = {FLOAT32: "<f", 6: "<i", 7: "<q"}  # how struct calls them, by TensorProto.DataType
 _REFERENCE = "REF::"
 # AttributeProto.AttributeType, of the constants that a rewriting reads or writes
 _FLOAT, _INT64, _STRING, _BOOL, _TENSORS, _TUPLE, _NONE = 1, 7, 8, 9, 19, 20, 25
+_UMONAD, _IOMONAD = 23, 24
 # PrimitiveProto.PrimType: what an operator does is told by attributes, or by inputs of the node alone
 _PRIMITIVE, _PRIMITIVE_FUNCTION = 1, 2
 _ORDER_ALONE = ("UpdateState", "Depend")  # that is what these are for
@@ -49,15 +51,11 @@ class GraphFile:
         self._nodes = list(self._graph.node)
         self._primitives = {primitive.name: primitive for primitive in model.primitives}
         self._parameters = {parameter.name: parameter for parameter in self._graph.parameter}
-        self._makers: dict[str, Any] = {}
-        self._users: dict[str, list[Any]] = {}
         self._node_type: Any = type(self._nodes[0]) if self._nodes else None
-        self._made = 0
-        self._order = self._order_tuples()
-        for node in self._nodes:
-            self._enter(node, self._uses(node))
-        for given in self._graph.output:
-            self._users.setdefault(given.name, []).append(None)
+        self._prefix = f"{self._graph.name}:rewritten_"
+        made = [node.output[0] for node in self._nodes if node.output[0].startswith(self._prefix)]
+        self._made = max((int(name.removeprefix(self._prefix)) for name in made), default=0)  # by another of this class
+        self._enter_all()
 
     @property
     def nodes(self) -> list[Any]:
@@ -79,16 +77,24 @@ class GraphFile:
 
     def attribute(self, node: Any, name: str) -> str:
         """A text among the attributes of a node's operator; nothing where there is none."""
-        primitive = self._primitives.get(node.op_type.removeprefix(_REFERENCE))
-        found = [] if primitive is None else [given for given in primitive.attribute if given.name == name]
-        text = found[0].s if found else ""
+        found = self._attribute(node, name)
+        text = "" if found is None else found.s
         return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
 
     def numbers(self, node: Any, name: str) -> tuple[int, ...]:
         """Whole numbers among the attributes of a node's operator, those of tuples in tuples one behind the other."""
+        found = self._attribute(node, name)
+        return () if found is None else tuple(_numbers(found))
+
+    def real_number(self, node: Any, name: str) -> float:
+        """A floating point number among them; 0 where there is none."""
+        found = self._attribute(node, name)
+        return 0.0 if found is None else float(found.f)
+
+    def _attribute(self, node: Any, name: str) -> Any:
         primitive = self._primitives.get(node.op_type.removeprefix(_REFERENCE))
         found = [] if primitive is None else [given for given in primitive.attribute if given.name == name]
-        return tuple(_numbers(found[0])) if found else ()
+        return found[0] if found else None
 
     def maker(self, name: str) -> Any:
         """The node that makes a value; None for inputs and parameters."""
@@ -103,6 +109,25 @@ class GraphFile:
         users = self.users(name)
         return users[0] if len(users) == 1 else None
 
+    def uses(self, node: Any) -> list[str]:
+        """What a node uses. For order alone none of the loads are needed, but there may be others before it."""
+        is_state = self.op(node) == "UpdateState"
+        if not is_state and node.output[0] not in self._order:
+            return list(node.input)
+        names = node.input[1:] if is_state else node.input
+        return [name for name in names if name not in self._order and self.op(self.maker(name)) != "Load"]
+
+    def is_parameter(self, name: str) -> bool:
+        """Whether this is the name of one."""
+        return name in self._parameters
+
+    def is_state(self, name: str) -> bool:
+        """Whether it is no value, but stands for what has happened before."""
+        maker = self.maker(name)
+        if maker is None or maker.op_type != "Constant":
+            return self.op(maker) == "UpdateState"
+        return len(maker.attribute) == 1 and maker.attribute[0].type in (_UMONAD, _IOMONAD)
+
     def value(self, name: str) -> Value | None:
         """What is known of the value of this name; None for tuples, and where the file tells nothing."""
         maker = self.maker(name)
@@ -116,7 +141,7 @@ class GraphFile:
     def constant(self, name: str) -> Any:
         """A constant: None, a bool, a number, or a tuple of integers. UNKNOWN for anything else.
 
-        A number may be a tensor of float32 without dimensions.
+        A number may be a tensor of float32 or int32 or int64 without dimensions.
         """
         maker = self.maker(name)
         if maker is None or maker.op_type != "Constant" or len(maker.attribute) != 1:
@@ -126,9 +151,8 @@ class GraphFile:
             whole = all(part.type == _INT64 and len(part.ints) == 1 for part in given.values)
             return tuple(part.ints[0] for part in given.values) if whole else UNKNOWN
         if given.type == _TENSORS:
-            tensors = [one for one in given.tensors if one.data_type == FLOAT32 and not one.dims]
-            numbers = [struct.unpack("<f", one.raw_data)[0] for one in tensors if len(one.raw_data) == _FLOAT32_BYTES]
-            return numbers[0] if len(numbers) == len(given.tensors) == 1 else UNKNOWN
+            numbers = [_number(one) for one in given.tensors]
+            return UNKNOWN if len(numbers) != 1 or numbers[0] is None else numbers[0]
         readers = {_NONE: None, _BOOL: bool(given.i), _INT64: given.i, _FLOAT: given.f}
         return readers.get(given.type, UNKNOWN)
 
@@ -145,6 +169,16 @@ class GraphFile:
         shape = tuple(fixed.dims)
         is_whole = len(fixed.raw_data) == _FLOAT32_BYTES * math.prod(shape)
         return np.frombuffer(fixed.raw_data, "<f4").reshape(shape) if is_whole else None
+
+    def whole_numbers(self, name: str) -> npt.NDArray[np.int64] | None:
+        """The same of int32 or int64."""
+        fixed = self._parameter(name) or self._tensor(name)
+        layout = None if fixed is None or fixed.data_type == FLOAT32 else _NUMBERS.get(fixed.data_type)
+        if fixed is None or layout is None:
+            return None
+        shape = tuple(fixed.dims)
+        is_whole = len(fixed.raw_data) == struct.calcsize(layout) * math.prod(shape)
+        return np.frombuffer(fixed.raw_data, layout).reshape(shape).astype(np.int64) if is_whole else None
 
     def weights(self, name: str) -> npt.NDArray[np.float32] | None:
         """The same, if this is all it is used for."""
@@ -239,11 +273,11 @@ class GraphFile:
         self._nodes = [*before, *new, *behind]
         for node in old:
             del self._makers[node.output[0]]
-            for name in self._uses(node):
+            for name in self.uses(node):
                 users = self._users[name]
                 del users[_place(users, node)]
         for node in new:
-            self._enter(node, self._uses(node))
+            self._enter(node, self.uses(node))
 
     def swap(self, before: Any, behind: Any) -> tuple[Any, Any]:
         """Puts a node before the one whose result it alone uses, as its first input. Returns both anew, in order.
@@ -258,6 +292,26 @@ class GraphFile:
         self.replace([before, behind], [first, second])
         return first, second
 
+    def bypass(self, instead: Mapping[str, str]) -> None:
+        """Removes what makes each of these values; whoever used one is given the other in its place."""
+        self._nodes = [node for node in self._nodes if node.output[0] not in instead]
+        for node in self._nodes:
+            for place, name in enumerate(node.input):
+                if name in instead:
+                    node.input[place] = _last(name, instead)
+        for given in self._graph.output:
+            given.name = _last(given.name, instead)
+        self._enter_all()
+
+    def _enter_all(self) -> None:
+        self._makers: dict[str, Any] = {}
+        self._users: dict[str, list[Any]] = {}
+        self._order = self._order_tuples()
+        for node in self._nodes:
+            self._enter(node, self.uses(node))
+        for given in self._graph.output:
+            self._users.setdefault(given.name, []).append(None)
+
     def _order_tuples(self) -> set[str]:
         """What only says that several loads come before an UpdateState."""
         tuples = {node.output[0] for node in self._nodes if self.op(node) == "MakeTuple"}
@@ -266,14 +320,6 @@ class GraphFile:
             if self.op(node) != "UpdateState":
                 tuples.difference_update(node.input)
         return tuples
-
-    def _uses(self, node: Any) -> list[str]:
-        """What a node uses. For order alone none of the loads are needed, but there may be others before it."""
-        is_state = self.op(node) == "UpdateState"
-        if not is_state and node.output[0] not in self._order:
-            return list(node.input)
-        names = node.input[1:] if is_state else node.input
-        return [name for name in names if name not in self._order and self.op(self.maker(name)) != "Load"]
 
     def _parameter(self, name: str) -> Any | None:
         load = self.maker(name)
@@ -304,7 +350,7 @@ class GraphFile:
     def _new_node(self, op_type: str, inputs: Sequence[str], output: str | None = None) -> Any:
         if output is None:
             self._made += 1
-            output = f"{self._graph.name}:rewritten_{self._made}"
+            output = f"{self._prefix}{self._made}"
         return self._node_type(op_type=op_type, name=output, input=inputs, output=[output])
 
     def _enter(self, node: Any, uses: Iterable[str]) -> None:
@@ -313,12 +359,27 @@ class GraphFile:
             self._users.setdefault(name, []).append(node)
 
 
+def _number(tensor: Any) -> int | float | None:
+    """Of a tensor without dimensions; None for other types."""
+    layout = _NUMBERS.get(tensor.data_type)
+    if tensor.dims or layout is None or len(tensor.raw_data) != struct.calcsize(layout):
+        return None
+    number: int | float = struct.unpack(layout, tensor.raw_data)[0]
+    return number
+
+
 def _numbers(attribute: Any) -> Iterator[int]:
     if attribute.values:
         for part in attribute.values:
             yield from _numbers(part)
     else:
         yield from attribute.ints or [attribute.i]
+
+
+def _last(name: str, instead: Mapping[str, str]) -> str:
+    while name in instead:
+        name = instead[name]
+    return name
 
 
 def _place(nodes: Sequence[Any], node: Any) -> int:

@@ -6,6 +6,9 @@ from typing import Any
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import Step
 
+# What they are given besides is fixed.
+_OF_ONE = ("convolution", "winograd", "pooling", "dense", "layer_norm", "group_norm", "softmax", "activation")
+
 
 def inputs_of_instances(graph: GraphFile, steps: Mapping[str, Step], inputs: Mapping[str, Any]) -> list[str]:
     """Which inputs have instances along their first axis; none where one instance may have to do with another.
@@ -46,7 +49,7 @@ def _is_apart(
     told = step.told
     if step.operator == "softmax" and told[0] == 0:
         return False
-    if step.operator in ("convolution", "winograd", "pooling", "dense", "layer_norm", "softmax", "activation"):
+    if step.operator in _OF_ONE:
         return have_instances[0] and not any(have_instances[1:]) and (len(made) > 1 or step.operator == "activation")
     if step.operator == "view":
         return told[0] == 0
@@ -65,4 +68,8 @@ def _is_apart(
         return told[0] == 1
     if step.operator == "padding":
         return tuple(told[1:3]) == (0, 0)
-    return step.operator == "concatenation" and told[0] > 0 and all(have_instances)
+    return (
+        step.operator == "concatenation"
+        and told[0] > 0
+        and all(has or shape[:1] == (1,) for shape, has in zip(shapes, have_instances, strict=True))
+    )

@@ -18,6 +18,7 @@ OPERATORS = (
     "products",
     "recurrence",
     "layer_norm",
+    "group_norm",
     "softmax",
     "activation",
     "combination",

@@ -20,7 +20,7 @@ from mindspore_serving.worker.rewrites.reductions import MEANS, REDUCTIONS, know
 
 _GLOBAL_MEAN = "AdaptiveAvgPool2D"  # the mean of each channel, if it makes one number of it
 # What is made of some numbers, in the order of kernels/rows.c.
-_SUM, _MEAN, _LARGEST, _SMALLEST = range(4)
+TOTAL, _MEAN, _LARGEST, _SMALLEST = range(4)
 _EXTREMES = {"ReduceMax": _LARGEST, "ReduceMin": _SMALLEST}
 _WITH_PLACES = {"ArgMaxWithValue": _LARGEST, "ArgMinWithValue": _SMALLEST}
 _OPERATORS = (*REDUCTIONS, *_EXTREMES, _GLOBAL_MEAN)
@@ -49,7 +49,7 @@ def reduction_step(graph: GraphFile, node: Any) -> Step | None:
         rank = len(x.shape)
         told = [rank - 2, rank, 1, 1]
         return Step("reduction", node.input[:1], told) if made.shape[-2:] == (1, 1) and rank > 2 else None
-    what = _MEAN if graph.op(node) in MEANS else _EXTREMES.get(graph.op(node), _SUM)
+    what = _MEAN if graph.op(node) in MEANS else _EXTREMES.get(graph.op(node), TOTAL)
     return _step(graph, node, len(x.shape), what)
 
 

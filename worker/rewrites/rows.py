@@ -1,7 +1,7 @@
 """What transformers do between their matrix products, by the operators of kernels/.
 
-MindSpore 2.10 takes as long for LayerNorm, or to exchange two axes, as for 10 sums of as many numbers; for GeLU 20.
-Matrices of which none is fixed it multiplies at a third of the speed.
+MindSpore 2.10 takes as long for GeLU as for 20 sums of as many numbers. Matrices of which none is fixed it multiplies
+at a third of the speed.
 """
 
 from typing import Any
@@ -11,7 +11,6 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import (
     Step,
     are_here,
-    bits,
     float_value,
     put_step,
 )
@@ -21,37 +20,19 @@ _LEAST_ROWS = 4  # of a product: each second matrix is laid out for it, which ta
 
 
 def compute_rows_by_kernels(graph: GraphFile) -> int:
-    """Makes these operators of ours: LayerNorm, Softmax, GeLU, BatchMatMul.
+    """Makes these operators of ours: Softmax, GeLU, BatchMatMul.
 
     Returns how many.
     """
     if not are_here():
         return 0
     rules = {
-        "LayerNorm": _layer_norm,
         "Softmax": _softmax,
         "GeLU": _gelu,
         "BatchMatMul": _products,
         "MatMulExt": _products,
     }
     return sum(rules[graph.op(node)](graph, node) for node in graph.nodes if graph.op(node) in rules)
-
-
-def _layer_norm(graph: GraphFile, node: Any) -> bool:
-    """Over the last axis, whose mean and variance nobody asks for."""
-    item = graph.only_user(node.output[0])  # of its three outputs
-    x, scale, shift, *told = node.input
-    value = float_value(graph, x)
-    axes, epsilon = [graph.constant(name) for name in told[:2]], graph.constant(told[2])
-    if value is None or graph.op(item) != "TupleGetItem" or graph.constant(item.input[1]) != 0:
-        return False
-    is_last = all(axis in (-1, len(value.shape) - 1) for axis in axes)
-    width = value.shape[-1:]
-    rows = [float_value(graph, name, 1) for name in (scale, shift)]
-    if not is_last or not isinstance(epsilon, float) or any(row is None or row.shape != width for row in rows):
-        return False
-    put_step(graph, [node, item], Step("layer_norm", [x, scale, shift], [bits(epsilon)]), value)
-    return True
 
 
 def _softmax(graph: GraphFile, node: Any) -> bool:

@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.joined import LISTS, axis_of
 from mindspore_serving.worker.rewrites.paddings import PADDINGS, paddings_of
 from mindspore_serving.worker.rewrites.reductions import REDUCTIONS, known_axes
 from mindspore_serving.worker.rewrites.sizes import ONE, Shape, Size, named, product
+from mindspore_serving.worker.rewrites.slices import spans_of
 
 _SAME_SIZE = 1  # MindSpore's enumeration of paddings
 
@@ -199,6 +201,15 @@ def _joined(shapes: Shapes, node: Any) -> Shape | None:
     return (*known[0][:place], whole, *known[0][place + 1 :])
 
 
+def _sliced(shapes: Shapes, node: Any) -> Shape | None:
+    x = shapes.of(node.input[0])
+    spans = None if x is None else spans_of(shapes.graph, node, [size.known for size in x])
+    if x is None or spans is None:
+        return None
+    each = zip(x, spans, strict=True)
+    return tuple(size if count == 0 else Size(count) for size, (_, count, _, goes) in each if not goes)
+
+
 def _part(shapes: Shapes, node: Any) -> Shape | None:
     """Of a Split, each."""
     x, axis, count = shapes.of(node.input[0]), *(shapes.graph.constant(name) for name in node.input[1:3])
@@ -209,10 +220,46 @@ def _part(shapes: Shapes, node: Any) -> Shape | None:
     return (*x[:place], size, *x[place + 1 :])
 
 
+def _unstacked(shapes: Shapes, node: Any) -> Shape | None:
+    """Each of its parts."""
+    x = shapes.of(node.input[0])
+    axis = None if x is None else axis_of(shapes.graph, node, len(x))
+    return None if x is None or axis is None else (*x[:axis], *x[axis + 1 :])
+
+
+def _stacked(shapes: Shapes, node: Any) -> Shape | None:
+    parts = shapes.graph.maker(node.input[0])
+    shape = shapes.of(parts.input[0]) if shapes.graph.op(parts) in LISTS and parts.input else None
+    axis = None if shape is None else axis_of(shapes.graph, node, len(shape) + 1)
+    return None if shape is None or axis is None else (*shape[:axis], Size(len(parts.input)), *shape[axis:])
+
+
+def _repeated(shapes: Shapes, node: Any) -> Shape | None:
+    """BroadcastTo, which may have axes before those of its input; -1 stands for a size that stays."""
+    x, told = shapes.of(node.input[0]), shapes.numbers(node.input[1])
+    if x is None or told is None or len(told) < len(x):
+        return None
+    before = [named(node.output[0], axis) for axis in range(len(told) - len(x))]
+    return tuple(size or stays for size, stays in zip(told, (*before, *x), strict=True))
+
+
+def _tiled(shapes: Shapes, node: Any) -> Shape | None:
+    x, told = shapes.of(node.input[0]), shapes.numbers(node.input[1])
+    if x is None or told is None or len(told) != len(x):
+        return None
+    return tuple(
+        named(node.output[0], axis) if count is None else size.times(count)
+        for axis, (size, count) in enumerate(zip(x, told, strict=True))
+    )
+
+
 RULES: dict[str, Rule] = {
     **{name: _combined for names in COMBINATIONS for name in names},
     **dict.fromkeys(("AddExt", "SubExt", "Pow", "Greater", "GreaterEqual", "Less", "LessEqual"), _combined),
-    **dict.fromkeys((*ACTIVATIONS, "PReLU", "BiasAdd", "Softmax", "LogSoftmax", "Cast", "Log", "Mish"), _same),
+    **dict.fromkeys(
+        (*ACTIVATIONS, "PReLU", "BiasAdd", "Softmax", "LogSoftmax", "Cast", "Log", "Mish", "Identity", "L2Normalize"),
+        _same,
+    ),
     "Conv2D": _convolution,
     "MaxPool": _pooling,
     "AvgPool": _averages,
@@ -226,10 +273,14 @@ RULES: dict[str, Rule] = {
     "Transpose": _transposed,
     **dict.fromkeys((*REDUCTIONS, "ReduceMax", "ReduceMin"), _reduced),
     "Concat": _joined,
+    "StridedSlice": _sliced,
+    "Stack": _stacked,
+    "BroadcastTo": _repeated,
+    "Tile": _tiled,
 }
 # Of the first of several values that an operator makes, or of each.
 FIRST_OF: dict[str, Rule] = {
     **dict.fromkeys(("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm"), _same),
     "MaxPool3DWithArgmax": _pooling_of_three,
 }
-EACH_OF: dict[str, Rule] = {"Split": _part}
+EACH_OF: dict[str, Rule] = {"Split": _part, "Unstack": _unstacked}

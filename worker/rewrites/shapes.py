@@ -12,6 +12,7 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.shape_rules import EACH_OF, FIRST_OF, RULES
 from mindspore_serving.worker.rewrites.sizes import OPEN, Shape, Size, named
 
+_END_MASK = 5  # of the inputs of StridedSlice
 _UNRANKED = (-2,)  # in place of a shape of which not even the number of axes is known
 
 
@@ -19,6 +20,8 @@ def tell_shapes(graph: GraphFile) -> None:
     """Writes each such size into the graph, and each shape that is computed as a constant, where one is enough."""
     shapes = _Shapes(graph)
     for node in graph.nodes:
+        if graph.op(node) == "StridedSlice":
+            node = _with_ends(graph, shapes, node)
         shape = shapes.of(node.output[0])
         if shape is None:
             continue
@@ -36,6 +39,31 @@ def _give(graph: GraphFile, reshape: Any, sizes: Sequence[int]) -> None:
     constant = graph.new_constant(tuple(sizes))
     graph.replace([reshape], [constant, graph.new_node("Reshape", [x, constant], value, reshape.output[0])])
     graph.remove_unused(computed)
+
+
+def _with_ends(graph: GraphFile, shapes: "_Shapes", node: Any) -> Any:
+    """A StridedSlice with constant ends, if these are computed of sizes; the size of an axis is its end."""
+    x, value, computed = shapes.of(node.input[0]), graph.value(node.output[0]), graph.maker(node.input[2])
+    mask = graph.constant(node.input[_END_MASK])
+    if x is None or value is None or graph.op(computed) != "MakeTuple" or not isinstance(mask, int):
+        return node
+    ends: list[int] = []
+    for axis, name in enumerate(computed.input):
+        number, size = graph.constant(name), shapes.number(name)
+        if size is not None and size.known == OPEN and axis < len(x) and size == x[axis]:
+            mask |= 1 << axis
+            number = 0
+        elif size is not None:
+            number = size.known
+        if not isinstance(number, int) or (size is not None and number == OPEN):
+            return node
+        ends.append(number)
+    constants = [graph.new_constant(tuple(ends)), graph.new_constant(mask)]
+    given = [*node.input[:2], constants[0], *node.input[3:_END_MASK], constants[1], *node.input[_END_MASK + 1 :]]
+    new = graph.new_node("StridedSlice", given, value, node.output[0])
+    graph.replace([node], [*constants, new])
+    graph.remove_unused(computed.output[0])
+    return new
 
 
 class _Shapes:

@@ -1,0 +1,133 @@
+"""Networks as users write them: what is left of their operators, and that they give the numbers of the network."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mindspore_serving.worker import kernels, rewritten_file
+from mindspore_serving.worker.mindir_file import parse
+from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, rewrite
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from tests.worker.rewriting import ORDER, chains_of_instances, export_networks, rewritten_operators
+from tests.worker.test_branches import numbers
+
+with_kernels = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
+
+KERNELS: dict[str, dict[str, int]] = {
+    "added_in_place": {"chain": 1, "convolution": 1, "combination": 4},
+    "added_to_what_is_read_before": {
+        "chain": 1,
+        "view": 6,
+        "dense": 3,
+        "layer_norm": 2,
+        "combination": 2,
+        "reduction": 1,
+    },
+    "added_to_what_is_read_behind": {"chain": 2, "view": 2, "dense": 1, "activation": 2, "combination": 2},
+    "resized_in_place": {"chain": 2, "convolution": 2, "combination": 2, "ResizeBilinearV2": 1},
+    "standardized": {"chain": 1, "convolution": 1},
+    "tokens": {
+        "chain": 1,
+        "concatenation": 1,
+        "combination": 2,
+        "view": 3,
+        "dense": 1,
+        "part": 4,
+        "transposition": 5,
+        "products": 2,
+        "softmax": 1,
+    },
+    "tiled": {"chain": 1, "activation": 1, "concatenation": 1, "view": 2, "dense": 1},
+    "rolled": {"chain": 1, "view": 3, "dense": 1, "part": 4, "concatenation": 2, "transposition": 1},
+    "looked_up": {"chain": 1, "transposition": 1, "products": 1, "view": 1, "combination": 1, "softmax": 1},
+    "stacked": {
+        "chain": 1,
+        "convolution": 1,
+        "activation": 3,
+        "view": 2,
+        "concatenation": 1,
+        "reduction": 2,
+        "combination": 1,
+    },
+    "of_length_one": {"chain": 1, "view": 2, "dense": 1, "activation": 4, "reduction": 2, "combination": 5},
+    "by_lengths": {"chain": 1, "view": 4, "dense": 1, "activation": 4, "reduction": 3, "combination": 7},
+    "norm_of_groups": {"chain": 1, "convolution": 1, "group_norm": 1, "activation": 1},
+    "norm_of_groups_relu": {"chain": 1, "convolution": 1, "group_norm": 1},
+    "norm_of_one_group": {"chain": 1, "view": 2, "dense": 1, "group_norm": 1},
+}
+# What changes a value that somebody reads by another name, or next to what more than makes values; other lengths.
+LEFT = {
+    "changed_and_read_by_another_name": "InplaceAddsExt",
+    "noted": "InplaceAddExt",
+    "of_lengths_of_another_kind": "LpNorm",
+}
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("user_networks")
+    export_networks("user_networks", folder)
+    return folder
+
+
+@with_kernels
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_take_it_all(networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]) -> None:
+    path = networks / f"{name}.mindir"
+    found = Counter(on_thread(lambda: rewritten_operators(path, ALL)))
+    assert {operator: count for operator, count in found.items() if operator not in ORDER} == KERNELS[name]
+    assert all(on_thread(lambda: chains_of_instances(path, ALL)))
+
+
+@pytest.mark.parametrize("rewriting", [AS_IT_IS, Rewriting.FASTER, ALL & ~Rewriting.KERNELS, ALL])
+@pytest.mark.parametrize("name", [*KERNELS, *LEFT])
+def test_a_file_gives_the_numbers_of_its_network(
+    networks: Path, name: str, rewriting: Rewriting, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    expected = np.load(networks / f"{name}.npz")
+    found = on_thread(partial(numbers, networks / f"{name}.mindir", expected["x"], rewriting))
+    np.testing.assert_allclose(found, expected["made"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_may_not_be_another_operator_stays(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    assert LEFT[name] in on_thread(lambda: rewritten_operators(networks / f"{name}.mindir", ALL))
+
+
+def test_branches_stay_next_to_changes_that_must(networks: Path) -> None:
+    """And the graph is as it was."""
+    model = parse((networks / "printed_in_place.mindir").read_bytes())
+    before = model.SerializeToString(deterministic=True)
+    assert rewrite(model, ALL) == {}
+    assert model.SerializeToString(deterministic=True) == before
+
+
+@pytest.mark.parametrize("name", ["standardized", "looked_up"])
+def test_what_is_made_of_parameters_is_in_the_file(
+    networks: Path, name: str, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / f"{name}.mindir"
+    assert on_thread(lambda: rewritten_file.places(path, Rewriting.FASTER))[Rewriting.FASTER] > 0
+    left = {"standardized": ["Conv2D", "ReLU"], "looked_up": ["Transpose", "MatMulExt", "ExpandDims", "Add", "Softmax"]}
+    found = on_thread(lambda: rewritten_operators(path, Rewriting.FASTER))
+    assert [operator for operator in found if operator not in ORDER] == left[name]
+
+
+def test_nodes_that_are_made_have_names_of_their_own_whoever_makes_them(networks: Path) -> None:
+    model = parse((networks / "tokens.mindir").read_bytes())
+    names: list[str] = []
+    for _ in range(2):
+        graph = GraphFile(model)
+        new, value = graph.new_constant(1.0), graph.value(graph.nodes[-1].output[0])
+        assert value is not None
+        graph.replace([graph.nodes[-1]], [new, graph.new_node("Add", [new, new], value, graph.nodes[-1].output[0])])
+        graph.save()
+        names.append(new.output[0])
+    assert len(set(names)) == 2
