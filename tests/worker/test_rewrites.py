@@ -64,7 +64,6 @@ LEFT_ALONE = [
     "norm_of_transposed_of_groups",
     "norm_beside",
     "norm_of_rows_alone",
-    "norm_twice",
     "norm_in_training",
     "norm_alone",
     "mean_of_few_in_between",
@@ -249,12 +248,21 @@ def test_products_that_hold_their_bias_run_many_instances_in_one_call(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_a_layer_at_two_places_keeps_its_one_weight(
-    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("dense_twice", {Rewriting.FASTER: 2, Rewriting.TRANSPOSED: 2}), ("norm_twice", {Rewriting.FASTER: 2})],
+)
+def test_a_layer_at_two_places_is_written_anew_and_keeps_its_one_weight(
+    networks: Path, name: str, found: dict[Rewriting, int], on_thread: Callable[[Callable[[], Any]], Any]
 ) -> None:
-    path = networks / "dense_twice.mindir"
-    assert on_thread(lambda: places(path)) == {Rewriting.FASTER: 2}
+    path = networks / f"{name}.mindir"
+    assert on_thread(lambda: places(path)) == found
     assert on_thread(lambda: same_numbers(path, OF_MINDSPORE))
+    with rewritten_file.rewritten_file(path, OF_MINDSPORE) as file:
+        model = parse(file.read_bytes())
+    loads = [node.output[0] for node in model.graph.node if node.op_type.startswith("REF::Load")]
+    used = [name for node in model.graph.node for name in node.input if "MakeTuple" not in node.op_type]
+    assert max(used.count(load) for load in loads) == 2
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -35,6 +35,7 @@ from mindspore_serving.worker.rewrites.reductions import flatten_reductions
 from mindspore_serving.worker.rewrites.resizing import repeat_pixels, repeat_pixels_by_kernels
 from mindspore_serving.worker.rewrites.rows import compute_rows_by_kernels
 from mindspore_serving.worker.rewrites.shapes import tell_shapes
+from mindspore_serving.worker.rewrites.shared import share_again, unshare
 from mindspore_serving.worker.rewrites.transposed import convolve_transposed_by_kernels
 from mindspore_serving.worker.rewrites.unrolled import roll_up
 from mindspore_serving.worker.rewrites.windows import convolve_by_kernels, pool_by_kernels
@@ -54,12 +55,15 @@ class Rewriting(Flag):
 
 AS_IT_IS = Rewriting(0)
 ALL = ~AS_IT_IS
-RULES: tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...] = (
+_Rules = tuple[tuple[Rewriting, Callable[[GraphFile], int]], ...]
+_OF_WHOLE_GRAPHS: _Rules = (  # which know layers by the weights that they share
     (Rewriting.FASTER, drop_nothing),
     (Rewriting.FASTER, fix_constants),
     (Rewriting.KERNELS, remember_by_kernels),
     (Rewriting.KERNELS, roll_up),
     (Rewriting.KERNELS, spell_older),
+)
+_OF_LAYERS: _Rules = (
     (Rewriting.TRANSPOSED, transpose_weights),
     (Rewriting.FASTER, fold_batch_norm),
     (Rewriting.KERNELS, convolve_by_kernels),
@@ -99,9 +103,16 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     if Rewriting.FASTER in rewriting:
         places[Rewriting.FASTER] = write_apart(graph)
     tell_shapes(graph)
-    for kind, rule in RULES:
-        if kind in rewriting:
-            places[kind] += rule(graph)
+    _apply(_OF_WHOLE_GRAPHS, graph, rewriting, places)
+    shared = unshare(graph)
+    _apply(_OF_LAYERS, graph, rewriting, places)
+    share_again(graph, shared)
     chain_steps(graph)
     graph.save()
     return places
+
+
+def _apply(rules: _Rules, graph: GraphFile, rewriting: Rewriting, places: dict[Rewriting, int]) -> None:
+    for kind, rule in rules:
+        if kind in rewriting:
+            places[kind] += rule(graph)
