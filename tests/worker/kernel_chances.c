@@ -94,7 +94,7 @@ static void call_max_pool(void) {
 
 static void call_multiply(void) {
     const int64_t rows = between(0, 250), depth = between(1, 60), columns = between(1, 200), count = between(0, 6);
-    const int64_t padded = divided_up(columns, PANEL) * PANEL;
+    const int64_t padded = divided_up(columns, PANEL) * panel_of(columns);
     float *x = numbers(rows * depth), *weights = numbers(padded * depth), *bias = numbers(padded);
     float *y = numbers(rows * columns);
     const struct product product = {x, weights, bias, y, rows, depth, columns, 0, -INFINITY, INFINITY};
@@ -126,7 +126,10 @@ static void call_by_rows(void) {
     const struct instructions *cpu = instructions();
     const int64_t width = between(1, 70);
     float *x = numbers(width), *scale = numbers(width), *shift = numbers(width), *y = numbers(width);
+    float mean, variance;
     cpu->layer_norm(x, scale, shift, 1e-5f, y, width);
+    cpu->moments(x, width, &mean, &variance);
+    cpu->scale(x, mean, variance, 0, INFINITY, y, width);
     cpu->softmax(x, y, width);
     cpu->softmax_columns(x, y, 1, width);
     for (int activation = 0; activation < ACTIVATIONS; activation++) cpu->activate(activation, x, y, width);
@@ -136,7 +139,7 @@ static void call_by_rows(void) {
 int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra);
 
 /* In the order of operators.c. */
-enum { ACTIVATION = 8, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, PADDING, VIEW };
+enum { ACTIVATION = 9, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, PADDING, VIEW };
 
 /* Puts a step, or two, after which there is one value more, of 4 axes again. Returns how many numbers describe it. */
 static int64_t some_step(int64_t *step, int64_t values, int *made) {
@@ -150,7 +153,7 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
     const int64_t value = between(0, values - 1), axis = between(0, 3), turn = between(0, 3);
     int64_t size = 0;
     *made = 0;
-    switch (between(0, 7)) {
+    switch (between(0, 8)) {
     case 0:
         STEP(ACTIVATION, 1, 1, value, between(0, ACTIVATIONS - 1));
         break;
@@ -171,6 +174,10 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
         break;
     case 5:
         STEP(PADDING, 1, 9, value, 0, 0, 0, between(0, 1), 0, 0, between(0, 2), between(0, 1), 0);
+        break;
+    case 6: /* beside the first row of each image, which is repeated */
+        STEP(PART, 1, 16, value, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0);
+        STEP(CONCATENATION, 2, 1, value, values, axis == 2 ? 3 : axis);
         break;
     default:
         STEP(COMBINATION, 2, 2, value, 0, between(0, COMBINATIONS - 1), 0);

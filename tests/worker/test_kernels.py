@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mindspore_serving.worker import kernels
-from mindspore_serving.worker.rewrites.dense import panels
+from mindspore_serving.worker.rewrites.dense import panel_of, panels
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
 from mindspore_serving.worker.rewrites.kernel_nodes import bits
 from mindspore_serving.worker.rewrites.packed_weights import pack, transform
@@ -219,7 +219,7 @@ def test_dense(rows: int, depth: int, columns: int, clamp: int, with_nan: bool) 
     x, weights, bias = whole_numbers(1, rows, depth), whole_numbers(2, depth, columns), whole_numbers(3, columns)
     if with_nan:
         x[rows // 2, depth // 2] = np.nan
-    shifts = np.pad(bias, (0, -columns % 64))
+    shifts = np.pad(bias, (0, -columns % panel_of(columns)))
     found = call("dense", [x, panels(weights), shifts], [columns, clamp], (rows, columns))
     np.testing.assert_array_equal(found, np.clip(x.astype(np.float64) @ weights + bias, *CLAMPS[clamp]))
 
@@ -573,8 +573,11 @@ SEEN = SAME.told((6, 7))
 LAYER: list[Shape] = [(2, 3, 64), (2, 64), (2, 20, 64)]  # of an LSTM, or a GRU, of 3 numbers and 20 units
 # Of each operator inputs whose sizes do not belong together, and what it is told.
 MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
-    "depth": ("dense", [(2, 9), (1, 7, 64), (64,)], [5, 0]),
-    "three axes": ("dense", [(2, 2, 9), (1, 2, 64), (64,)], [5, 0]),
+    "depth": ("dense", [(2, 9), (1, 7, 16), (16,)], [5, 0]),
+    "three axes": ("dense", [(2, 2, 9), (1, 2, 16), (16,)], [5, 0]),
+    "a wider panel": ("dense", [(2, 9), (1, 9, 64), (64,)], [5, 0]),
+    "fewer panels": ("dense", [(2, 9), (1, 9, 64), (64,)], [70, 0]),
+    "bias of fewer panels": ("dense", [(2, 9), (2, 9, 64), (64,)], [70, 0]),
     "depth of pairs": ("products", [(1, 2, 9), (1, 3, 5)], [0]),
     "depth of turned pairs": ("products", [(1, 2, 9), (1, 5, 3)], [1]),
     "pairs": ("products", [(4, 2, 3), (2, 3, 5)], [0]),

@@ -26,9 +26,13 @@ struct run {
 
 #define PANEL 64 /* so many columns of a product's weights lie beside each other: rewrites/dense.py */
 
+/* Of fewer columns, all of them, as vectors. */
+static inline int64_t panel_of(int64_t columns) { return columns < PANEL ? divided_up(columns, 16) * 16 : PANEL; }
+
 #define AHEAD (16 * PANEL) /* floats: where few rows meet many weights, these come from further than their sums take */
 
-/* y[row][column] = bias[column] + sum over k of x[row][k] * weights[column / PANEL][k][column % PANEL]. */
+/* y[row][column] = bias[column] + sum over k of x[row][k] * weights[column / panel][k][column % panel], where
+ * a panel is panel_of(columns). */
 struct product {
     const float *x, *weights, *bias;
     float *y;

@@ -77,9 +77,11 @@ int compute_pooling(const struct step *step) {
 
 /* Rows, weights and bias as multiply() has them. Told: columns, clamp. */
 int infer_dense(const struct step *step) {
-    const struct tensor *x = step->given[0], *weights = step->given[1];
-    if (x->axes != 2 || weights->axes != 3 || x->shape[1] != weights->shape[1]) return -1;
-    return made_as(step, 2, (int64_t[]){x->shape[0], step->told[0]});
+    const struct tensor *x = step->given[0], *weights = step->given[1], *bias = step->given[2];
+    const int64_t columns = step->told[0], width = panel_of(columns), panels = divided_up(columns, PANEL);
+    if (x->axes != 2 || weights->axes != 3 || bias->axes != 1 || x->shape[1] != weights->shape[1]) return -1;
+    if (weights->shape[0] != panels || weights->shape[2] != width || bias->shape[0] != panels * width) return -1;
+    return made_as(step, 2, (int64_t[]){x->shape[0], columns});
 }
 
 int compute_dense(const struct step *step) {

@@ -42,14 +42,14 @@ struct pairs_work {
 
 /* A matrix into panels; what is behind its last column in the last of them is 0. */
 static void lay_out(const struct pairs *pairs, const float *from, float *panels) {
-    const int64_t depth = pairs->depth, columns = pairs->columns;
-    for (int64_t column = 0; column < columns; column += PANEL, panels += depth * PANEL) {
-        const int64_t here = least_of(PANEL, columns - column);
-        if (here < PANEL) memset(panels, 0, depth * PANEL * sizeof *panels);
+    const int64_t depth = pairs->depth, columns = pairs->columns, width = panel_of(columns);
+    for (int64_t column = 0; column < columns; column += width, panels += depth * width) {
+        const int64_t here = least_of(width, columns - column);
+        if (here < width) memset(panels, 0, depth * width * sizeof *panels);
         if (pairs->is_transposed)
-            instructions()->transpose(from + column * depth, depth, here, depth, panels, PANEL);
+            instructions()->transpose(from + column * depth, depth, here, depth, panels, width);
         else
-            instructions()->copy_lines(from + column, columns, 1, panels, PANEL, depth, here);
+            instructions()->copy_lines(from + column, columns, 1, panels, width, depth, here);
     }
 }
 
@@ -62,13 +62,14 @@ static void multiply_pair(const void *what, int64_t number) {
         second += place % pairs->sizes[axis] * pairs->apart[1][axis];
         place /= pairs->sizes[axis];
     }
-    const int64_t panels = divided_up(pairs->columns, PANEL), floats = panels * PANEL * pairs->depth;
-    float *weights = scratch(OF_STEP, floats + panels * PANEL);
+    const int64_t width = panel_of(pairs->columns), panels = divided_up(pairs->columns, PANEL);
+    const int64_t floats = panels * width * pairs->depth;
+    float *weights = scratch(OF_STEP, floats + panels * width);
     if (weights == NULL) {
         atomic_store(work->is_without_memory, 1);
         return;
     }
-    memset(weights + floats, 0, panels * PANEL * sizeof *weights);
+    memset(weights + floats, 0, panels * width * sizeof *weights);
     lay_out(pairs, pairs->weights + second * pairs->depth * pairs->columns, weights);
     const struct product product = {
         .x = pairs->x + first * pairs->rows * pairs->depth, .weights = weights, .bias = weights + floats,

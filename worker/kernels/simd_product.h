@@ -1,9 +1,11 @@
-/* Products of matrices. A tile is HIGH rows by up to BROAD vectors of columns, in registers as those of simd_convolution.h. */
+/* Products of matrices. A tile is HIGH rows by up to BROAD vectors of columns, or twice as many rows by half of
+ * these, in registers as those of simd_convolution.h. */
 
 /* Rows by a part of a panel, as far as there are columns. */
 INLINE void NAME(product_tile)(const int rows, const int vectors, const struct product *product, int64_t row,
                                int64_t column) {
-    V sums[HIGH][4];
+    V sums[2 * HIGH][4];
+    const int64_t width = panel_of(product->columns);
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++)
 #pragma GCC unroll 16
@@ -11,7 +13,7 @@ INLINE void NAME(product_tile)(const int rows, const int vectors, const struct p
             sums[r][v] = NAME(load)(product->bias + (row + r) * product->apart + column + v * LANES);
     const float *x = product->x + row * product->depth;
     const float *weights = product->weights + column / PANEL * PANEL * product->depth + column % PANEL;
-    for (int64_t k = 0; k < product->depth; k++, weights += PANEL) {
+    for (int64_t k = 0; k < product->depth; k++, weights += width) {
         V some[4];
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) {
@@ -43,6 +45,8 @@ INLINE void NAME(product_tile)(const int rows, const int vectors, const struct p
 
 INLINE void NAME(product_rows)(const int vectors, const struct product *product, int64_t row, int64_t end_row,
                                int64_t column) {
+    if (2 * vectors <= BROAD)
+        for (; row + 2 * HIGH <= end_row; row += 2 * HIGH) NAME(product_tile)(2 * HIGH, vectors, product, row, column);
     for (; row + HIGH <= end_row; row += HIGH) NAME(product_tile)(HIGH, vectors, product, row, column);
     for (; row + 4 <= end_row; row += 4) NAME(product_tile)(4, vectors, product, row, column);
     for (; row + 2 <= end_row; row += 2) NAME(product_tile)(2, vectors, product, row, column);

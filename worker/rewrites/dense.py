@@ -19,7 +19,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     put_step,
 )
 
-PANEL = 64  # columns of the weights that lie beside each other: kernels/kernels.h
+PANEL, _LANES = 64, 16  # numbers of the largest vector
 _PRODUCTS = ("MatMul", "FusedMatMulBiasAdd")
 
 
@@ -45,12 +45,18 @@ def _product(graph: GraphFile, node: Any) -> bool:
         return False
     graph.set_weights(weight, panels(weights.T if turned else weights))
     clamp = CLAMPS["ReLU"] if graph.numbers(node, "with_relu") == (1,) else UNCLAMPED
-    shifts = graph.new_constant(np.pad(shift, (0, -columns % PANEL)))
+    shifts = graph.new_constant(np.pad(shift, (0, -columns % panel_of(columns))))
     put_step(graph, [node], Step("dense", [x, weight, shifts], [columns, clamp]), made)
     return True
 
 
 def panels(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """As multiply() in kernels/kernels.h wants them: [panel][row][column of it]."""
-    padded = np.pad(weights, ((0, 0), (0, -weights.shape[1] % PANEL)))
-    return padded.reshape(len(weights), -1, PANEL).swapaxes(0, 1)
+    width = panel_of(weights.shape[1])
+    padded = np.pad(weights, ((0, 0), (0, -weights.shape[1] % width)))
+    return padded.reshape(len(weights), -1, width).swapaxes(0, 1)
+
+
+def panel_of(columns: int) -> int:
+    """How many columns of the weights lie beside each other: kernels/kernels.h."""
+    return PANEL if columns >= PANEL else -(-columns // _LANES) * _LANES

@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from mindspore_serving.worker.rewrites.dense import PANEL, panels
+from mindspore_serving.worker.rewrites.dense import panel_of, panels
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import Step
 from mindspore_serving.worker.rewrites.packed_weights import Array, packed_by
@@ -38,7 +38,7 @@ def _product(graph: GraphFile, x: str, count: int, fixed: tuple[Array, Array], c
     """One pixel is made of all of an image."""
     weights, bias = fixed
     outs, depth = len(weights), prod(weights.shape[1:])
-    packed = (panels(weights.reshape(outs, depth).T), np.pad(bias, (0, -outs % PANEL)))
+    packed = (panels(weights.reshape(outs, depth).T), np.pad(bias, (0, -outs % panel_of(outs))))
     return [
         (Step("view", [x], [_OPEN, depth]), (count, depth)),
         (Step("dense", [0, *map(graph.new_constant, packed)], [outs, clamp]), (count, outs)),
