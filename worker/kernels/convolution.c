@@ -3,6 +3,7 @@
  * A part of an image, or several small ones, are copied with their padding into planes (planes.c), where each tap has its
  * run of floats. What is between the pixels of the output is left out where the output is written. */
 
+#include "channels.h"
 #include "planes.h"
 #include "points.h"
 
@@ -10,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEPT_FLOATS = 128 << 10 }; /* of planes and output together: half of what a core has for itself, or all of it */
+/* Of planes and output together: half of what a core has for itself, or all of it. Of points, a run that all outputs read
+ * before the next one is a part of that. */
+enum { KEPT_FLOATS = 128 << 10, KEPT_POINTS = 8 * KEPT_FLOATS };
 
 /* A convolution, cut into parts: of a run of images, a band of rows of the output, and a slice of its groups, or of the
  * blocks of outputs where there is one group. */
@@ -104,8 +107,8 @@ static void write_outputs(const struct work *work, const struct part *part, int6
             const float *from = made + (out - first) * apart +
                                 (image - part->images.begin) * layout->lines * layout->columns;
             float *to = work->y + (image * work->outs + group * work->per_group + out) * pixels;
-            instructions()->copy_lines(from, layout->columns, 1, to + part->rows.begin * width, width,
-                                    part->rows.end - part->rows.begin, width);
+            instructions()->copy_rows(from, layout->columns, to + part->rows.begin * width, width,
+                                      part->rows.end - part->rows.begin, width);
         }
 }
 
@@ -141,11 +144,13 @@ int convolve(const float *x, const float *weights, const float *bias, float *y, 
     if (images == 0) return 0;
     if (groups == 1 && packed == PACKED && is_of_points(window) && pixels >= LEAST_POINTS)
         return convolve_points(x, weights, bias, y, images, channels, outs, pixels, least, most);
+    if (packed == 1 && channels >= instructions()->lanes)
+        return convolve_channels(x, weights, bias, y, images, channels, window, least, most);
     struct work work = {
         .x = x, .weights = weights, .bias = bias, .y = y,
         .images = images, .channels = channels, .outs = outs, .groups = groups,
         .window = window,
-        .layout = lay_out(window, images, KEPT_FLOATS / floats_of_pixel),
+        .layout = lay_out(window, images, (is_of_points(window) ? KEPT_POINTS : KEPT_FLOATS) / floats_of_pixel),
         .ins = ins, .per_group = per_group, .packed = packed, .blocks = divided_up(per_group, packed), .taps = taps,
         .least = least, .most = most,
         .is_padded = has_padding(window),

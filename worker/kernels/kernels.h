@@ -76,6 +76,17 @@ struct pooled {
     const float *end;
 };
 
+/* Sums of products for pixels of as many channels as a vector has numbers: of each pixel, and each tap, one vector.
+ * y[p] = bias + sum over taps of x[p * step + away[tap]] * weights[tap]. */
+struct channel_run {
+    const float *x, *weights, *bias;
+    const int64_t *away;
+    int64_t taps, step; /* step: floats between two pixels of x */
+    float *y;
+    int64_t pixels;
+    float least, most;
+};
+
 #define TRANSFORMED 16 /* numbers of a transformed tile: winograd.c */
 
 /* The same functions for each set of instructions. */
@@ -84,6 +95,7 @@ struct instructions {
     /* For 1 to PACKED outputs. It reads up to ROOM pixels more of x, and writes as many of y, of 1, 4 or 8 outputs: none
      * more if pixels are whole vectors. */
     void (*sums)(const struct run *run, int64_t outs);
+    void (*sum_channels)(const struct channel_run *run);
     /* Tiles, whose 4 x 4 pixels are at these places from x, transformed: each number `apart` from the next. It reads, and
      * writes, whole vectors. */
     void (*transform_input)(const float *x, const int64_t *places, float *y, int64_t apart, int64_t tiles);
@@ -101,6 +113,8 @@ struct instructions {
     /* Of each line every `stride`th, so many. */
     void (*copy_lines)(const float *from, int64_t from_line, int64_t stride, float *to, int64_t to_line, int64_t lines,
                        int64_t count);
+    /* Each line as it is. What is between two of them in `to` becomes 0, or what follows there comes later. */
+    void (*copy_rows)(const float *from, int64_t from_line, float *to, int64_t to_line, int64_t lines, int64_t count);
     /* to[column * to_line + line] = from[line * from_line + column] */
     void (*transpose)(const float *from, int64_t from_line, int64_t lines, int64_t columns, float *to, int64_t to_line);
     void (*layer_norm)(const float *x, const float *scale, const float *shift, float epsilon, float *y, int64_t width);

@@ -4,6 +4,7 @@
 
 #include "simd_functions.h"
 
+#include "simd_channels.h"
 #include "simd_convolution.h"
 #include "simd_copies.h"
 #include "simd_elements.h"
@@ -16,6 +17,7 @@ static const struct instructions NAME(instructions) = {
     .lanes = LANES,
     .chunk = 2 * WIDE * LANES,
     .sums = NAME(sums),
+    .sum_channels = NAME(sum_channels),
     .transform_input = NAME(transform_input),
     .transform_output = NAME(transform_output),
     .interleave = NAME(interleave),
@@ -23,6 +25,7 @@ static const struct instructions NAME(instructions) = {
     .largest = NAME(largest),
     .extreme = NAME(extreme),
     .copy_lines = NAME(copy_lines),
+    .copy_rows = NAME(copy_rows),
     .transpose = NAME(transpose),
     .layer_norm = NAME(layer_norm),
     .moments = NAME(moments),

@@ -24,17 +24,65 @@ TARGET static void NAME(copy_lines)(const float *from, int64_t from_line, int64_
         NAME(copy_with)(from, from_line, stride, to, to_line, lines, count);
 }
 
-/* By blocks of four lines, of which each column is written at once. */
+/* The rest of a line is a vector of its own, as long as that reads nothing behind the last line, and writes nothing. */
+TARGET static void NAME(copy_rows)(const float *from, int64_t from_line, float *to, int64_t to_line, int64_t lines,
+                                   int64_t count) {
+    const int64_t whole = count / LANES * LANES, beyond = whole + LANES - count;
+    const int64_t close = least_of(from_line, to_line) > 0 ? divided_up(beyond, least_of(from_line, to_line)) : lines;
+    WORDS mask;
+    for (int lane = 0; lane < LANES; lane++) mask[lane] = whole + lane < count ? -1 : 0;
+    for (int64_t line = 0; line < lines - close; line++, from += from_line, to += to_line) {
+        for (int64_t place = 0; place < whole; place += LANES) NAME(store)(to + place, NAME(load)(from + place));
+        if (whole < count) NAME(store)(to + whole, (V)((WORDS)NAME(load)(from + whole) & mask));
+    }
+    NAME(copy_with)(from, from_line, 1, to, to_line, least_of(close, lines), count);
+}
+
+/* As many lines by as many columns as a vector has: each turn deals the first half of them out among the second. */
+INLINE void NAME(transpose_block)(const float *from, int64_t from_line, float *to, int64_t to_line) {
+    V lines[LANES], dealt[LANES];
+    WORDS low, high;
+    for (int lane = 0; lane < LANES; lane++) {
+        low[lane] = lane / 2 + lane % 2 * LANES;
+        high[lane] = low[lane] + LANES / 2;
+    }
+#pragma GCC unroll 16
+    for (int line = 0; line < LANES; line++) lines[line] = NAME(load)(from + line * from_line);
+#pragma GCC unroll 4
+    for (int turn = 1; turn < LANES; turn *= 2) {
+#pragma GCC unroll 8
+        for (int line = 0; line < LANES / 2; line++) {
+            dealt[2 * line] = __builtin_shuffle(lines[line], lines[line + LANES / 2], low);
+            dealt[2 * line + 1] = __builtin_shuffle(lines[line], lines[line + LANES / 2], high);
+        }
+#pragma GCC unroll 16
+        for (int line = 0; line < LANES; line++) lines[line] = dealt[line];
+    }
+#pragma GCC unroll 16
+    for (int line = 0; line < LANES; line++) NAME(store)(to + line * to_line, lines[line]);
+}
+
+/* Of fewer lines, or columns, than a vector has numbers. */
+INLINE void NAME(transpose_few)(const float *from, int64_t from_line, int64_t lines, int64_t columns, float *to,
+                                int64_t to_line) {
+    for (int64_t column = 0; column < columns; column++)
+        for (int64_t line = 0; line < lines; line++) to[column * to_line + line] = from[line * from_line + column];
+}
+
+/* The last block has some lines, or columns, of the one before it once more, if it would have fewer. */
 TARGET static void NAME(transpose)(const float *from, int64_t from_line, int64_t lines, int64_t columns, float *to,
                                    int64_t to_line) {
-    int64_t line = 0;
     if (lines == 2 && to_line == 2) {
         NAME(interleave)(from, from + from_line, to, 2 * columns);
-        return;
+    } else if (lines < LANES || columns < LANES) {
+        int64_t line = 0;
+        for (; line + 4 <= lines; line += 4) NAME(transpose_few)(from + line * from_line, from_line, 4, columns, to + line, to_line);
+        NAME(transpose_few)(from + line * from_line, from_line, lines - line, columns, to + line, to_line);
+    } else {
+        for (int64_t next = 0; next < lines; next += LANES)
+            for (int64_t other = 0; other < columns; other += LANES) {
+                const int64_t line = least_of(next, lines - LANES), column = least_of(other, columns - LANES);
+                NAME(transpose_block)(from + line * from_line + column, from_line, to + column * to_line + line, to_line);
+            }
     }
-    for (; line + 4 <= lines; line += 4, from += 4 * from_line)
-        for (int64_t column = 0; column < columns; column++)
-            for (int64_t one = 0; one < 4; one++) to[column * to_line + line + one] = from[one * from_line + column];
-    for (; line < lines; line++, from += from_line)
-        for (int64_t column = 0; column < columns; column++) to[column * to_line + line] = from[column];
 }

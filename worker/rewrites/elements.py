@@ -30,6 +30,7 @@ COMBINATIONS = (
     ("PReLU",),
 )
 _COMBINATIONS = {name: number for number, names in enumerate(COMBINATIONS) for name in names}
+_SILU = ACTIVATIONS.index("SiLU")
 _SHORT = 8  # numbers that are repeated, or not, together: fewer take as long
 
 
@@ -43,7 +44,8 @@ def compute_elements_by_kernels(graph: GraphFile) -> int:
     for node in graph.nodes:
         if graph.op(node) == "PReLU":
             _shape_by_channel(graph, node)
-    combined = sum(_made(graph, node) for node in graph.nodes if graph.op(node) in _COMBINATIONS)
+    gated = sum(_gated(graph, node) for node in graph.nodes if graph.op(node) == "Mul")
+    combined = gated + sum(_made(graph, node) for node in graph.nodes if graph.op(node) in _COMBINATIONS)
     return combined + sum(_made(graph, node) for node in graph.nodes if graph.op(node) in ACTIVATIONS)
 
 
@@ -90,6 +92,17 @@ def _made(graph: GraphFile, node: Any) -> bool:
     number = CLAMPS.get(graph.op(clamp), UNCLAMPED) if graph.op(node) in _COMBINATIONS else UNCLAMPED
     old = [node] if number == UNCLAMPED else [node, clamp]
     return put_large(graph, old, element_step(graph, node, number), node.output[0])
+
+
+def _gated(graph: GraphFile, node: Any) -> bool:
+    """x * sigmoid(x) is SiLU."""
+    for x, gate in (node.input, reversed(node.input)):
+        sigmoid, value = graph.maker(gate), float_value(graph, node.output[0])
+        if graph.op(sigmoid) != "Sigmoid" or sigmoid.input[0] != x or graph.only_user(gate) is None:
+            continue
+        if value is not None and value == float_value(graph, x):
+            return put_large(graph, [sigmoid, node], Step("activation", [x], [_SILU]), node.output[0])
+    return False
 
 
 def _is_by_channel(graph: GraphFile, node: Any) -> bool:
