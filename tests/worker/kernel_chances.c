@@ -71,9 +71,10 @@ static void call_convolve_by_winograd(void) {
     const int64_t images = between(0, 7), channels = between(1, between(0, 9) > 0 ? 20 : 200), outs = between(1, 19);
     const int64_t places = divided_up(outs, PACKED) * PACKED;
     float *x = numbers(images * channels * window.in[ROWS] * window.in[COLUMNS]);
-    float *weights = numbers(TRANSFORMED * places * channels), *bias = numbers(places);
+    const int64_t side = 2 * between(1, 2);
+    float *weights = numbers((side + 2) * (side + 2) * places * channels), *bias = numbers(places);
     float *y = numbers(images * outs * window.out[ROWS] * window.out[COLUMNS]);
-    convolve_by_winograd(x, weights, bias, y, images, channels, outs, &window, -INFINITY, INFINITY);
+    convolve_by_winograd(x, weights, bias, y, images, channels, outs, side, &window, -INFINITY, INFINITY);
     free(x), free(weights), free(bias), free(y);
 }
 

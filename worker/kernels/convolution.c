@@ -107,7 +107,7 @@ static void write_outputs(const struct work *work, const struct part *part, int6
             const float *from = made + (out - first) * apart +
                                 (image - part->images.begin) * layout->lines * layout->columns;
             float *to = work->y + (image * work->outs + group * work->per_group + out) * pixels;
-            instructions()->copy_rows(from, layout->columns, to + part->rows.begin * width, width,
+            instructions()->copy_rows(from, layout->columns, 1, to + part->rows.begin * width, width,
                                       part->rows.end - part->rows.begin, width);
         }
 }

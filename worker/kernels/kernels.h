@@ -87,7 +87,7 @@ struct channel_run {
     float least, most;
 };
 
-#define TRANSFORMED 16 /* numbers of a transformed tile: winograd.c */
+#define TRANSFORMED 36 /* numbers of a transformed tile, at most: winograd.c */
 
 /* The same functions for each set of instructions. */
 struct instructions {
@@ -96,14 +96,12 @@ struct instructions {
      * more if pixels are whole vectors. */
     void (*sums)(const struct run *run, int64_t outs);
     void (*sum_channels)(const struct channel_run *run);
-    /* Tiles, whose 4 x 4 pixels are at these places from x, transformed: each number `apart` from the next. It reads, and
-     * writes, whole vectors. */
-    void (*transform_input)(const float *x, const int64_t *places, float *y, int64_t apart, int64_t tiles);
-    /* Of sums of products, each `from_apart` from the next, a tile's outputs: four, `to_apart` from each other. */
-    void (*transform_output)(const float *sums, int64_t from_apart, float bias, float least, float most, float *y, int64_t to_apart,
+    /* Tiles, whose 4 x 4 pixels, or 6 x 6 ones, are at these places from x, transformed: each number `apart` from the next.
+     * It reads, and writes, whole vectors. */
+    void (*transform_input[2])(const float *x, const int64_t *places, float *y, int64_t apart, int64_t tiles);
+    /* Of sums of products, each `from_apart` from the next, a tile's outputs: 4, or 16, `to_apart` from each other. */
+    void (*transform_output[2])(const float *sums, int64_t from_apart, float bias, float least, float most, float *y, int64_t to_apart,
                    int64_t tiles);
-    /* The first of one, the first of the other, the second of one, ...: so many numbers. */
-    void (*interleave)(const float *one, const float *other, float *to, int64_t count);
     /* For the rows and the panels from the first to the one before the last. */
     void (*multiply)(const struct product *product, int64_t row, int64_t end_row, int64_t panel, int64_t end_panel);
     /* A row of what is pooled. It reads up to a vector more of x. */
@@ -113,8 +111,9 @@ struct instructions {
     /* Of each line every `stride`th, so many. */
     void (*copy_lines)(const float *from, int64_t from_line, int64_t stride, float *to, int64_t to_line, int64_t lines,
                        int64_t count);
-    /* Each line as it is. What is between two of them in `to` becomes 0, or what follows there comes later. */
-    void (*copy_rows)(const float *from, int64_t from_line, float *to, int64_t to_line, int64_t lines, int64_t count);
+    /* The same, where what is between two lines of `to` may become 0: it is nothing, or comes later. */
+    void (*copy_rows)(const float *from, int64_t from_line, int64_t stride, float *to, int64_t to_line, int64_t lines,
+                      int64_t count);
     /* to[column * to_line + line] = from[line * from_line + column] */
     void (*transpose)(const float *from, int64_t from_line, int64_t lines, int64_t columns, float *to, int64_t to_line);
     void (*layer_norm)(const float *x, const float *scale, const float *shift, float epsilon, float *y, int64_t width);
@@ -169,7 +168,7 @@ int convolve(const float *x, const float *weights, const float *bias, float *y, 
 /* The same for windows of 3 x 3 that move by one place, of one group, without dilation. weights: transformed, [number of a
  * transformed tile][block of PACKED outputs][channel][PACKED]; bias: [block][PACKED]. */
 int convolve_by_winograd(const float *x, const float *weights, const float *bias, float *y, int64_t images,
-                      int64_t channels, int64_t outs, const struct window *window, float least, float most);
+                      int64_t channels, int64_t outs, int64_t side, const struct window *window, float least, float most);
 
 /* The product, by all threads. */
 void multiply(const struct product *product);

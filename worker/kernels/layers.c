@@ -41,10 +41,15 @@ int compute_convolution(const struct step *step) {
 /* The same for convolve_by_winograd(), without the number of groups. */
 enum { CLAMP_OF_WINOGRAD = 11 };
 
+/* By what they are transformed into; 0: there is no such tile. */
+static int64_t side_of_tiles(const struct tensor *weights) {
+    return weights->shape[0] == 16 ? 2 : weights->shape[0] == 36 ? 4 : 0;
+}
+
 int infer_winograd(const struct step *step) {
     const struct tensor *x = step->given[0], *weights = step->given[1];
     const struct window window = window_of(x->shape, step->told);
-    if (x->axes != 4 || weights->axes != 4 || weights->shape[0] != TRANSFORMED || weights->shape[2] != x->shape[1]) return -1;
+    if (x->axes != 4 || weights->axes != 4 || side_of_tiles(weights) == 0 || weights->shape[2] != x->shape[1]) return -1;
     if (weights->shape[1] != divided_up(step->told[OUTS], PACKED)) return -1;
     for (int axis = ROWS; axis <= COLUMNS; axis++)
         if (window.kernel[axis] != 3 || window.stride[axis] != 1 || window.dilation[axis] != 1) return -1;
@@ -55,7 +60,7 @@ int compute_winograd(const struct step *step) {
     const struct tensor *x = step->given[0];
     const struct window window = window_of(x->shape, step->told);
     return convolve_by_winograd(x->numbers, step->given[1]->numbers, step->given[2]->numbers, step->made->numbers,
-                             x->shape[0], x->shape[1], step->told[OUTS], &window,
+                             x->shape[0], x->shape[1], step->told[OUTS], side_of_tiles(step->given[1]), &window,
                              least_of_clamp(step->told[CLAMP_OF_WINOGRAD]), most_of_clamp(step->told[CLAMP_OF_WINOGRAD]));
 }
 

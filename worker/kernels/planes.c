@@ -59,13 +59,10 @@ void copy_channel(const float *from, float *to, const struct window *window, con
             const int64_t y = row * stride[ROWS] + r - window->before[ROWS], x = c - window->before[COLUMNS];
             const struct range lines = within(y, stride[ROWS], layout->lines, window->in[ROWS]);
             const struct range columns = within(x, stride[COLUMNS], layout->columns, width);
-            const float *first = from + (y + lines.begin * stride[ROWS]) * width + x + columns.begin * stride[COLUMNS];
-            float *place = to + lines.begin * layout->columns + columns.begin;
-            const int64_t rows = lines.end - lines.begin, count = columns.end - columns.begin;
-            if (stride[COLUMNS] == 1)
-                instructions()->copy_rows(first, stride[ROWS] * width, place, layout->columns, rows, count);
-            else
-                instructions()->copy_lines(first, stride[ROWS] * width, stride[COLUMNS], place, layout->columns, rows, count);
+            instructions()->copy_rows(from + (y + lines.begin * stride[ROWS]) * width + x + columns.begin * stride[COLUMNS],
+                                      stride[ROWS] * width, stride[COLUMNS],
+                                      to + lines.begin * layout->columns + columns.begin, layout->columns,
+                                      lines.end - lines.begin, columns.end - columns.begin);
         }
 }
 

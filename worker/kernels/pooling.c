@@ -63,7 +63,7 @@ static void pool_part(const void *what, int64_t number) {
             work->y[plane] = instructions()->extreme(LARGER, x, in);
             continue;
         }
-        if (plane == work->planes - 1) x = memcpy(pooled.row + room, x, in * sizeof *x); /* nothing is behind it */
+        if ((work->planes - 1 - plane) * in < ROOM) x = memcpy(pooled.row + room, x, in * sizeof *x); /* too little is behind it */
         pool_plane(x, work->y + plane * out, window, pooled);
     }
 }

@@ -12,15 +12,15 @@
 #include "simd_product.h"
 #include "simd_recurrence.h"
 #include "simd_rows.h"
+#include "simd_winograd.h"
 
 static const struct instructions NAME(instructions) = {
     .lanes = LANES,
     .chunk = 2 * WIDE * LANES,
     .sums = NAME(sums),
     .sum_channels = NAME(sum_channels),
-    .transform_input = NAME(transform_input),
-    .transform_output = NAME(transform_output),
-    .interleave = NAME(interleave),
+    .transform_input = {NAME(transform_input), NAME(transform_larger_input)},
+    .transform_output = {NAME(transform_output), NAME(transform_larger_output)},
     .multiply = NAME(multiply),
     .largest = NAME(largest),
     .extreme = NAME(extreme),

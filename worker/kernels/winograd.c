@@ -1,10 +1,11 @@
 /* Convolutions by windows of 3 x 3 that move by one place, in fewer products: Lavin, Gray 2016, "Fast Algorithms for
- * Convolutional Neural Networks", section 4.1, F(2x2, 3x3).
+ * Convolutional Neural Networks", section 4.1, F(2x2, 3x3), and F(4x4, 3x3).
  *
  * A tile of 2 x 2 outputs depends on 4 x 4 pixels. Tile and weights are transformed: sums are made of them, 16 of each.
  * The products of the first with the first, the second with the second, and so on, each summed up over channels, are
- * transformed into the outputs: 16 products for each channel instead of 36. Tiles are like the pixels that a window of
- * 4 x 4 makes which moves by two places, and so they lie in planes (planes.c). */
+ * transformed into the outputs: 16 products for each channel instead of 36. Of 4 x 4 outputs they are 36 instead of 144,
+ * and the weights are more. Tiles are like the pixels that a window of 4 x 4, or 6 x 6, makes which moves by two places,
+ * or four, and so they lie in planes (planes.c). */
 
 #include "planes.h"
 
@@ -12,8 +13,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { SIDE = 2 /* of a tile */ };
 
 /* Of transformed tiles: about what a core has for itself, but no fewer than are worth to read all weights. */
 enum { KEPT_FLOATS = 256 << 10, LEAST_TILES = 48 };
@@ -24,9 +23,11 @@ struct work {
     int64_t images, channels, outs, blocks; /* of PACKED outputs */
     const struct window *window, *tiles;
     struct layout layout; /* of tiles */
+    int64_t side, numbers;        /* of a tile: outputs in a row; what it is transformed into */
     int64_t places[TRANSFORMED];  /* of a tile's pixels in a plane */
     const int64_t *away;          /* from the first channel to each, of transformed tiles */
     int64_t bands, slices, apart; /* apart: from one channel to the next */
+    int64_t numbers_apart; /* from one number to the next, which is no power of two: all would be in one set of a cache */
     float least, most;
     atomic_int *is_without_memory;
 };
@@ -55,8 +56,8 @@ static void transform_channels(const struct work *work, const struct part *part,
             copy_channel(work->x + (image * work->channels + channel) * pixels,
                          plane + (image - part->images.begin) * work->layout.lines * work->layout.columns, work->tiles,
                          &work->layout, part->rows.begin);
-        instructions()->transform_input(plane, work->places, transformed + channel * work->apart,
-                                        work->channels * work->apart, tiles);
+        instructions()->transform_input[work->side == 4](plane, work->places, transformed + channel * work->apart,
+                                        work->numbers_apart, tiles);
     }
 }
 
@@ -68,9 +69,9 @@ static void make_outputs(const struct work *work, int64_t block, int64_t tiles, 
     const int64_t outs = least_of(PACKED, work->outs - block * PACKED), apart = cpu->chunk + ROOM;
     for (int64_t tile = 0; tile < tiles; tile += cpu->chunk) {
         const int64_t count = least_of(cpu->chunk, tiles - tile);
-        for (int64_t one = 0; one < TRANSFORMED; one++) {
+        for (int64_t one = 0; one < work->numbers; one++) {
             const struct run run = {
-                .x = transformed + one * work->channels * work->apart + tile,
+                .x = transformed + one * work->numbers_apart + tile,
                 .weights = work->weights + (one * work->blocks + block) * work->channels * PACKED,
                 .bias = none,
                 .away = work->away,
@@ -85,25 +86,27 @@ static void make_outputs(const struct work *work, int64_t block, int64_t tiles, 
             cpu->sums(&run, outs);
         }
         for (int64_t out = 0; out < outs; out++)
-            cpu->transform_output(sums + out * apart, PACKED * apart, work->bias[block * PACKED + out], work->least, work->most,
-                        made + out * work->apart + tile, PACKED * work->apart, count);
+            cpu->transform_output[work->side == 4](sums + out * apart, PACKED * apart, work->bias[block * PACKED + out],
+                                                   work->least, work->most, made + out * work->apart + tile,
+                                                   PACKED * work->apart, count);
     }
 }
 
 /* The outputs of a block to where they belong. */
 static void write_outputs(const struct work *work, const struct part *part, int64_t block, const float *made) {
     const int64_t height = work->window->out[ROWS], width = work->window->out[COLUMNS];
-    const int64_t outs = least_of(PACKED, work->outs - block * PACKED);
-    const int64_t first = part->rows.begin * SIDE, end = least_of(part->rows.end * SIDE, height);
+    const int64_t outs = least_of(PACKED, work->outs - block * PACKED), side = work->side, whole = width / side;
+    const int64_t first = part->rows.begin * side, end = least_of(part->rows.end * side, height);
+    const int64_t column = PACKED * work->apart; /* from one in a tile to the next */
     for (int64_t image = part->images.begin; image < part->images.end; image++)
         for (int64_t out = 0; out < outs; out++) {
             const float *from = made + out * work->apart +
                                 (image - part->images.begin) * work->layout.lines * work->layout.columns;
             float *to = work->y + (image * work->outs + block * PACKED + out) * height * width;
             for (int64_t row = first; row < end; row++) {
-                const float *even = from + row % SIDE * SIDE * PACKED * work->apart +
-                                    (row - first) / SIDE * work->layout.columns;
-                instructions()->interleave(even, even + PACKED * work->apart, to + row * width, width);
+                const float *line = from + row % side * side * column + (row - first) / side * work->layout.columns;
+                instructions()->transpose(line, column, side, whole, to + row * width, side);
+                for (int64_t last = whole * side; last < width; last++) to[row * width + last] = line[last % side * column + whole];
             }
         }
 }
@@ -113,10 +116,10 @@ static void convolve_part(const void *what, int64_t number) {
     const struct part part = part_of(work, number);
     const int64_t images = part.images.end - part.images.begin, rows = part.rows.end - part.rows.begin;
     const int64_t tiles = ((images - 1) * work->layout.lines + rows - 1) * work->layout.columns + work->tiles->out[COLUMNS];
-    const int64_t of_plane = SIDE * SIDE * work->layout.plane + ROOM;
-    const int64_t of_transformed = TRANSFORMED * work->channels * work->apart + ROOM;
-    const int64_t of_sums = TRANSFORMED * PACKED * (instructions()->chunk + ROOM);
-    const int64_t of_made = SIDE * SIDE * PACKED * work->apart + ROOM;
+    const int64_t outputs = work->side * work->side, of_plane = outputs * work->layout.plane + ROOM;
+    const int64_t of_transformed = work->numbers * work->numbers_apart;
+    const int64_t of_sums = work->numbers * PACKED * (instructions()->chunk + ROOM);
+    const int64_t of_made = outputs * PACKED * work->apart + ROOM;
     float *plane = scratch(OF_STEP, of_plane + of_transformed + of_sums + of_made);
     if (plane == NULL) {
         atomic_store(work->is_without_memory, 1);
@@ -133,26 +136,27 @@ static void convolve_part(const void *what, int64_t number) {
 }
 
 int convolve_by_winograd(const float *x, const float *weights, const float *bias, float *y, int64_t images,
-                      int64_t channels, int64_t outs, const struct window *window, float least, float most) {
+                      int64_t channels, int64_t outs, int64_t side, const struct window *window, float least, float most) {
     if (images == 0) return 0;
     struct window tiles = *window;
     for (int axis = ROWS; axis <= COLUMNS; axis++) {
-        tiles.out[axis] = divided_up(window->out[axis], SIDE);
-        tiles.kernel[axis] = SIDE + window->kernel[axis] - 1;
-        tiles.stride[axis] = SIDE;
+        tiles.out[axis] = divided_up(window->out[axis], side);
+        tiles.kernel[axis] = side + window->kernel[axis] - 1;
+        tiles.stride[axis] = side;
     }
-    const int64_t kept = KEPT_FLOATS / (TRANSFORMED * channels);
+    const int64_t numbers = tiles.kernel[ROWS] * tiles.kernel[COLUMNS], kept = KEPT_FLOATS / (numbers * channels);
     atomic_int is_without_memory = 0;
     struct work work = {
         .x = x, .weights = weights, .bias = bias, .y = y,
         .images = images, .channels = channels, .outs = outs, .blocks = divided_up(outs, PACKED),
-        .window = window, .tiles = &tiles,
+        .window = window, .tiles = &tiles, .side = side, .numbers = numbers,
         .layout = lay_out(&tiles, images, kept > LEAST_TILES ? kept : LEAST_TILES),
         .least = least, .most = most,
         .is_without_memory = &is_without_memory,
     };
     /* Whole vectors of tiles are written. */
     work.apart = divided_up(work.layout.images * work.layout.lines * work.layout.columns, ROOM) * ROOM;
+    work.numbers_apart = channels * work.apart + ROOM;
     find_taps(work.places, 1, &tiles, &work.layout);
     int64_t *away = malloc(channels * sizeof *away);
     if (away == NULL) return -1;
