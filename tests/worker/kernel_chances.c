@@ -38,7 +38,7 @@ static struct window some_window(int64_t kernel, int64_t padding, int64_t dilati
 
 static void call_convolve(void) {
     const int is_of_channels = between(0, 3) == 0;
-    const int64_t groups = between(1, is_of_channels ? 20 : 4), ins = is_of_channels ? 1 : between(1, 4);
+    const int64_t groups = between(1, is_of_channels ? 40 : 4), ins = is_of_channels ? 1 : between(1, 4);
     const int64_t outs = is_of_channels ? 1 : between(1, 19), packed = ins == 1 && outs == 1 ? 1 : PACKED;
     const struct window window = some_window(5, 4, 2, between(0, 9) > 0 ? 30 : 150);
     const int64_t images = between(0, 7), taps = ins * window.kernel[ROWS] * window.kernel[COLUMNS];

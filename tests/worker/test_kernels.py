@@ -146,6 +146,24 @@ def test_convolutions(images: int, group: int, sides: Pair, place: Place, clamp:
     check_convolution(images, group, sides, place, clamp, with_nan)
 
 
+@settings(max_examples=120, deadline=None)
+@given(st.integers(1, 4), st.integers(16, 40), windows_and_images(), st.integers(0, 2), st.booleans())
+@example(2, 16, (SAME, (70, 80)), 1, False)  # bands of rows
+@example(1, 17, (UNEVEN, (300, 31)), 0, False)
+@example(3, 100, (Window((5, 5), padding=((2, 2), (2, 2))), (7, 7)), 2, False)  # narrow ones
+@example(1, 16, (Window((3, 3), (2, 2), (2, 2), ((3, 3), (3, 3))), (4, 600)), 0, False)  # bands of one row
+@example(5, 16, (SAME, (9, 9)), 0, True)  # slices of images
+def test_convolutions_of_each_channel(images: int, channels: int, place: Place, clamp: int, with_nan: bool) -> None:
+    check_convolution(images, channels, (1, 1), place, clamp, with_nan)
+
+
+def test_windows_of_padding_alone_are_zeros() -> None:
+    x, weights, bias = whole_numbers(1, 2, 20, 3, 3), whole_numbers(2, 20, 9), whole_numbers(3, 20)
+    told = [3, 3, 1, 1, 1, 1, 9, 9, 2, 2, 20, 20, 0]
+    expected = np.broadcast_to(bias[:, None, None], (2, 20, 2, 2))
+    np.testing.assert_array_equal(call("convolution", [x, weights, bias], told, expected.shape), expected)
+
+
 @st.composite
 def images_of_threes(draw: st.DrawFn) -> Place:
     """For windows of 3 x 3, that move by one place."""

@@ -61,11 +61,11 @@ static void begin_block(const struct work *work, int64_t first, int64_t channels
 static void fill(const struct work *work, const float *x, int64_t channels, int64_t line, const struct room *room) {
     const int64_t width = work->window->in[COLUMNS], height = work->window->in[ROWS], lanes = work->lanes;
     const int64_t first = line < 0 ? 0 : line, end = least_of(line + work->lines, height), before = work->window->before[COLUMNS];
-    const int64_t count = least_of(width, work->columns - before);
+    const int64_t count = work->columns > before ? least_of(width, work->columns - before) : 0;
     const int is_narrow = count < lanes;
-    if (is_narrow && end > first)
+    if (is_narrow && count > 0 && end > first)
         instructions()->transpose(x + first * width, width * height, channels, (end - first) * width, room->flat, lanes);
-    for (int64_t place = 0; place < work->lines; place++) {
+    for (int64_t place = 0; count > 0 && place < work->lines; place++) {
         float *to = room->padded + (place * work->columns + before) * lanes;
         const int64_t from = line + place;
         if (from < first || from >= end)

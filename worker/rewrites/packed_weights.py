@@ -43,7 +43,7 @@ def is_worth_winograd(channels: tuple[int, int], told: Sequence[int], group: int
 
 
 def _side_of_tiles(outs: Sequence[int]) -> int:
-    """How many outputs in a row, and rows of them, are computed together. Between rows of tiles there is one for none."""
+    """How many outputs in a row, and rows of them, are one tile. Between rows of tiles there is a place for none."""
     small, large = [(math.prod(-(-size // side) + 1 for size in outs) * (side + 2) ** 2) for side in (2, 4)]
     return 4 if large < _GAINED * small else 2
 
