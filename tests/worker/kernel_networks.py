@@ -24,6 +24,13 @@ class Behind(nn.Cell):
         return self.last(made) + made if self.besides else self.last(made)
 
 
+class Gate(nn.Cell):
+    """SiLU, as EfficientNets have it."""
+
+    def construct(self, x: Any) -> Any:
+        return x * ops.sigmoid(x)
+
+
 class Twice(nn.Cell):
     """One layer at two places: they have one weight."""
 
@@ -464,6 +471,8 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "convolution_valid": (convolution(size=(5, 2), stride=(1, 3), pad_mode="valid"), IMAGES),
     "convolution_padded": (convolution(pad_mode="pad", padding=(1, 2, 0, 1)), IMAGES),
     "convolution_dilated": (convolution(dilation=2, pad_mode="same"), IMAGES),
+    "convolution_of_many_channels": (convolution(20, 20, group=20), (OPEN, 20, 12, 13)),
+    "gated": (Behind(convolution(outs=20), Gate()), IMAGES),
     "convolution_of_channels": (convolution(outs=3, group=3, has_bias=True), IMAGES),
     "convolution_of_each_channel_two": (convolution(outs=6, group=3), IMAGES),
     "convolution_of_groups": (convolution(ins=4, outs=18, group=2), (OPEN, 4, 7, 7)),
@@ -488,6 +497,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "winograd_of_bias_relu": (Behind(convolution(32, 40, has_bias=True), nn.ReLU()), (OPEN, 32, 14, 13)),
     "winograd_padded": (convolution(32, 33, pad_mode="pad", padding=(1, 2, 0, 1)), (OPEN, 32, 12, 13)),
     "winograd_valid": (convolution(32, 32, pad_mode="valid"), (OPEN, 32, 14, 15)),
+    "winograd_of_larger_tiles": (convolution(32, 40, has_bias=True), (OPEN, 32, 20, 21)),
     "winograd_of_norm": (nn.SequentialCell(convolution(32, 32), nn.BatchNorm2d(32)), (3, 32, 12, 12)),
     "transposed": (transposed(2, 2), IMAGES),
     "transposed_of_bias_relu6": (Behind(transposed(2, 2, has_bias=True), nn.ReLU6()), (2, 3, 12, 13)),
