@@ -2,6 +2,7 @@
 
 Each fuzz_*.py is a target: SEEDS, and run(data), which raises when the parser does what it must not. test_fuzz.py runs
 them for a moment with Hypothesis; drive.py runs one with Atheris; __main__.py runs them all and prints the counts.
+networks/ is another tool: random networks, whose rewritten graphs are to give the same numbers.
 """
 
 TARGETS = (

@@ -15,6 +15,7 @@ Shape = tuple[int, ...]
 
 GUARD = 67  # floats beside each value: more than any part of the library reads or writes at once, and no whole vectors
 MARK = -12345.0
+UNRANKED = (-2,)  # what MindSpore calls a shape of which nothing is known
 
 
 class Vector(ctypes.Structure):
@@ -36,7 +37,7 @@ def described(shapes: Sequence[Shape]) -> tuple[Any, Any]:
 
 
 def inferred_shape(shapes: Sequence[Shape]) -> Shape | None:
-    """Of the program and its inputs; None if they are refused."""
+    """Of the program and its inputs; None if nothing is known of it: they are refused."""
     function = library().chainInferShape
     function.restype = Vector
     made = function(*described(shapes), None)
@@ -45,7 +46,7 @@ def inferred_shape(shapes: Sequence[Shape]) -> Shape | None:
     assert made.begin <= made.end <= made.room
     shape = tuple((ctypes.c_int64 * ((made.end - made.begin) // 8)).from_address(made.begin))
     ctypes.CDLL(None).free(ctypes.c_void_p(made.begin))
-    return shape
+    return None if shape == UNRANKED else shape
 
 
 def between_guards(array: Array, guard: float) -> Array:

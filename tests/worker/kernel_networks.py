@@ -537,6 +537,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "dense_without_bias": (nn.Dense(12, 5, has_bias=False), (OPEN, 12)),
     "dense_plain": (Plain(), (OPEN, 12)),
     "dense_of_turned_input": (Plain(of_input=True), (12, 3)),
+    "dense_of_four_axes": (nn.Dense(17, 64, has_bias=False), (3, 4, 16, 17)),
     "dense_twice": (Twice(nn.Dense(12, 5)), (OPEN, 12)),
     "norm": (Norm((16,), -1), WORDS),
     "norm_of_the_second_axis": (Norm((16,), 1), (OPEN, 16)),

@@ -114,6 +114,7 @@ KERNELS: dict[str, dict[str, int]] = {
     "convolution_twice": {"chain": 1, "convolution": 2, "combination": 2},
     "transposed_twice": {"chain": 1, "convolution": 2, "view": 4, "transposition": 2, "combination": 2},
     "dense_twice": {"chain": 1, "dense": 2, "combination": 2},
+    "dense_of_four_axes": {"chain": 1, "view": 2, "dense": 1},
     "mean": {"chain": 1, "reduction": 1},
     "mean_kept": {"chain": 1, "reduction": 1},
     "mean_of_words": {"chain": 1, "reduction": 1},
@@ -321,7 +322,7 @@ def test_kernels_take_the_place_of_operators_and_give_the_same_numbers(
 # Networks where the first axis of what goes through a chain is not always that of the instances.
 TOGETHER = {
     *("attention_in_one", "attention_of_mindspore", "encoder", "encoder_norm_first"),
-    *("first_ones", "in_pairs", "norm_scaled", "softmax_of_instances"),
+    *("first_ones", "in_pairs", "norm_scaled", "softmax_of_instances", "dense_of_four_axes"),
     *("lstm", "lstm_of_batches", "lstm_of_few_moments", "lstm_of_both_directions", "lstm_last_of_both"),
     *("lstm_all_of_it", "lstm_from_another_state", "lstm_of_open_sizes", "lstm_from_the_end"),
     *("gru", "gru_of_batches", "gru_without_bias", "gru_of_both_directions", "gru_last", "gru_from_another_state"),
@@ -354,6 +355,26 @@ def test_tuning_forgives_what_mindspores_tanh_is_off_by(
     path = networks / "rnn_without_bias.mindir"
     assert not on_thread(lambda: same_numbers(path, ALL, slack=10.0))
     assert on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, ALL), {}))
+
+
+def test_a_call_whose_sizes_do_not_fit_is_refused_and_the_next_one_is_right(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """MindSpore asks a chain for its shape, and goes on with none for good if that is what it is told."""
+    path = networks / "dense_of_four_axes.mindir"
+    x = np.random.default_rng(1).standard_normal((3, 4, 16, 17)).astype(np.float32)
+
+    def calls() -> tuple[Any, Any]:
+        graph, tensors = mindspore_model.open_graph(path, read_inputs(path, Target()), Target(), ALL)
+        if tensors:
+            graph.open(tensors)
+        (before,) = graph.learn([x])
+        with pytest.raises(Exception, match="failed"):
+            graph.learn([x[:1]])
+        return before, graph.learn([x])[0]
+
+    before, after = on_thread(calls)
+    np.testing.assert_array_equal(after, before)
 
 
 @pytest.mark.parametrize("name", OTHER_RECURRENCES)

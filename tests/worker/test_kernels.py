@@ -24,7 +24,7 @@ from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
 from mindspore_serving.worker.rewrites.kernel_nodes import bits
 from mindspore_serving.worker.rewrites.packed_weights import pack, transform
 from mindspore_serving.worker.rewrites.recurrence import CELLS, pack_gates
-from tests.worker.kernel_calls import Array, Shape, Vector, call, described, inferred_shape, library, program
+from tests.worker.kernel_calls import UNRANKED, Array, Shape, Vector, call, described, inferred_shape, library, program
 
 pytestmark = pytest.mark.skipif(kernels.loaded() is None, reason="the kernels are not compiled")
 
@@ -693,6 +693,22 @@ def test_an_open_number_of_instances_stays_open_and_none_give_an_empty_result(na
     assert inferred_shape([program(name, len(shapes), told), *shapes]) == made
     inputs = [np.ones([max(size, 0) for size in shape], np.float32) for shape in shapes]
     assert call(name, inputs, told, tuple(max(size, 0) for size in made)).size == 0
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_no_size_need_be_known(name: str) -> None:
+    """As long as a graph is compiled, a file may say nothing of them."""
+    shapes, told, made = OPEN[name]
+    fixed = shapes[1:] if name not in ("products", "combination", "concatenation") else []
+    inputs = [tuple(-1 for _ in shape) for shape in shapes[: len(shapes) - len(fixed)]]
+    found = inferred_shape([program(name, len(shapes), told), *inputs, *fixed])
+    assert found is not None and len(found) == len(made)
+    assert all(size in (-1, known) for size, known in zip(found, made, strict=True))
+
+
+def test_nothing_is_known_behind_an_input_of_which_nothing_is_known() -> None:
+    for shapes in ([UNRANKED, (3,)], [(3,), UNRANKED]):
+        assert inferred_shape([program("combination", 2, [0, 0]), *shapes]) is None
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ KERNELS: dict[str, dict[str, int]] = {
         "softmax": 1,
     },
     "tiled": {"chain": 1, "activation": 1, "concatenation": 1, "view": 2, "dense": 1},
+    "of_tokens_alone": {"Shape": 1, "TupleGetItem": 1, "BroadcastTo": 1, "chain": 1, "concatenation": 1},
     "rolled": {"chain": 1, "view": 3, "dense": 1, "part": 4, "concatenation": 2, "transposition": 1},
     "looked_up": {"chain": 1, "transposition": 1, "products": 1, "view": 1, "combination": 1, "softmax": 1},
     "stacked": {

@@ -116,6 +116,12 @@ class Tiled(nn.Cell):
         return self.layer(ops.concat((ops.tile(self.first, (x.shape[0], 1, 1)), ops.relu(x)), 1))
 
 
+def of_tokens_alone(layers: Any, x: Any) -> Any:
+    """Of which there is one for each instance, whatever that is."""
+    both = layers[0].weight.reshape(1, -1, 64), layers[0].bias.reshape(1, 1, 64)
+    return ops.concat([ops.broadcast_to(one, (x.shape[0], -1, -1)) for one in both], 1)
+
+
 def rolled(layers: Any, x: Any) -> Any:
     """Rows and columns go around, as in a Swin transformer, with ends that are computed."""
     batch, height, width, channels = x.shape
@@ -184,6 +190,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "standardized": (Standardized(), (OPEN, 3, 20, 21)),
     "tokens": (Tokens(), TOKENS),
     "tiled": (Tiled(), TOKENS),
+    "of_tokens_alone": (Formula(of_tokens_alone, nn.Dense(256, 64)), (OPEN, 256)),
     "rolled": (Formula(rolled, nn.Dense(8, 8)), (OPEN, 16, 18, 8)),
     "looked_up": (Looked(), (OPEN, 9, 64)),
     "stacked": (Formula(stacked, nn.Conv2d(3, 8, 3)), (OPEN, 3, 20, 21)),

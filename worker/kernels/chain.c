@@ -225,17 +225,28 @@ EXPORTED int chainInferType(struct types *inputs, void *attributes);
 EXPORTED int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream,
                    void *extra);
 
-/* A vector that is empty makes MindSpore report a wrong shape: there is no such chain, or no memory. */
+/* In place of a shape of which not even the number of axes is known. */
+static const int64_t UNRANKED = -2;
+
+static int has_unranked(struct shapes all) {
+    for (int64_t input = 1; input <= all.shapes[0][1]; input++)
+        if (all.counts[input] == 1 && all.shapes[input][0] == UNRANKED) return 1;
+    return 0;
+}
+
+/* Unranked too if there is no such chain: MindSpore leaves out what has no axes when it calls this for the next one. A
+ * vector that is empty makes MindSpore report a wrong shape: there is no memory. */
 struct vector chainInferShape(int *counts, int64_t **shapes, void *attributes) {
     (void)attributes;
     struct vector shape = {0};
     struct chain chain;
-    if (read_chain(&chain, (struct shapes){counts, shapes}, ALL_INSTANCES) != 0) return shape;
-    const struct tensor *made = last_of(&chain);
-    shape.begin = malloc((made->axes + 1) * sizeof(int64_t));
+    const struct shapes all = {counts, shapes};
+    const int is_known = !has_unranked(all) && read_chain(&chain, all, ALL_INSTANCES) == 0;
+    const int64_t axes = is_known ? last_of(&chain)->axes : 1;
+    shape.begin = malloc((axes + 1) * sizeof(int64_t));
     if (shape.begin == NULL) return shape;
-    memcpy(shape.begin, made->shape, made->axes * sizeof(int64_t));
-    shape.end = shape.begin + made->axes;
+    memcpy(shape.begin, is_known ? last_of(&chain)->shape : &UNRANKED, axes * sizeof(int64_t));
+    shape.end = shape.begin + axes;
     shape.room = shape.end + 1;
     return shape;
 }

@@ -26,7 +26,8 @@ int infer_convolution(const struct step *step) {
     if (x->axes != 4 || weights->axes < 2 || weights->axes > 4) return -1;
     /* Weights end in taps, or in taps and outputs of a block. */
     const int64_t taps = weights->shape[weights->axes == 2 ? 1 : 2];
-    if (x->shape[1] * window.kernel[ROWS] * window.kernel[COLUMNS] != taps * step->told[GROUPS]) return -1;
+    const int64_t channels = x->shape[1] < 0 ? -1 : x->shape[1] * window.kernel[ROWS] * window.kernel[COLUMNS];
+    if (!fits(channels, taps * step->told[GROUPS])) return -1;
     return made_as(step, 4, (int64_t[]){x->shape[0], step->told[OUTS], window.out[ROWS], window.out[COLUMNS]});
 }
 
@@ -49,7 +50,8 @@ static int64_t side_of_tiles(const struct tensor *weights) {
 int infer_winograd(const struct step *step) {
     const struct tensor *x = step->given[0], *weights = step->given[1];
     const struct window window = window_of(x->shape, step->told);
-    if (x->axes != 4 || weights->axes != 4 || side_of_tiles(weights) == 0 || weights->shape[2] != x->shape[1]) return -1;
+    if (x->axes != 4 || weights->axes != 4 || side_of_tiles(weights) == 0) return -1;
+    if (!fits(weights->shape[2], x->shape[1])) return -1;
     if (weights->shape[1] != divided_up(step->told[OUTS], PACKED)) return -1;
     for (int axis = ROWS; axis <= COLUMNS; axis++)
         if (window.kernel[axis] != 3 || window.stride[axis] != 1 || window.dilation[axis] != 1) return -1;
@@ -70,7 +72,8 @@ int infer_pooling(const struct step *step) {
     const struct window window = window_of(x->shape, step->told);
     if (x->axes != 4) return -1;
     for (int axis = ROWS; axis <= COLUMNS; axis++) /* each window has a part of the image */
-        if ((window.out[axis] - 1) * window.stride[axis] - window.before[axis] >= window.in[axis]) return -1;
+        if (window.in[axis] >= 0 && (window.out[axis] - 1) * window.stride[axis] - window.before[axis] >= window.in[axis])
+            return -1;
     return made_as(step, 4, (int64_t[]){x->shape[0], x->shape[1], window.out[ROWS], window.out[COLUMNS]});
 }
 
@@ -84,7 +87,7 @@ int compute_pooling(const struct step *step) {
 int infer_dense(const struct step *step) {
     const struct tensor *x = step->given[0], *weights = step->given[1], *bias = step->given[2];
     const int64_t columns = step->told[0], width = panel_of(columns), panels = divided_up(columns, PANEL);
-    if (x->axes != 2 || weights->axes != 3 || bias->axes != 1 || x->shape[1] != weights->shape[1]) return -1;
+    if (x->axes != 2 || weights->axes != 3 || bias->axes != 1 || !fits(x->shape[1], weights->shape[1])) return -1;
     if (weights->shape[0] != panels || weights->shape[2] != width || bias->shape[0] != panels * width) return -1;
     return made_as(step, 2, (int64_t[]){x->shape[0], columns});
 }
@@ -106,7 +109,7 @@ int infer_products(const struct step *step) {
     const struct tensor *x = step->given[0], *other = step->given[1];
     const int64_t axes = x->axes, is_transposed = step->told[0] != 0;
     if (axes < 2 || axes > 2 + MOST_AXES_OF_PAIRS || other->axes != axes) return -1;
-    if (x->shape[axes - 1] != other->shape[axes - (is_transposed ? 1 : 2)]) return -1;
+    if (!fits(x->shape[axes - 1], other->shape[axes - (is_transposed ? 1 : 2)])) return -1;
     same_shape(step);
     for (int64_t axis = 0; axis < axes - 2; axis++)
         if (!common_size(x->shape[axis], other->shape[axis], &step->made->shape[axis])) return -1;
@@ -148,7 +151,7 @@ int infer_recurrence(const struct step *step) {
     if (x->axes != 3 || weights->axes != 3 || step->given[BIAS]->axes != 2 || back->axes != 3) return -1;
     for (int64_t given = WEIGHTS; given <= BACK; given++)
         if (step->given[given]->shape[0] != panels) return -1;
-    if (weights->shape[1] != x->shape[2] || back->shape[1] != units) return -1;
+    if (!fits(weights->shape[1], x->shape[2]) || back->shape[1] != units) return -1;
     for (int64_t given = FIRST_Y; given < step->count_given; given++) {
         const struct tensor *first = step->given[given];
         if (first->axes < 2 || product_of(first->shape, first->axes - 2) != 1) return -1;

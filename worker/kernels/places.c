@@ -81,7 +81,7 @@ int infer_repetition(const struct step *step) {
     same_shape(step);
     for (int64_t axis = 0; axis < x->axes; axis++) {
         if (step->told[axis] == 1) continue;
-        if (x->shape[axis] != 1) return -1;
+        if (!fits(x->shape[axis], 1)) return -1;
         step->made->shape[axis] = step->told[axis];
     }
     return 0;

@@ -50,7 +50,7 @@ int infer_layer_norm(const struct step *step) {
     const struct tensor *x = step->given[0];
     if (x->axes < 1) return -1;
     for (int given = 1; given <= 2; given++)
-        if (step->given[given]->axes != 1 || step->given[given]->shape[0] != x->shape[x->axes - 1]) return -1;
+        if (step->given[given]->axes != 1 || !fits(step->given[given]->shape[0], x->shape[x->axes - 1])) return -1;
     return same_shape(step);
 }
 
@@ -90,9 +90,9 @@ static void normalize_groups(const void *what, int64_t number) {
  * epsilon, clamp. Wu, He 2018, "Group Normalization", section 3. */
 int infer_group_norm(const struct step *step) {
     const struct tensor *x = step->given[0];
-    if (x->axes < 2 || step->told[0] < 1 || x->shape[1] % step->told[0] != 0) return -1;
+    if (x->axes < 2 || step->told[0] < 1 || (x->shape[1] >= 0 && x->shape[1] % step->told[0] != 0)) return -1;
     for (int given = 1; given <= 2; given++)
-        if (step->given[given]->axes != 1 || step->given[given]->shape[0] != x->shape[1]) return -1;
+        if (step->given[given]->axes != 1 || !fits(step->given[given]->shape[0], x->shape[1])) return -1;
     return same_shape(step);
 }
 

@@ -41,6 +41,8 @@ def _concatenated(graph: GraphFile, node: Any) -> bool:
         return False
     place = axis % len(made.shape)
     given = [_before_repeating(graph, name, made, place) for name in values.input]
+    if set(given).isdisjoint(values.input):  # one of them is to tell how many instances there are
+        given[0] = values.input[0]
     put_step(graph, [values, node], Step("concatenation", given, [place]), made)
     for name in values.input:
         graph.remove_unused(name)

@@ -55,7 +55,9 @@ def _multiply(graph: GraphFile, old: list[Any], bias: str | None, is_turned: boo
     """Rows by fixed weights, all axes before them taken together."""
     x, weight = old[0].input[:2]
     given, made = float_value(graph, x), float_value(graph, old[-1].output[0])
-    if given is None or made is None or len(given.shape) < 2 or sum(size < 1 for size in made.shape) > 1:
+    if given is None or made is None or len(given.shape) < 2 or given.shape[-1] < 1:
+        return
+    if sum(size < 1 for size in made.shape) > 1:
         return
     rows, is_flat = _rows(given.shape), len(given.shape) == 2
     new = turns = [graph.new_constant(False), graph.new_constant(is_turned)]

@@ -44,13 +44,17 @@ def share_again(graph: GraphFile, groups: Shared) -> None:
     for names in groups:
         kept: list[str] = []
         for name in names:
-            array = graph.array(name) if graph.users(name) else None
-            if array is None:
+            if not graph.users(name):
                 continue
-            alike = [other for other in kept if np.array_equal(graph.array(other), array)]
+            alike = [other for other in kept if _are_equal(graph, other, name)]
             if alike:
                 instead[name] = alike[0]
             else:
                 kept.append(name)
     if instead:
         graph.bypass(instead)
+
+
+def _are_equal(graph: GraphFile, one: str, other: str) -> bool:
+    arrays = [graph.array(name) for name in (one, other)]
+    return arrays[0] is not None and arrays[1] is not None and np.array_equal(arrays[0], arrays[1])
