@@ -5,7 +5,8 @@
     operators.c     all of them, which are in
     layers.c, rows.c, elements.c, places.c
     kernels.h       what the parts share that compute
-    convolution.c, points.c, winograd.c, product.c, recurrence.c, pooling.c, copies.c: what is to be computed where
+    convolution.c, points.c, channels.c, winograd.c: what is to be computed where of a convolution
+    product.c, recurrence.c, pooling.c, copies.c: and of others
     planes.c        how the images of a convolution lie meanwhile
     simd.h, simd_*.h: how, once for each set of instructions, included by
     instructions.c  which chooses among them

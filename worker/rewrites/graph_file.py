@@ -4,9 +4,7 @@ A node's op_type is "REF::name", the name of an entry of the file's primitives, 
 read by a Load node. Loads are also gathered, in a MakeTuple for an UpdateState: that orders them, and is no use.
 """
 
-import math
-import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -14,13 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FLOAT32 = 1  # TensorProto.DataType
-_FLOAT32_BYTES = 4
-_NUMBERS = {FLOAT32: "<f", 6: "<i", 7: "<q"}  # how struct calls them, by TensorProto.DataType
+from mindspore_serving.worker.rewrites import file_constants
+
+FLOAT32 = file_constants.FLOAT32
 _REFERENCE = "REF::"
-# AttributeProto.AttributeType, of the constants that a rewriting reads or writes
-_FLOAT, _INT64, _STRING, _BOOL, _TENSORS, _TUPLE, _NONE = 1, 7, 8, 9, 19, 20, 25
-_UMONAD, _IOMONAD = 23, 24
 # PrimitiveProto.PrimType: what an operator does is told by attributes, or by inputs of the node alone
 _PRIMITIVE, _PRIMITIVE_FUNCTION = 1, 2
 _ORDER_ALONE = ("UpdateState", "Depend")  # that is what these are for
@@ -33,13 +28,6 @@ class Value:
 
     data_type: int
     shape: tuple[int, ...]
-
-
-class Unknown:
-    """A constant that no rewriting reads."""
-
-
-UNKNOWN = Unknown()
 
 
 class GraphFile:
@@ -84,7 +72,7 @@ class GraphFile:
     def numbers(self, node: Any, name: str) -> tuple[int, ...]:
         """Whole numbers among the attributes of a node's operator, those of tuples in tuples one behind the other."""
         found = self._attribute(node, name)
-        return () if found is None else tuple(_numbers(found))
+        return () if found is None else tuple(file_constants.numbers_of(found))
 
     def real_number(self, node: Any, name: str) -> float:
         """A floating point number among them; 0 where there is none."""
@@ -126,7 +114,7 @@ class GraphFile:
         maker = self.maker(name)
         if maker is None or maker.op_type != "Constant":
             return self.op(maker) == "UpdateState"
-        return len(maker.attribute) == 1 and maker.attribute[0].type in (_UMONAD, _IOMONAD)
+        return len(maker.attribute) == 1 and file_constants.is_state(maker.attribute[0])
 
     def value(self, name: str) -> Value | None:
         """What is known of the value of this name; None for tuples, and where the file tells nothing."""
@@ -145,16 +133,8 @@ class GraphFile:
         """
         maker = self.maker(name)
         if maker is None or maker.op_type != "Constant" or len(maker.attribute) != 1:
-            return UNKNOWN
-        given = maker.attribute[0]
-        if given.type == _TUPLE:
-            whole = all(part.type == _INT64 and len(part.ints) == 1 for part in given.values)
-            return tuple(part.ints[0] for part in given.values) if whole else UNKNOWN
-        if given.type == _TENSORS:
-            numbers = [_number(one) for one in given.tensors]
-            return UNKNOWN if len(numbers) != 1 or numbers[0] is None else numbers[0]
-        readers = {_NONE: None, _BOOL: bool(given.i), _INT64: given.i, _FLOAT: given.f}
-        return readers.get(given.type, UNKNOWN)
+            return file_constants.UNKNOWN
+        return file_constants.read(maker.attribute[0])
 
     def constant_tensor(self, name: str) -> Value | None:
         """Type and shape of a constant that is one tensor; None for anything else."""
@@ -164,21 +144,13 @@ class GraphFile:
     def array(self, name: str) -> npt.NDArray[np.float32] | None:
         """What is fixed in the file, of float32: a parameter that is loaded, or a constant tensor. None otherwise."""
         fixed = self._parameter(name) or self._tensor(name)
-        if fixed is None or fixed.data_type != FLOAT32:
-            return None
-        shape = tuple(fixed.dims)
-        is_whole = len(fixed.raw_data) == _FLOAT32_BYTES * math.prod(shape)
-        return np.frombuffer(fixed.raw_data, "<f4").reshape(shape) if is_whole else None
+        return None if fixed is None or fixed.data_type != FLOAT32 else file_constants.read_array(fixed)
 
     def whole_numbers(self, name: str) -> npt.NDArray[np.int64] | None:
         """The same of int32 or int64."""
         fixed = self._parameter(name) or self._tensor(name)
-        layout = None if fixed is None or fixed.data_type == FLOAT32 else _NUMBERS.get(fixed.data_type)
-        if fixed is None or layout is None:
-            return None
-        shape = tuple(fixed.dims)
-        is_whole = len(fixed.raw_data) == struct.calcsize(layout) * math.prod(shape)
-        return np.frombuffer(fixed.raw_data, layout).reshape(shape).astype(np.int64) if is_whole else None
+        array = None if fixed is None or fixed.data_type == FLOAT32 else file_constants.read_array(fixed)
+        return None if array is None else array.astype(np.int64)
 
     def weights(self, name: str) -> npt.NDArray[np.float32] | None:
         """The same, if this is all it is used for."""
@@ -225,24 +197,13 @@ class GraphFile:
     def new_constant(self, constant: bool | int | float | tuple[int, ...] | npt.NDArray[np.float32]) -> Any:
         """A node of a constant; a float is a tensor without dimensions. It goes into the graph by `replace`."""
         node = self._new_node("Constant", ())
-        given = node.attribute.add(name="value")
-        if isinstance(constant, tuple):
-            given.type = _TUPLE
-            for number in constant:
-                given.values.add(type=_INT64, ints=[number])
-        elif isinstance(constant, float | np.ndarray):
-            array = np.asarray(constant, "<f4")
-            given.type = _TENSORS
-            given.tensors.add(data_type=FLOAT32, name="value0", dims=array.shape, raw_data=array.tobytes())
-        else:
-            given.type = _BOOL if isinstance(constant, bool) else _INT64
-            given.i = int(constant)
+        file_constants.write(node.attribute.add(name="value"), constant)
         return node
 
     def new_empty_constant(self, shape: Sequence[int]) -> Any:
         """A node of a tensor without elements, with any number of dimensions."""
         node = self._new_node("Constant", ())
-        given = node.attribute.add(name="value", type=_TENSORS)
+        given = node.attribute.add(name="value", type=file_constants.TENSORS)
         given.tensors.add(data_type=FLOAT32, name="value0", dims=shape, raw_data=b"")
         return node
 
@@ -261,7 +222,9 @@ class GraphFile:
         """A node of a kind that MindSpore does not know: another one must take its place before long."""
         names = [given if isinstance(given, str) else given.output[0] for given in inputs]
         node = self._new_node(op_type, names, output)
-        node.attribute.add(name="shape", type=_TENSORS).tensors.add(data_type=value.data_type, dims=value.shape)
+        node.attribute.add(name="shape", type=file_constants.TENSORS).tensors.add(
+            data_type=value.data_type, dims=value.shape
+        )
         return node
 
     def replace(self, old: Sequence[Any], new: Sequence[Any]) -> None:
@@ -340,10 +303,7 @@ class GraphFile:
             kind = _PRIMITIVE if attributes else _PRIMITIVE_FUNCTION
             primitive = self._model.primitives.add(name=name, op_type=op, prim_type=kind)
             for key, value in attributes.items():
-                if isinstance(value, str):
-                    primitive.attribute.add(name=key, type=_STRING, s=value.encode())
-                else:
-                    primitive.attribute.add(name=key, type=_BOOL, i=int(value))
+                file_constants.write(primitive.attribute.add(name=key), value)
             self._primitives[name] = primitive
         return name
 
@@ -357,23 +317,6 @@ class GraphFile:
         self._makers[node.output[0]] = node
         for name in uses:
             self._users.setdefault(name, []).append(node)
-
-
-def _number(tensor: Any) -> int | float | None:
-    """Of a tensor without dimensions; None for other types."""
-    layout = _NUMBERS.get(tensor.data_type)
-    if tensor.dims or layout is None or len(tensor.raw_data) != struct.calcsize(layout):
-        return None
-    number: int | float = struct.unpack(layout, tensor.raw_data)[0]
-    return number
-
-
-def _numbers(attribute: Any) -> Iterator[int]:
-    if attribute.values:
-        for part in attribute.values:
-            yield from _numbers(part)
-    else:
-        yield from attribute.ints or [attribute.i]
 
 
 def _last(name: str, instead: Mapping[str, str]) -> str:

@@ -22,8 +22,8 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
 )
 from mindspore_serving.worker.rewrites.packed_weights import packed_by
 from mindspore_serving.worker.rewrites.paddings import padded_with, paddings_of
-from mindspore_serving.worker.rewrites.shape_rules import pool_of_three
 from mindspore_serving.worker.rewrites.whole_windows import plainer_steps
+from mindspore_serving.worker.rewrites.window_shapes import pool_of_three
 
 _NCHW = 0  # MindSpore's enumeration of formats
 
