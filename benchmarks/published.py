@@ -66,8 +66,16 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=1, help="of a call (default: 1)")
     parser.add_argument("--rounds", type=int, default=5, help="of each model (default: 5)")
     given = parser.parse_args()
-    import mindcv
-
+    try:
+        import mindcv
+    except ModuleNotFoundError:
+        parser.error("mindcv is not installed: .venv/bin/pip install mindcv==0.3.0")
+    unknown = [model for model in given.models if model.partition(":")[0] not in mindcv.list_models()]
+    sizes = [model.partition(":")[2] for model in given.models]
+    if unknown:
+        parser.error(f"mindcv has no model '{unknown[0].partition(':')[0]}'")
+    if not all(size.isdecimal() for size in sizes if size):
+        parser.error("--models takes NAME, or NAME:SIZE with the pixels of a side")
     mindspore_model.set_device(Target())
     mindspore_model.set_one_thread()
     print(f"{'model':24} {'ms as it is':>11} {'rewritten':>9} {'ratio':>5} {'error':>7}")
@@ -83,7 +91,7 @@ def main() -> None:
                 before, after, ratio, error = compare(network, array, Path(folder), given.rounds)
             print(f"{name:24} {before:11.2f} {after:9.2f} {ratio:5.2f} {error:7.0e}", flush=True)
         except (RuntimeError, ValueError, TypeError) as problem:
-            print(f"{name:24} {str(problem).strip().splitlines()[0]}", flush=True)
+            print(f"{name:24} {(str(problem).strip() or type(problem).__name__).splitlines()[0]}", flush=True)
         gc.collect()
 
 

@@ -45,7 +45,8 @@ KERNELS: dict[str, dict[str, int]] = {
     "tiled": {"chain": 1, "activation": 1, "concatenation": 1, "view": 2, "dense": 1},
     "of_tokens_alone": {"Shape": 1, "TupleGetItem": 1, "BroadcastTo": 1, "chain": 1, "concatenation": 1},
     "rolled": {"chain": 1, "view": 3, "dense": 1, "part": 4, "concatenation": 2, "transposition": 1},
-    "looked_up": {"chain": 1, "transposition": 1, "products": 1, "view": 1, "combination": 1, "softmax": 1},
+    "looked_up": {"chain": 1, "transposition": 1, "products": 1, "view": 1, "combination": 2, "softmax": 1},
+    "as_it_was": {"chain": 1, "view": 2, "dense": 1, "activation": 1},
     "stacked": {
         "chain": 1,
         "convolution": 1,
@@ -116,9 +117,18 @@ def test_what_is_made_of_parameters_is_in_the_file(
 ) -> None:
     path = networks / f"{name}.mindir"
     assert on_thread(lambda: rewritten_file.places(path, Rewriting.FASTER))[Rewriting.FASTER] > 0
-    left = {"standardized": ["Conv2D", "ReLU"], "looked_up": ["Transpose", "MatMulExt", "ExpandDims", "Add", "Softmax"]}
+    left = {
+        "standardized": ["Conv2D", "ReLU"],
+        "looked_up": ["Transpose", "MatMulExt", "ExpandDims", "Muls", "Add", "Softmax"],
+    }
     found = on_thread(lambda: rewritten_operators(path, Rewriting.FASTER))
     assert [operator for operator in found if operator not in ORDER] == left[name]
+
+
+def test_what_does_nothing_goes(networks: Path, on_thread: Callable[[Callable[[], Any]], Any]) -> None:
+    found = on_thread(lambda: rewritten_operators(networks / "as_it_was.mindir", Rewriting.FASTER))
+    left = [operator for operator in found if operator not in ORDER]
+    assert left == ["Reshape", "FusedMatMulBiasAdd", "Reshape", "ReLU"]
 
 
 def test_nodes_that_are_made_have_names_of_their_own_whoever_makes_them(networks: Path) -> None:

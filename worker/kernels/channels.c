@@ -2,6 +2,7 @@
  * product for all of them, wherever its pixel lies, and no load crosses two lines of a cache. */
 
 #include "channels.h"
+#include "planes.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -23,10 +24,6 @@ struct room {
     float *weights, *bias, *flat, *padded, *made;
     int64_t *away;
 };
-
-static int64_t reach(const struct window *window, int axis, int64_t outs) {
-    return (outs - 1) * window->stride[axis] + (window->kernel[axis] - 1) * window->dilation[axis] + 1;
-}
 
 static int make_room(const struct work *work, struct room *room) {
     const int64_t vectors = work->taps + 1 + work->lines * work->window->in[COLUMNS] + work->lines * work->columns +

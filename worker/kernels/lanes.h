@@ -30,6 +30,17 @@ INLINE V NAME(choose)(WORDS condition, V one, V other) {
     return (V)((condition & (WORDS)one) | (~condition & (WORDS)other));
 }
 
+/* Of two vectors, one behind the other, the numbers at these places. */
+INLINE V NAME(shuffled)(V one, V other, WORDS places) {
+#if defined(__GNUC__) && !defined(__clang__)
+    return __builtin_shuffle(one, other, places);
+#else
+    V made;
+    for (int lane = 0; lane < LANES; lane++) made[lane] = places[lane] < LANES ? one[places[lane]] : other[places[lane] - LANES];
+    return made;
+#endif
+}
+
 /* NaN stays NaN. */
 INLINE V NAME(at_least)(V value, V least) { return NAME(choose)(value < least, least, value); }
 INLINE V NAME(at_most)(V value, V most) { return NAME(choose)(value > most, most, value); }

@@ -6,7 +6,7 @@
 
 #include "planes.h"
 
-static int64_t reach(const struct window *window, int axis, int64_t outs) {
+int64_t reach(const struct window *window, int axis, int64_t outs) {
     return (outs - 1) * window->stride[axis] + (window->kernel[axis] - 1) * window->dilation[axis] + 1;
 }
 

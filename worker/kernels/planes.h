@@ -19,6 +19,9 @@ struct layout {
     int64_t images, rows, lines, columns, plane, behind;
 };
 
+/* How many places of an axis the windows of so many outputs meet, with padding. */
+int64_t reach(const struct window *window, int axis, int64_t outs);
+
 /* How many remainders of an axis' places there are that any tap meets. */
 static inline int64_t remainders(const struct window *window, int axis) {
     return window->dilation[axis] == 1 ? least_of(window->stride[axis], window->kernel[axis]) : window->stride[axis];

@@ -20,7 +20,7 @@ TARGET static void NAME(copy_lines)(const float *from, int64_t from_line, int64_
 INLINE V NAME(every_other)(V one, V other) {
     WORDS even;
     for (int lane = 0; lane < LANES; lane++) even[lane] = 2 * lane;
-    return __builtin_shuffle(one, other, even);
+    return NAME(shuffled)(one, other, even);
 }
 
 /* As many numbers as a vector has, each `stride`th one from here: 1, 2 or 4. */
@@ -76,8 +76,8 @@ INLINE void NAME(transpose_block)(const float *from, int64_t from_line, float *t
     for (int turn = 1; turn < LANES; turn *= 2) {
 #pragma GCC unroll 8
         for (int line = 0; line < LANES / 2; line++) {
-            dealt[2 * line] = __builtin_shuffle(lines[line], lines[line + LANES / 2], low);
-            dealt[2 * line + 1] = __builtin_shuffle(lines[line], lines[line + LANES / 2], high);
+            dealt[2 * line] = NAME(shuffled)(lines[line], lines[line + LANES / 2], low);
+            dealt[2 * line + 1] = NAME(shuffled)(lines[line], lines[line + LANES / 2], high);
         }
 #pragma GCC unroll 16
         for (int line = 0; line < LANES; line++) lines[line] = dealt[line];

@@ -3,14 +3,8 @@
 /* Each `stride`th number from here on, so many of them where they are far apart: no memory is behind the last one. */
 INLINE V NAME(load_each)(const float *from, const int64_t stride, int64_t count) {
     if (stride == 1) return NAME(load)(from);
+    if (stride == 2) return NAME(load_by)(2, from);
     V some;
-#if defined(__GNUC__) && !defined(__clang__)
-    if (stride == 2) {
-        WORDS even;
-        for (int lane = 0; lane < LANES; lane++) even[lane] = 2 * lane;
-        return __builtin_shuffle(NAME(load)(from), NAME(load)(from + LANES), even);
-    }
-#endif
     for (int lane = 0; lane < LANES; lane++) some[lane] = from[least_of(lane, count - 1) * stride];
     return some;
 }

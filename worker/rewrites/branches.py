@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mindspore_serving.worker.rewrites.file_constants import is_state
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.in_place import has_changes, is_change, write_apart
 
 _REFERENCE = "REF::"
-_BOOL, _INT64, _UMONAD, _IOMONAD = 9, 7, 23, 24  # AttributeProto.AttributeType
+_BOOL, _INT64 = 9, 7  # AttributeProto.AttributeType
 _MOST_CALLS, _MOST_NODES = 64, 1 << 17  # calls within each other
 _LOAD = "Load"
 
@@ -179,7 +180,8 @@ class _Writer:
         return node.attribute[0].i if is_known and node is not None else None
 
     def _is_state(self, name: str) -> bool:
-        return any(self._constant(name, kind) is not None for kind in (_UMONAD, _IOMONAD))
+        node = self._constants.get(name)
+        return node is not None and len(node.attribute) == 1 and is_state(node.attribute[0])
 
     def _item(self, several: str, place: str) -> str | None:
         node, number = self._made.get(several), self._constant(place, _INT64)

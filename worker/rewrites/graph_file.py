@@ -97,14 +97,6 @@ class GraphFile:
         users = self.users(name)
         return users[0] if len(users) == 1 else None
 
-    def uses(self, node: Any) -> list[str]:
-        """What a node uses. For order alone none of the loads are needed, but there may be others before it."""
-        is_state = self.op(node) == "UpdateState"
-        if not is_state and node.output[0] not in self._order:
-            return list(node.input)
-        names = node.input[1:] if is_state else node.input
-        return [name for name in names if name not in self._order and self.op(self.maker(name)) != "Load"]
-
     def is_parameter(self, name: str) -> bool:
         """Whether this is the name of one."""
         return name in self._parameters
@@ -236,11 +228,11 @@ class GraphFile:
         self._nodes = [*before, *new, *behind]
         for node in old:
             del self._makers[node.output[0]]
-            for name in self.uses(node):
+            for name in self._uses(node):
                 users = self._users[name]
                 del users[_place(users, node)]
         for node in new:
-            self._enter(node, self.uses(node))
+            self._enter(node, self._uses(node))
 
     def swap(self, before: Any, behind: Any) -> tuple[Any, Any]:
         """Puts a node before the one whose result it alone uses, as its first input. Returns both anew, in order.
@@ -271,7 +263,7 @@ class GraphFile:
         self._users: dict[str, list[Any]] = {}
         self._order = self._order_tuples()
         for node in self._nodes:
-            self._enter(node, self.uses(node))
+            self._enter(node, self._uses(node))
         for given in self._graph.output:
             self._users.setdefault(given.name, []).append(None)
 
@@ -283,6 +275,14 @@ class GraphFile:
             if self.op(node) != "UpdateState":
                 tuples.difference_update(node.input)
         return tuples
+
+    def _uses(self, node: Any) -> list[str]:
+        """What a node uses. For order alone none of the loads are needed, but there may be others before it."""
+        is_state = self.op(node) == "UpdateState"
+        if not is_state and node.output[0] not in self._order:
+            return list(node.input)
+        names = node.input[1:] if is_state else node.input
+        return [name for name in names if name not in self._order and self.op(self.maker(name)) != "Load"]
 
     def _parameter(self, name: str) -> Any | None:
         load = self.maker(name)

@@ -167,13 +167,6 @@ def group_norm(sketch: Sketch) -> Value:
     return sketch.add(f"{sketch.layer(f'nn.GroupNorm({groups}, {x.shape[1]})')}({{0}})", x)
 
 
-def twice(sketch: Sketch) -> Value:
-    """One layer at two places."""
-    x = sketch.pick(least=2, most=3)
-    layer = sketch.layer(f"nn.Dense({x.shape[-1]}, {x.shape[-1]})")
-    return sketch.add(f"{layer}(ops.relu({layer}({{0}})))", x)
-
-
 def looked_up(sketch: Sketch) -> Value:
     """Words, of integers that are given."""
     places = sketch.pick(least=1, most=2, floats=False)
@@ -195,6 +188,5 @@ LAYERS: dict[Callable[[Sketch], Value], int] = {
     dense_and_norm: 1,
     layer_norm: 2,
     group_norm: 1,
-    twice: 1,
     looked_up: 2,
 }
