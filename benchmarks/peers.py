@@ -21,6 +21,8 @@ READY_SECONDS = 120.0
 STOP_SECONDS = 20.0
 ORIGINAL_BATCH = 32  # fixed in the original's models
 
+_given: set[int] = set()  # ports that somebody was told of
+
 
 class PeerError(RuntimeError):
     """A peer cannot be started."""
@@ -169,7 +171,11 @@ def _launch(
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback address that nobody uses now, and that was not given before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port

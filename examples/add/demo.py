@@ -16,10 +16,11 @@ READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:  # both at once: two ports, not the same one twice
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
 class Command:
@@ -82,7 +83,7 @@ def main() -> int:
     exporter = Command("export", str(HERE / "export_model.py"))
     if exporter.wait(READY_SECONDS):
         return 1
-    grpc, ctrl = free_port(), free_port()
+    grpc, ctrl = free_ports()
     commands: list[Command] = []
     faults: list[str] = []
     try:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mindspore_serving.chaos.checked_calls import (
     answer_to,
 )
 from mindspore_serving.chaos.faults import Fault, PlannedFault, read_faults, schedule
+from mindspore_serving.chaos.free_ports import free_ports
 from mindspore_serving.chaos.verdict import CallRecord, ClusterRecord, Verdict, judge, percentile
 from mindspore_serving.cluster.errors import SetupError
 
@@ -249,3 +251,10 @@ def test_places_that_cannot_be_written_are_told_at_once(tmp_path: Path, capfd: p
     ):
         assert main(["chaos", option, str(place)]) == 1
         assert capfd.readouterr().err == f"{option} '{place}' {text}\n"
+
+
+def test_ports_are_given_once_though_nobody_listens_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = iter([20_000, 20_000, 20_002, 20_003])
+    monkeypatch.setattr(random, "randrange", lambda *_: next(draws))
+    # The second draws what the first has, then what overlaps it.
+    assert [free_ports(3), free_ports(1)] == [[20_000, 20_001, 20_002], [20_003]]
