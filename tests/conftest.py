@@ -1,6 +1,7 @@
 """What several folders of tests need: real processes, and a servable that is exported once."""
 
 import faulthandler
+import logging
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,15 @@ def _no_thread_is_left() -> Iterator[None]:
     yield
     left = [thread.name for thread in threading.enumerate() if not thread.daemon]
     assert left == [threading.main_thread().name]
+
+
+@pytest.fixture(autouse=True)
+def _no_log_handler_is_left() -> Iterator[None]:
+    """One that a command has set up writes to what pytest shows of that test, and would fail in the next."""
+    yield
+    for logger in (logging.getLogger(), logging.getLogger("mindspore_serving")):
+        for handler in [one for one in logger.handlers if type(one) is logging.StreamHandler]:
+            logger.removeHandler(handler)
 
 
 def pytest_unconfigure() -> None:
