@@ -33,8 +33,8 @@ _SMALL_BYTES = 16 * 1024  # up to here a copy costs less than an array that shar
 class GraphCalls:
     """One graph's calls, on MindSpore's thread. `learn` comes first for each shape, and then the calls.
 
-    to_tensor: makes a tensor of MindSpore's that shares the array's memory. execute: runs tensors through a phase; None
-    for the public call alone.
+    to_tensor: makes a tensor of MindSpore's, which may share the array's memory. execute: runs tensors through a phase;
+    None for the public call alone.
     """
 
     def __init__(self, cell: Any, path: Path, to_tensor: Callable[[Array], Any], execute: Execute | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.worker.rewrites.in_place import changed_inputs
 from mindspore_serving.worker.target import Target
 
 DYNAMIC = -1  # a dimension that the file leaves open
@@ -38,11 +39,12 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 @dataclass(frozen=True)
 class FileInput:
-    """One input as the file has it; DYNAMIC where a dimension is open."""
+    """One input as the file has it; DYNAMIC where a dimension is open. changed: the graph may write over it."""
 
     name: str
     dtype: "np.dtype[Any]"
     shape: tuple[int, ...]
+    changed: bool = False
 
 
 def parse(content: bytes) -> Any:
@@ -76,6 +78,7 @@ def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
         raise ServableError(f"model file '{path}' has no inputs: it is not a MindIR file, or is damaged")
     inputs = []
     kinds = {number: name for name, number in TensorProto.DataType.items()}  # a newer MindSpore may know more
+    changed = changed_inputs(file)
     for index, graph_input in enumerate(file.graph.input):
         name = _text(graph_input.name).rpartition(":")[2]
         tensor = graph_input.tensor[0] if graph_input.tensor else None
@@ -85,7 +88,8 @@ def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
             raise ServableError(
                 f"model file '{path}': input {index} '{name}' has the type {kind}, which cannot be served"
             )
-        inputs.append(FileInput(name, np.dtype(_DTYPES[kind]), tuple(tensor.dims)))
+        shape = tuple(tensor.dims)
+        inputs.append(FileInput(name, np.dtype(_DTYPES[kind]), shape, changed=graph_input.name in changed))
     return tuple(inputs)
 
 

@@ -107,30 +107,33 @@ def _load_file(
 ) -> ReadyModel:
     if not path.is_file():
         raise ServableError(f"model file '{path}' not exist, it is declared in servable_config.py")
-    inputs = _specs(path, model, read_inputs(path, target))
+    given = read_inputs(path, target)
+    inputs = _specs(path, model, given)
     clock = cpu_clock if target.device_type == "CPU" else wall_clock
-    loaded = LoadedModel(inputs, *open_graph(path, inputs, target, rewriting), path, clock)
+    loaded = LoadedModel(inputs, *open_graph(path, given, target, rewriting), path, clock)
     if can_be_stacked(loaded) and may_stack(path):
-        return stacked(loaded, partial(_open_stacked, path, target, rewriting), clock)
+        return stacked(loaded, partial(_open_stacked, path, given, target, rewriting), clock)
     return loaded
 
 
 def open_graph(
-    path: Path, inputs: Sequence[FileInput | InputSpec], target: Target, rewriting: Rewriting = AS_IT_IS
+    path: Path, inputs: Sequence[FileInput], target: Target, rewriting: Rewriting = AS_IT_IS
 ) -> tuple[GraphCalls, list[Any]]:
     """A file's graph, and where it has open dimensions the tensors for GraphCalls.open. Raises ServableError."""
     try:
-        calls = _calls(_cell(path, target, rewriting), path)
+        calls = _calls(_cell(path, target, rewriting), path, inputs)
         is_open = any(DYNAMIC in spec.shape for spec in inputs)
         return calls, [_open_tensor(spec) for spec in inputs] if is_open else []
     except Exception as error:
         raise ServableError(f"model file '{path}' cannot be loaded: {first_line(error)}") from error
 
 
-def _calls(cell: Any, path: Path) -> GraphCalls:
+def _calls(cell: Any, path: Path, inputs: Sequence[FileInput]) -> GraphCalls:
     from mindspore import Tensor
 
-    return GraphCalls(cell, path, Tensor.from_numpy, executor())
+    # What a batch lies in is not the graph's to change: the memory that a master shares cannot even be written.
+    copied = any(given.changed for given in inputs)
+    return GraphCalls(cell, path, Tensor if copied else Tensor.from_numpy, executor())
 
 
 def executor() -> Execute | None:
@@ -154,7 +157,7 @@ def _cell(path: Path, target: Target, rewriting: Rewriting) -> Any:
         return nn.GraphCell(mindspore.load(str(file), **key))
 
 
-def _open_stacked(path: Path, target: Target, rewriting: Rewriting) -> GraphCalls:
+def _open_stacked(path: Path, inputs: Sequence[FileInput], target: Target, rewriting: Rewriting) -> GraphCalls:
     """Calls of a graph that takes several instances. Of a file of its own: vmap changes the graph that it is given."""
     import mindspore
     from mindspore import nn
@@ -171,7 +174,7 @@ def _open_stacked(path: Path, target: Target, rewriting: Rewriting) -> GraphCall
             return self.compile_and_run(*columns)  # as a graph, like a GraphCell, whichever mode the user has set
 
     # Without kernels: vmap knows no rule for them, and would call them once for each instance.
-    return _calls(Stacked(_cell(path, target, rewriting & ~Rewriting.KERNELS)), path)
+    return _calls(Stacked(_cell(path, target, rewriting & ~Rewriting.KERNELS)), path, inputs)
 
 
 def _apply(context: Context, target: Target) -> None:
@@ -199,7 +202,7 @@ def _apply(context: Context, target: Target) -> None:
         )
 
 
-def _open_tensor(spec: FileInput | InputSpec) -> Any:
+def _open_tensor(spec: FileInput) -> Any:
     import mindspore
 
     shape = [None if size == DYNAMIC else size for size in spec.shape]

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindspore_serving.worker import kernels, rewritten_file
-from mindspore_serving.worker.mindir_file import parse
+from mindspore_serving.worker import kernels, mindspore_model, rewritten_file
+from mindspore_serving.worker.mindir_file import parse, read_inputs
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, rewrite
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.target import Target
 from tests.worker.rewriting import ORDER, chains_of_instances, export_networks, rewritten_operators
 from tests.worker.test_branches import numbers
 
@@ -29,6 +30,7 @@ KERNELS: dict[str, dict[str, int]] = {
         "reduction": 1,
     },
     "added_to_what_is_read_behind": {"chain": 2, "view": 2, "dense": 1, "activation": 2, "combination": 2},
+    "input_added_to": {"chain": 1, "view": 2, "dense": 1, "combination": 1},
     "resized_in_place": {"chain": 2, "convolution": 2, "combination": 2, "ResizeBilinearV2": 1},
     "standardized": {"chain": 1, "convolution": 1},
     "tokens": {
@@ -64,10 +66,14 @@ KERNELS: dict[str, dict[str, int]] = {
 }
 # What changes a value that somebody reads by another name, or next to what more than makes values; other lengths.
 LEFT = {
+    "input_copied_over": "InplaceCopy",
+    "input_changed_by_a_branch": "Partial",
     "changed_and_read_by_another_name": "InplaceAddsExt",
     "noted": "InplaceAddExt",
     "of_lengths_of_another_kind": "LpNorm",
 }
+# Their inputs: by an operator that rules know, by one that they do not, and in one of two graphs.
+CHANGING = ["input_added_to", "input_copied_over", "input_changed_by_a_branch"]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +100,33 @@ def test_a_file_gives_the_numbers_of_its_network(
     expected = np.load(networks / f"{name}.npz")
     found = on_thread(partial(numbers, networks / f"{name}.mindir", expected["x"], rewriting))
     np.testing.assert_allclose(found, expected["made"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rewriting", [AS_IT_IS, ALL])
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_graph_that_writes_over_its_input_has_it_for_itself(
+    networks: Path, name: str, rewriting: Rewriting, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """The memory that a master shares may only be read: such a model killed its worker with the first image."""
+    path = networks / f"{name}.mindir"
+    x = np.load(networks / f"{name}.npz")["x"]
+
+    def call() -> Any:
+        inputs = read_inputs(path, Target())
+        assert [one.changed for one in inputs] == [True]
+        graph, tensors = mindspore_model.open_graph(path, inputs, Target(), rewriting)
+        graph.open(tensors)
+        expected, given = graph.learn([x.copy()])[0], x.copy()
+        assert graph.direct
+        np.testing.assert_array_equal(graph([given])[0], expected)
+        return given
+
+    np.testing.assert_array_equal(on_thread(call), x)
+
+
+@pytest.mark.parametrize("name", ["added_in_place", "noted", "changed_and_read_by_another_name"])
+def test_what_it_has_made_itself_it_may_write_over(networks: Path, name: str) -> None:
+    assert [one.changed for one in read_inputs(networks / f"{name}.mindir", Target())] == [False]
 
 
 @pytest.mark.parametrize("name", LEFT)

@@ -48,6 +48,25 @@ def changed_and_read_by_another_name(layers: Any, x: Any) -> Any:
     return view.sum(-1) + layers[1](made).sum()
 
 
+def input_added_to(layers: Any, x: Any) -> Any:
+    x += 1
+    return layers[0](x)
+
+
+def input_copied_over(layers: Any, x: Any) -> Any:
+    made = layers[0](x)
+    x.copy_(x * 2)
+    return made + x
+
+
+def input_changed_by_a_branch(layers: Any, x: Any) -> Any:
+    if x.sum() > 0:
+        x += 1
+    else:
+        x -= 1
+    return layers[0](x)
+
+
 def noted(layers: Any, x: Any) -> Any:
     made = layers[0](x)
     made += x
@@ -190,6 +209,9 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         Formula(changed_and_read_by_another_name, nn.Dense(64, 64), nn.Dense(64, 64)),
         TOKENS,
     ),
+    "input_added_to": (Formula(input_added_to, nn.Dense(64, 64)), TOKENS),
+    "input_copied_over": (Formula(input_copied_over, nn.Dense(64, 64)), TOKENS),
+    "input_changed_by_a_branch": (Formula(input_changed_by_a_branch, nn.Dense(64, 64)), TOKENS),
     "noted": (Formula(noted, nn.Dense(64, 64)), TOKENS),
     "resized_in_place": (Formula(resized_in_place, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "printed_in_place": (Formula(printed_in_place, convolution("same")), IMAGES),

@@ -4,7 +4,7 @@ MindSpore 2.10 keeps these in order by states, which each load of a parameter is
 them. The numbers are the same where whoever reads the value of before is needed for the change, and so comes first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS
@@ -64,6 +64,30 @@ def write_apart(graph: GraphFile) -> int:
     for node in [node for node in graph.nodes if graph.op(node) == "MakeTuple"]:
         graph.remove_unused(node.output[0])  # of what states came after
     return len(changes)
+
+
+def changed_inputs(model: Any) -> frozenset[str]:
+    """The names of a ModelProto's inputs that its graph may write over: it computes in the memory that it is given."""
+    names = frozenset(str(given.name) for given in model.graph.input)
+    if model.functions:  # which value of which graph is an input is not followed
+        return names if any(one.op_type.startswith("Inplace") for one in model.primitives) else frozenset()
+    graph = GraphFile(model)
+    changed = [node.input[0] for node in graph.nodes if _has_state(graph, node)]
+    return names & _may_lie_in(graph, changed)
+
+
+def _may_lie_in(graph: GraphFile, names: Sequence[str]) -> set[str]:
+    """The inputs and parameters in whose memory these values may lie. Of an operator that is not known any input."""
+    found: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name in found or graph.is_state(name):
+            continue
+        found.add(name)
+        maker = graph.maker(name)
+        left += () if maker is None or graph.op(maker) in _MAKERS else maker.input
+    return {name for name in found if graph.maker(name) is None}
 
 
 def _has_state(graph: GraphFile, node: Any) -> bool:
