@@ -16,7 +16,7 @@ __all__ = ["READY_SECONDS", "ROOT", "Process", "Processes", "free_port", "free_p
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 120.0  # generous: a busy machine is not a failure
-STOP_SECONDS = 60.0
+STOP_SECONDS = 180.0  # the same, also for a program that trains a network first
 
 
 def free_ports(count: int) -> list[int]:

@@ -78,7 +78,7 @@ def test_the_units_commands_serve_and_notify(run: Processes, servables: Path, tm
     worker, worker_says = start(run, WORKER, in_worker, tmp_path)
     master, master_says = start(run, MASTER, in_master, tmp_path)
     assert (master_says.next(), worker_says.next()) == ("READY=1", "READY=1")
-    worker.wait_for("registered at")
+    worker.wait_for("Worker registered at")
     master.wait_for("Serving gRPC start success")
     master.wait_for("Serving RESTful server start success")
     assert (worker.stop(), worker_says.next()) == (0, "STOPPING=1")

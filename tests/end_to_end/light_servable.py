@@ -58,5 +58,6 @@ def light_worker(
     addresses = ",".join(f"127.0.0.1:{port}" for port in masters)
     process = run.start("-m", "worker", "--servable", str(place), "--master", addresses, *arguments)
     if registered:
-        process.wait_for("registered at", times=len(masters))
+        for port in masters:
+            process.wait_for(f"Worker registered at 127.0.0.1:{port},")
     return process

@@ -75,7 +75,7 @@ def test_a_worker_stops_while_it_loads(run: Processes, tmp_path: Path) -> None:
 def test_workers_register_again_at_a_restarted_master(run: Processes, servables: Path) -> None:
     first, grpc, ctrl = master(run)
     hand = worker(run, servables, ctrl)
-    hand.wait_for("registered at")
+    hand.wait_for("Worker registered at")
     first.kill()
     again = run.start("-m", "master", "--grpc", str(grpc), "--ctrl", str(ctrl))
     hand.wait_for("Worker registered at", times=2)
@@ -182,7 +182,7 @@ def test_the_line_of_the_users_mistake_is_named(run: Processes, tmp_path: Path) 
 
 def test_a_refused_worker_says_why(run: Processes, servables: Path, tmp_path: Path) -> None:
     _, _, ctrl = master(run)
-    worker(run, servables, ctrl).wait_for("registered at")
+    worker(run, servables, ctrl).wait_for("Worker registered at")
     (tmp_path / "add").mkdir()
     (tmp_path / "add" / "servable_config.py").write_text(
         "from mindspore_serving.server import register\n"
@@ -197,7 +197,7 @@ def test_a_worker_keeps_to_its_cores(run: Processes, servables: Path) -> None:
     desk, _, ctrl = master(run)
     core = min(os.sched_getaffinity(0))
     hand = worker(run, servables, ctrl, "--cpu-affinity", str(core))
-    hand.wait_for("registered at")
+    hand.wait_for("Worker registered at")
     assert all(os.sched_getaffinity(int(task.name)) == {core} for task in Path(f"/proc/{hand.pid}/task").iterdir())
     assert (hand.stop(), desk.stop()) == (0, 0)
 

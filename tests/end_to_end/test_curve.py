@@ -68,7 +68,7 @@ def test_only_an_admitted_key_gets_in_and_every_other_worker_says_why_not(run: P
     # The file that the log asks for lets it in, without a restart.
     (keys / "workers" / "gpu2.key").write_bytes((banned / "worker.key").read_bytes())
     for name in ("gpu1", "gpu2"):
-        worker(run, keys, ctrl, "--curve-dir", str(keys / "for-workers" / name)).wait_for("registered at")
+        worker(run, keys, ctrl, "--curve-dir", str(keys / "for-workers" / name)).wait_for("Worker registered at")
     assert calls(port)
     for secret in keys.rglob("*.key_secret"):
         assert secret.read_text().splitlines()[-1].split('"')[1] not in desk.output
@@ -110,7 +110,7 @@ def test_up_needs_no_key_for_its_own_workers_and_demands_one_of_others(run: Proc
     up.wait_for("all 1 workers are ready")
     assert calls(port)
     assert "only workers with a key" in refusal(worker(run, keys, ctrl))
-    worker(run, keys, ctrl, "--curve-dir", str(keys / "for-workers" / "gpu1")).wait_for("registered at")
+    worker(run, keys, ctrl, "--curve-dir", str(keys / "for-workers" / "gpu1")).wait_for("Worker registered at")
     assert up.stop() == 0
 
 
@@ -150,7 +150,7 @@ def test_insecure_opens_the_control_port_to_all_and_says_so(run: Processes, keys
     ctrl = free_port()
     desk = run.start("-m", "master", "--grpc", str(free_port()), "--ctrl", f"0.0.0.0:{ctrl}", "--insecure")
     desk.wait_for(f"--insecure: whoever reaches 0.0.0.0:{ctrl} can read requests and answer them")
-    worker(run, keys, ctrl).wait_for("registered at")
+    worker(run, keys, ctrl).wait_for("Worker registered at")
     assert desk.stop() == 0
 
 
@@ -184,6 +184,6 @@ def test_start_scripts_of_1_2_find_each_other_with_keys(run: Processes, keys: Pa
     desk = run.start("-c", calls_of_a_master, environment=variables)
     desk.wait_for("Master server start success")
     variables[CURVE_DIR_VARIABLE] = str(keys / "for-workers" / "gpu1")
-    run.start("-c", calls_of_a_worker, environment=variables).wait_for("registered at")
+    run.start("-c", calls_of_a_worker, environment=variables).wait_for("Worker registered at")
     assert calls(port)
     assert desk.stop() == 0

@@ -44,7 +44,7 @@ def test_the_readmes_commands_and_its_client_work(run: Processes, servables: Pat
     desk = run.start(*master)
     desk.wait_for("Serving gRPC start success")
     hand = run.start(*worker)
-    hand.wait_for("registered at")
+    hand.wait_for("Worker registered at")
     assert run.start(*client).wait() == 0
     (code,) = blocks(ROOT / "README.md", "python")
     called = run.start("-c", code.replace("5500", ports["5500"]))
@@ -68,7 +68,7 @@ def test_the_doors_commands_work(run: Processes, servables: Path) -> None:
     desk.wait_for("RESTful server start success")
     place = ("--directory", str(servables), "--master", f"127.0.0.1:{control}")
     hand = run.start("-m", "worker", "--servable", "add", *place)
-    hand.wait_for("registered at")
+    hand.wait_for("Worker registered at")
     text = (ROOT / "docs" / "doors.md").read_text()
     commands = re.findall(
         r"^curl [^\n']*(?:'[^']*')?$", "".join(blocks(ROOT / "docs" / "doors.md", "bash")), re.MULTILINE
@@ -256,7 +256,7 @@ def test_the_security_guides_commands_work(run: Processes, servables: Path, tmp_
     for old, new in changes.items():
         lines = [line.replace(old, new) for line in lines]
     desk, hand = (run.start(*shlex.split(line)[1:]) for line in lines)
-    hand.wait_for("registered at")
+    hand.wait_for("Worker registered at")
     assert (hand.stop(), desk.stop()) == (0, 0)
 
 

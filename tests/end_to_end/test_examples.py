@@ -69,7 +69,7 @@ def served(example: str, folder: Path) -> Iterator[Served]:
         desk = run.start(*master)
         desk.wait_for("Serving gRPC start success")
         hand = run.start(*worker, environment=variables)
-        hand.wait_for("registered at")
+        hand.wait_for("Worker registered at")
         yield Served(run, f"127.0.0.1:{grpc}", exporter, client)
         assert (hand.stop(), desk.stop()) == (0, 0)
 

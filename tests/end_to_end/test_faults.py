@@ -77,8 +77,8 @@ def callers_of(port: int) -> Iterator[Callers]:
 def test_no_caller_notices_that_one_of_two_workers_goes(run: Processes, servables: Path, fault: int) -> None:
     desk, port, ctrl = master(run, "--lease-seconds", "1")
     first, second = (worker(run, servables, ctrl, "--device", device) for device in "01")
-    first.wait_for("registered at")
-    second.wait_for("registered at")
+    first.wait_for("Worker registered at")
+    second.wait_for("Worker registered at")
     with callers_of(port) as callers:
         callers.wait_for_calls(CALLERS)
         first.send(fault)
@@ -102,7 +102,7 @@ def test_a_stopping_master_answers_what_it_has_accepted(run: Processes, tmp_path
     )
     desk, port, ctrl = master(run)
     hand = run.start("-m", "worker", "--servable", str(tmp_path / "slow"), "--master", f"127.0.0.1:{ctrl}")
-    hand.wait_for("registered at")
+    hand.wait_for("Worker registered at")
     with Client(f"127.0.0.1:{port}", "slow", "late") as client:
         pending = client.infer_async({"x": 5})
         hand.wait_for("working")
@@ -146,7 +146,7 @@ def hostile_frames() -> list[list[bytes]]:
 
 def test_garbage_at_both_ports_harms_nothing(run: Processes, servables: Path) -> None:
     desk, port, ctrl = master(run)
-    worker(run, servables, ctrl).wait_for("registered at")
+    worker(run, servables, ctrl).wait_for("Worker registered at")
     with zmq.Context[zmq.Socket[bytes]]() as context:
         for identity in (None, b"\xff\xfe"):
             with context.socket(zmq.DEALER) as dealer:

@@ -120,7 +120,7 @@ def waiting_worker(run: Processes, folder: Path, ctrl: int) -> Process:
     (folder / "slow").mkdir(exist_ok=True)
     (folder / "slow" / "servable_config.py").write_text(WAITING_SERVABLE)
     process = run.start("-m", "worker", "--servable", str(folder / "slow"), "--master", f"127.0.0.1:{ctrl}")
-    process.wait_for("registered at")
+    process.wait_for("Worker registered at")
     return process
 
 

@@ -111,7 +111,7 @@ def test_a_servable_that_is_not_loaded_yet_is_not_ready(run: Processes, tmp_path
         assert seen.ready() == (503, "no servable has a live replica: start a worker, or wait for one to load")
         assert (seen.status(""), seen.status(NAME)) == ("NOT_SERVING", "NOT_FOUND")
         (seen.place / GO).touch()
-        worker.wait_for("registered at")
+        worker.wait_for("Worker registered at")
         seen.until_ready()
         answered(client)
 
@@ -208,7 +208,7 @@ def test_a_crash_loop_shows_and_is_tried_again(run: Processes, tmp_path: Path) -
     with observed(run, tmp_path) as (seen, client):
         workers = [seen.worker(registered=False) for _ in range(6)]
         for worker in workers:
-            worker.wait_for("registered at")
+            worker.wait_for("Worker registered at")
         for reason in ("the worker died 3 times", "its workers died one after the other: it is tried again in"):
             answer: Any = client.infer({"order": "die", "x": 1})
             assert reason in str(answer)

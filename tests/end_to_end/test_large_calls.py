@@ -43,7 +43,7 @@ def test_calls_of_any_size_survive_the_kill_of_their_only_master(run: Processes,
         worker.wait_for("wait")  # the first has begun, the others are on their way
         desk.stop(signal.SIGKILL)
         start_master(run, grpc, ctrl)
-        worker.wait_for("registered at", times=2)
+        worker.wait_for("Worker registered at", times=2)
         (place / GO).touch()
         assert_right(calls)
 

@@ -44,7 +44,7 @@ def test_the_commands_serve_json_and_end_cleanly(run: Processes, servables: Path
     desk.wait_for(f"Serving: Serving RESTful server start success, listening on 127.0.0.1:{rest}")
     place = ("--directory", str(servables), "--master", f"127.0.0.1:{ctrl}")
     hand = run.start("-m", "worker", "--servable", "add", *place)
-    hand.wait_for("registered at")
+    hand.wait_for("Worker registered at")
     check_sums(rest)
     assert hand.stop(number) == 0
     assert desk.stop(number) == 0

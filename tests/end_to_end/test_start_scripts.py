@@ -171,7 +171,7 @@ def test_the_cluster_deployment(run: Processes, folder: Path, number: int) -> No
     hand.wait_for("Worker connects to the master")
     desk = start(run, folder, "master.py")
     hand.wait_for("script done")
-    assert "registered at" in hand.output
+    assert "Worker registered at" in hand.output
     check_client(run, folder)
     assert hand.stop(number) == 0
     assert desk.stop(number) == 0

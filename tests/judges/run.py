@@ -34,7 +34,7 @@ def judge(interpreter: str, script: str, options: Sequence[str], folder: Path, *
         master.wait_for("RESTful server start success")
         place = ("--directory", str(folder), "--master", f"127.0.0.1:{control}")
         worker = group.start("-m", "worker", "--servable", "judged", *place)
-        worker.wait_for("registered at")
+        worker.wait_for("Worker registered at")
         alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # without our packages
         command = [interpreter, str(HERE / script), *doors, *arguments]
         code = subprocess.run(command, timeout=JUDGE_SECONDS, env=alone).returncode
