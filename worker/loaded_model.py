@@ -1,6 +1,7 @@
 """A model on its device: warm, its batch sizes proven and their costs measured, and called on MindSpore's thread."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -21,6 +22,7 @@ Array = npt.NDArray[Any]
 
 MAX_DYNAMIC_BATCH = 64  # instances of one call where the file sets no limit
 
+_NO_KERNEL = re.compile(r"Unsupported op \[(\w+)\] on (\w+)")
 _SEED = 21  # any: the same numbers for each load
 _LONG_SECONDS = 0.01  # larger sizes than one that takes so long are not measured: they cost in proportion
 # A graph for one size saves 10-25 % of a call. Compiling it takes 50-250 ms, before the worker is ready.
@@ -208,8 +210,12 @@ class LoadedModel:
 
 
 def first_line(error: BaseException) -> str:
-    """What MindSpore's error says, without its call stacks."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    """What MindSpore's error says, without its call stacks and what stands around them."""
+    text = str(error)
+    if missing := _NO_KERNEL.search(text):
+        return f"MindSpore has no kernel on a {missing[2]} for the operator {missing[1]}"
+    lines = [line.strip() for line in text.splitlines() if line.strip(" -")]
+    return lines[0] if lines else type(error).__name__
 
 
 def _powers_of_two(most: int) -> list[int]:

@@ -153,6 +153,8 @@ def _cell(path: Path, target: Target, rewriting: Rewriting) -> Any:
     from mindspore import nn
 
     key = {} if target.dec_key is None else {"dec_key": target.dec_key, "dec_mode": target.dec_mode}
+    if target.device_type == "CPU":
+        rewriting |= Rewriting.RUNNABLE
     with rewritten_file(path, rewriting) as file:
         return nn.GraphCell(mindspore.load(str(file), **key))
 

@@ -2,14 +2,13 @@
 
 import contextlib
 import logging
-import mmap
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mindspore_serving.worker.mindir_file import parse
-from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, rewrite
+from mindspore_serving.worker.rewrites import ALL, Rewriting, rewrite
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -49,9 +48,7 @@ def _rewritten(path: Path, rewriting: Rewriting) -> tuple[dict[Rewriting, int], 
     So does an encrypted file: its plain text must not lie on a disk.
     """
     if path.stat().st_size > _MOST_BYTES:
-        rewriting = AS_IT_IS
-    if rewriting == AS_IT_IS and not _may_branch(path):
-        return {}, None
+        rewriting &= Rewriting.RUNNABLE
     try:
         model = parse(path.read_bytes())
     except ValueError:
@@ -66,15 +63,7 @@ def _rewritten(path: Path, rewriting: Rewriting) -> tuple[dict[Rewriting, int], 
         return found, model if any(found.values()) or (has_branches and not model.functions) else None
     except Exception:
         logger.exception("model file '%s' is not rewritten: a fault of ours", path)
-        return _rewritten(path, AS_IT_IS) if has_branches and rewriting else ({}, None)
-
-
-def _may_branch(path: Path) -> bool:
-    """Whether it is worth to read what a file holds: most name no operator for a branch."""
-    if path.stat().st_size == 0:
-        return False
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(b"Switch") >= 0
+        return _rewritten(path, rewriting & Rewriting.RUNNABLE) if rewriting & ~Rewriting.RUNNABLE else ({}, None)
 
 
 def _has_data_elsewhere(model: Any) -> bool:

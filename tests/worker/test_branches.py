@@ -130,13 +130,6 @@ def test_a_fault_of_a_rule_leaves_branches_decided(
     assert "is not rewritten: a fault of ours" in caplog.text
 
 
-def test_a_file_that_stays_is_not_read_to_find_that_out(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewritten_file, "parse", None)
-    path = networks / "padded.mindir"
-    with rewritten_file.rewritten_file(path, AS_IT_IS) as file:
-        assert file == path
-
-
 def test_who_cannot_be_helped_is_told(networks: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = parse((networks / "encoder.mindir").read_bytes())
     model.graph.parameter.add(name="far away").external_data.location = "encoder_variables/data_0"

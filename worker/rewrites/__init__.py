@@ -25,7 +25,7 @@ from mindspore_serving.worker.rewrites.in_place import write_apart
 from mindspore_serving.worker.rewrites.joined import join_by_kernels
 from mindspore_serving.worker.rewrites.lstm import remember_by_kernels
 from mindspore_serving.worker.rewrites.means import reduce_by_kernels
-from mindspore_serving.worker.rewrites.newer import spell_older
+from mindspore_serving.worker.rewrites.newer import spell_missing, spell_older, spell_slow
 from mindspore_serving.worker.rewrites.norms import normalize_by_kernels
 from mindspore_serving.worker.rewrites.nothing import drop_nothing
 from mindspore_serving.worker.rewrites.pooling import pool_first
@@ -44,10 +44,12 @@ from mindspore_serving.worker.rewrites.windows import convolve_by_kernels, pool_
 class Rewriting(Flag):
     """Kinds of rules, and any of them together. Rewriting(0): graphs as they are.
 
-    FASTER: by themselves faster wherever they hold. TRANSPOSED: faster for some sizes of batches and weights. KERNELS:
-    operators of our own, which compute in one thread.
+    RUNNABLE: for operators that MindSpore has no kernel for on a CPU; these hold whatever is asked. FASTER: by
+    themselves faster wherever they hold. TRANSPOSED: faster for some sizes of batches and weights. KERNELS: operators
+    of our own, which compute in one thread.
     """
 
+    RUNNABLE = auto()
     FASTER = auto()
     TRANSPOSED = auto()
     KERNELS = auto()
@@ -100,8 +102,13 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
         return {}
     graph = GraphFile(model)
     places = dict.fromkeys(Rewriting, 0)
+    if Rewriting.RUNNABLE in rewriting:
+        places[Rewriting.RUNNABLE] = spell_missing(graph)
+    if not rewriting & ~Rewriting.RUNNABLE:
+        graph.save()
+        return places
     if Rewriting.FASTER in rewriting:
-        places[Rewriting.FASTER] = write_apart(graph)
+        places[Rewriting.FASTER] = write_apart(graph) + spell_slow(graph)
     tell_shapes(graph)
     _apply(_OF_WHOLE_GRAPHS, graph, rewriting, places)
     shared = unshare(graph)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FLOAT32, _INT32, _INT64 = 1, 6, 7  # TensorProto.DataType
-_LAYOUTS = {FLOAT32: "<f", _INT32: "<i", _INT64: "<q"}  # of their numbers, as struct and numpy call them
+FLOAT32, INT32, INT64, BOOL = 1, 6, 7, 9  # TensorProto.DataType
+_LAYOUTS = {FLOAT32: "<f", INT32: "<i", INT64: "<q"}  # of their numbers, as struct and numpy call them
 # AttributeProto.AttributeType
-TENSORS = 19
-_FLOAT, _WHOLE, _STRING, _BOOL, _TUPLE, _UMONAD, _IOMONAD, _NONE = 1, 7, 8, 9, 20, 23, 24, 25
+TENSORS, TUPLE, SCALAR = 19, 20, 39
+_FLOAT, _WHOLE, _STRING, _BOOL, _UMONAD, _IOMONAD, _NONE = 1, 7, 8, 9, 23, 24, 25
 
 
 class Unknown:
@@ -24,7 +24,7 @@ UNKNOWN = Unknown()
 
 def read(attribute: Any) -> Any:
     """None, a bool, a number, or a tuple of integers; a number may be a tensor without dimensions. Or UNKNOWN."""
-    if attribute.type == _TUPLE:
+    if attribute.type == TUPLE:
         are_whole = all(part.type == _WHOLE and len(part.ints) == 1 for part in attribute.values)
         return tuple(part.ints[0] for part in attribute.values) if are_whole else UNKNOWN
     if attribute.type == TENSORS:
@@ -34,16 +34,20 @@ def read(attribute: Any) -> Any:
     return readers.get(attribute.type, UNKNOWN)
 
 
-def write(attribute: Any, constant: bool | int | float | str | tuple[int, ...] | npt.NDArray[np.float32]) -> None:
+def write(
+    attribute: Any, constant: bool | int | float | str | tuple[int, ...] | npt.NDArray[np.float32] | None
+) -> None:
     """A float becomes a tensor without dimensions."""
     if isinstance(constant, tuple):
-        attribute.type = _TUPLE
+        attribute.type = TUPLE
         for number in constant:
             attribute.values.add(type=_WHOLE, ints=[number])
     elif isinstance(constant, float | np.ndarray):
         array = np.asarray(constant, "<f4")
         attribute.type = TENSORS
         attribute.tensors.add(data_type=FLOAT32, name="value0", dims=array.shape, raw_data=array.tobytes())
+    elif constant is None:
+        attribute.type = _NONE
     elif isinstance(constant, str):
         attribute.type, attribute.s = _STRING, constant.encode()
     else:

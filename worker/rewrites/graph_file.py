@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from mindspore_serving.worker.rewrites import file_constants
 
-FLOAT32 = file_constants.FLOAT32
+FLOAT32, INT32, INT64, BOOL = file_constants.FLOAT32, file_constants.INT32, file_constants.INT64, file_constants.BOOL
 _REFERENCE = "REF::"
 # PrimitiveProto.PrimType: what an operator does is told by attributes, or by inputs of the node alone
 _PRIMITIVE, _PRIMITIVE_FUNCTION = 1, 2
 _ORDER_ALONE = ("UpdateState", "Depend")  # that is what these are for
-_NO_ATTRIBUTES: Mapping[str, bool | str] = MappingProxyType({})
+_OF_THE_LANGUAGE = ("TupleGetItem", "MakeTuple", "Load")  # these are primitives though they are told nothing
+Attributes = Mapping[str, bool | int | str | tuple[int, ...]]
+_NO_ATTRIBUTES: Attributes = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class Value:
 
     data_type: int
     shape: tuple[int, ...]
+
+
+SIZE = Value(INT64, (0,))  # a number of a shape, as files have it
 
 
 class GraphFile:
@@ -100,6 +105,11 @@ class GraphFile:
     def is_parameter(self, name: str) -> bool:
         """Whether this is the name of one."""
         return name in self._parameters
+
+    def parameter_value(self, name: str) -> Value | None:
+        """Type and shape of the parameter of this name; None where there is none."""
+        found = self._parameters.get(name)
+        return None if found is None else Value(found.data_type, tuple(found.dims))
 
     def is_state(self, name: str) -> bool:
         """Whether it is no value, but stands for what has happened before."""
@@ -186,7 +196,7 @@ class GraphFile:
             for given in maker.input:
                 self.remove_unused(given)
 
-    def new_constant(self, constant: bool | int | float | tuple[int, ...] | npt.NDArray[np.float32]) -> Any:
+    def new_constant(self, constant: bool | int | float | tuple[int, ...] | npt.NDArray[np.float32] | None) -> Any:
         """A node of a constant; a float is a tensor without dimensions. It goes into the graph by `replace`."""
         node = self._new_node("Constant", ())
         file_constants.write(node.attribute.add(name="value"), constant)
@@ -203,20 +213,29 @@ class GraphFile:
         self,
         op: str,
         inputs: Sequence[Any],
-        value: Value,
+        value: Value | Sequence[Value],
         output: str | None = None,
-        attributes: Mapping[str, bool | str] = _NO_ATTRIBUTES,
+        attributes: Attributes = _NO_ATTRIBUTES,
     ) -> Any:
-        """A node of an operator. inputs: nodes, or names of values. output: whose place it takes."""
+        """A node of an operator. inputs: nodes, or names of values. value: several for a tuple of them.
+
+        output: whose place it takes.
+        """
         return self.new_placeholder(_REFERENCE + self._primitive(op, attributes), inputs, value, output)
 
-    def new_placeholder(self, op_type: str, inputs: Sequence[Any], value: Value, output: str | None = None) -> Any:
+    def new_placeholder(
+        self, op_type: str, inputs: Sequence[Any], value: Value | Sequence[Value], output: str | None = None
+    ) -> Any:
         """A node of a kind that MindSpore does not know: another one must take its place before long."""
         names = [given if isinstance(given, str) else given.output[0] for given in inputs]
         node = self._new_node(op_type, names, output)
-        node.attribute.add(name="shape", type=file_constants.TENSORS).tensors.add(
-            data_type=value.data_type, dims=value.shape
-        )
+        told = node.attribute.add(name="shape")
+        if isinstance(value, Value):
+            _tell(told, value)
+        else:
+            told.type = file_constants.TUPLE
+            for one in value:
+                _tell(told.values.add(), one)
         return node
 
     def replace(self, old: Sequence[Any], new: Sequence[Any]) -> None:
@@ -295,12 +314,12 @@ class GraphFile:
         tensors = maker.attribute[0].tensors
         return tensors[0] if len(tensors) == 1 else None
 
-    def _primitive(self, op: str, attributes: Mapping[str, bool | str]) -> str:
+    def _primitive(self, op: str, attributes: Attributes) -> str:
         """The name of a primitive of this operator with these attributes, each set of them its own."""
-        told = [key if value is True else str(value) for key, value in attributes.items() if value]
+        told = [str(value) if isinstance(value, str) else f"{key}={value}" for key, value in attributes.items()]
         name = ":".join([op, *told, "rewritten"])
         if name not in self._primitives:
-            kind = _PRIMITIVE if attributes else _PRIMITIVE_FUNCTION
+            kind = _PRIMITIVE if attributes or op in _OF_THE_LANGUAGE else _PRIMITIVE_FUNCTION
             primitive = self._model.primitives.add(name=name, op_type=op, prim_type=kind)
             for key, value in attributes.items():
                 file_constants.write(primitive.attribute.add(name=key), value)
@@ -317,6 +336,11 @@ class GraphFile:
         self._makers[node.output[0]] = node
         for name in uses:
             self._users.setdefault(name, []).append(node)
+
+
+def _tell(attribute: Any, value: Value) -> None:
+    attribute.type = file_constants.SCALAR if value == SIZE else file_constants.TENSORS
+    attribute.tensors.add(data_type=value.data_type, dims=value.shape)
 
 
 def _last(name: str, instead: Mapping[str, str]) -> str:

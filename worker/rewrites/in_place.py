@@ -60,10 +60,15 @@ def write_apart(graph: GraphFile) -> int:
             given = given[:1]
         new = graph.new_node(_CHANGES[graph.op(node)], given, value, node.output[0])
         graph.replace([node], [*constants, new])
+    forget_order(graph)
+    return len(changes)
+
+
+def forget_order(graph: GraphFile) -> None:
+    """Removes what keeps changes in order, of a graph without any."""
     graph.bypass({node.output[0]: node.input[0] for node in graph.nodes if _is_for_order(graph, node)})
     for node in [node for node in graph.nodes if graph.op(node) == "MakeTuple"]:
         graph.remove_unused(node.output[0])  # of what states came after
-    return len(changes)
 
 
 def changed_inputs(model: Any) -> frozenset[str]:
@@ -92,7 +97,18 @@ def _may_lie_in(graph: GraphFile, names: Sequence[str]) -> set[str]:
 
 def _has_state(graph: GraphFile, node: Any) -> bool:
     """Whether it is told to come before or after others, for what it does besides to make a value."""
-    return graph.op(node) not in (*_ORDER, _LOAD, "MakeTuple") and any(map(graph.is_state, node.input))
+    if graph.op(node) in (*_ORDER, _LOAD, "MakeTuple") or _is_view(graph, node):
+        return False
+    if graph.op(node) == "Embedding" and graph.constant(node.input[3]) is None:  # no norm is too large
+        return False
+    return any(map(graph.is_state, node.input))
+
+
+def _is_view(graph: GraphFile, node: Any) -> bool:
+    """Whether what it makes may be the very numbers that it is given. Some have a state, to come before changes."""
+    if graph.op(node) == "TupleGetItem":
+        return _is_view(graph, graph.maker(node.input[0]))
+    return graph.op(node) in _VIEWS or graph.op(node).endswith("View")
 
 
 def _is_for_order(graph: GraphFile, node: Any) -> bool:
@@ -129,7 +145,7 @@ def _owner(graph: GraphFile, name: str) -> str | None:
     maker = graph.maker(name)
     if maker is None:
         return None if graph.is_parameter(name) else name
-    if graph.op(maker) in _VIEWS:
+    if _is_view(graph, maker):
         return _owner(graph, maker.input[0])
     if graph.op(maker) == "TupleGetItem":
         several = graph.maker(maker.input[0])
@@ -143,7 +159,7 @@ def _readers(graph: GraphFile, name: str) -> Iterator[Any]:
         if user is not None and graph.op(user) == _STATE:
             continue
         yield user
-        if user is not None and (graph.op(user) in _VIEWS or graph.op(user) == "Depend"):
+        if user is not None and (_is_view(graph, user) or graph.op(user) == "Depend"):
             yield from _readers(graph, user.output[0])
 
 

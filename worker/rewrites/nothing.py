@@ -5,6 +5,7 @@ from typing import Any
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 
 _OPEN = -1
+_SAME = ("Identity", "Contiguous")
 _SAME_IF_ALIKE = ("Cast", "Reshape", "BroadcastTo")
 
 
@@ -19,7 +20,7 @@ def drop_nothing(graph: GraphFile) -> int:
 def _does_nothing(graph: GraphFile, node: Any) -> bool:
     if None in graph.users(node.output[0]):
         return False
-    if graph.op(node) == "Identity":
+    if graph.op(node) in _SAME:
         return True
     if graph.op(node) not in _SAME_IF_ALIKE:
         return False

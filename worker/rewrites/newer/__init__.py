@@ -1,0 +1,46 @@
+"""Operators that newer functions of MindSpore 2.10 make, above all those of mindspore.mint, written as older ones.
+
+For what mint makes of a Conv2d, a BatchNorm2d, a LayerNorm, a GELU or a pool, MindSpore has kernels on Ascend alone: a
+network that was trained there is refused on a CPU, or kills the process (paddings by reflection). The older operators
+mean the same, have kernels, and are what other rules know. A rule replaces a node, and returns whether it has done so.
+
+    spelling   the nodes that take the place of one
+    layers     convolutions, norms, tables of words
+    windows    pools, images of another size, what is put around them
+    elements   activations, and what is done with each number
+    axes       along an axis: sums of squares, order, what is moved
+    views      the same numbers in another shape: there are kernels, slow ones
+    products   matrix products, which rules of kernels/ know the older way
+"""
+
+from collections.abc import Mapping
+
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.in_place import forget_order, has_changes
+from mindspore_serving.worker.rewrites.newer import axes, elements, layers, views, windows
+from mindspore_serving.worker.rewrites.newer.products import spell_older
+from mindspore_serving.worker.rewrites.newer.spelling import Rule
+
+__all__ = ["MISSING", "spell_missing", "spell_older", "spell_slow"]
+
+# Those that MindSpore 2.10 has no kernel for on a CPU.
+MISSING: Mapping[str, Rule] = {**layers.MISSING, **windows.MISSING, **elements.MISSING, **axes.MISSING}
+_SLOW: Mapping[str, Rule] = {**windows.SLOW, **elements.SLOW, **axes.SLOW}
+
+
+def spell_missing(graph: GraphFile) -> int:
+    """Writes each operator that has no kernel on a CPU, as far as it is known. Returns how many."""
+    return _spell(graph, MISSING)
+
+
+def spell_slow(graph: GraphFile) -> int:
+    """Writes each of those that older operators, or rules that come later, are faster at. Returns how many."""
+    if has_changes(graph):  # a view shows what is changed in place, and a copy does not
+        return _spell(graph, _SLOW)
+    if any(graph.op(node) in views.SLOW for node in graph.nodes):
+        forget_order(graph)
+    return _spell(graph, {**_SLOW, **views.SLOW})
+
+
+def _spell(graph: GraphFile, rules: Mapping[str, Rule]) -> int:
+    return sum(rules[graph.op(node)](graph, node) for node in graph.nodes if graph.op(node) in rules)
