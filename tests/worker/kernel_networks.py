@@ -482,7 +482,6 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "convolution_twice": (Twice(convolution()), IMAGES),
     "convolution_of_open_sizes": (convolution(), (OPEN, 3, OPEN, 13)),
-    "convolution_of_half_precision": (convolution(dtype=ms.float16), IMAGES),
     "convolution_as_wide": (Behind(convolution(size=(3, 13), pad_mode="valid", has_bias=True), nn.ReLU()), IMAGES),
     "convolution_as_wide_by_steps": (
         convolution(outs=9, size=(3, 13), stride=(2, 1), pad_mode="pad", padding=(1, 2, 0, 0)),
@@ -523,7 +522,6 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transposed_of_groups": (transposed(2, 2, group=3), IMAGES),
     "transposed_dilated": (transposed(3, 2, dilation=2), IMAGES),
     "transposed_of_open_sizes": (transposed(2, 2), (OPEN, 3, OPEN, 13)),
-    "transposed_of_half_precision": (transposed(2, 2, dtype=ms.float16), IMAGES),
     "transposed_within": (transposed(1, 1, pad_mode="pad", padding=1), IMAGES),
     "pooling_of_convolution": (
         nn.SequentialCell(convolution(), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2, 2)),
@@ -550,7 +548,6 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "elu": (nn.ELU(), MANY),
     "sines": (nn.SequentialCell(nn.Dense(12, 7), Formula(sines), nn.Dense(7, 5)), (OPEN, 12)),
     "gelu": (Gelu(), WORDS),
-    "gelu_of_half_precision": (Gelu(), WORDS),
     "relu": (nn.ReLU(), MANY),
     "relu6": (nn.ReLU6(), MANY),
     "sigmoid": (nn.Sigmoid(), MANY),
@@ -558,7 +555,6 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "hard_sigmoid": (nn.HSigmoid(), MANY),
     "hard_swish": (nn.HSwish(), MANY),
     "relu_of_few": (nn.ReLU(), WORDS),
-    "relu_of_half_precision": (nn.ReLU(), MANY),
     "sum": (Sum(), MANY),
     "sum_relu": (Sum(nn.ReLU()), MANY),
     "sum_relu6": (Sum(nn.ReLU6()), (2, 8, 257)),
@@ -605,7 +601,6 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "lstm_from_the_end": (Backwards(nn.LSTM), (8, 3, 16)),
     "lstm_last_of_open_sizes": (Recurrent(made=(1,)), (OPEN, 3, 16)),
     "lstm_twice": (Twice(Backwards(nn.LSTM)), (8, 3, 16)),
-    "lstm_of_half_precision": (Recurrent(dtype=ms.float16), (8, 3, 16)),
     "gru": (Recurrent(nn.GRU), (8, OPEN, 16)),
     "gru_of_batches": (Recurrent(nn.GRU, batch_first=True, num_layers=2), WORDS),
     "gru_without_bias": (Recurrent(nn.GRU, has_bias=False), (3, 5, 16)),
@@ -615,7 +610,6 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "gru_from_the_end": (Backwards(nn.GRU), (8, 3, 16)),
     "gru_twice": (Twice(Backwards(nn.GRU)), (8, 3, 16)),
     "gru_by_hand": (ByHand(), (4, 3, 16)),
-    "gru_of_half_precision": (Recurrent(nn.GRU, dtype=ms.float16), (3, 3, 16)),
     "gru_in_another_order": (ByHand((0, 2, 1, 3)), (4, 3, 16)),
     "gru_of_some_moments": (ByHand((0, 1)), (4, 3, 16)),
     "gru_besides": (ByHand(besides=True), (4, 3, 16)),
@@ -682,7 +676,6 @@ def main(folder: Path) -> None:
     """Writes the files, with weights by chance."""
     for name, (network, shape) in NETWORKS.items():
         chance = np.random.default_rng(zlib.crc32(name.encode()))  # whatever other networks there are
-        dtype = ms.float16 if name.endswith("half_precision") else ms.float32
         network.set_train(False)
         for parameter in network.get_parameters():
             # What is off a little at a moment should not be off by more at each that follows.
@@ -691,7 +684,7 @@ def main(folder: Path) -> None:
             if "variance" in parameter.name:
                 numbers = np.abs(numbers) + 0.5
             parameter.set_data(ms.Tensor(numbers, parameter.dtype))
-        given = [ms.Tensor(shape=shape, dtype=dtype)] * (2 if isinstance(network, OfTwo) else 1)
+        given = [ms.Tensor(shape=shape, dtype=ms.float32)] * (2 if isinstance(network, OfTwo) else 1)
         ms.export(network, *given, file_name=str(folder / name), file_format="MINDIR")
 
 
