@@ -11,7 +11,7 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import mint, ops
+from mindspore import mint, nn, ops
 
 from tests.worker.open_networks import IMAGES, OPEN, Formula
 
@@ -271,6 +271,71 @@ def attended_by_numpy(layers: Any, given: Any) -> Any:
     return made * 0.5 * (1 + ops.erf(ms.Tensor(made / 2**0.5, ms.float32)).asnumpy())
 
 
+def around_attention(layers: Any, x: Any) -> Any:
+    y = ops.rms_norm(x, x[0, 0, 0] + 1)[0]
+    return y, ops.swiglu(x, 2), ops.rotary_position_embedding(x, x[:1, :1], x[1:2, 1:2])
+
+
+def around_attention_by_numpy(_: Any, given: Any) -> Any:
+    x = given.asnumpy().astype(np.float64)
+    first, second = np.split(x, 2, 2)
+    halves = np.split(x, 2, -1)
+    return (
+        x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * (x[0, 0, 0] + 1),
+        first / (1 + np.exp(-first)) * second,
+        x * x[:1, :1] + np.concatenate((-halves[1], halves[0]), -1) * x[1:2, 1:2],
+    )
+
+
+def attention_as_one(layers: Any, x: Any) -> Any:
+    """Of all three orders of axes; some places are masked."""
+    flat = x.reshape(-1, 12, 4 * 16)
+    return (
+        ops.flash_attention_score(x, x * 2, x, 4, scalar_value=0.25, input_layout="BNSD"),
+        ops.flash_attention_score(x, x, x * 2, 12, attn_mask=x[0, :, :4, 0] > 0.8, input_layout="BSND"),
+        ops.flash_attention_score(
+            flat, flat, flat, 8, attn_mask=x[0, 0, :, :12] > 0.8, scalar_value=0.3, input_layout="BSH"
+        ),
+    )
+
+
+def seen(query: Any, key: Any, value: Any, scale: float, mask: Any) -> Any:
+    share = np.exp(query @ key.swapaxes(-1, -2) * scale) * ~mask
+    return share / share.sum(-1, keepdims=True) @ value
+
+
+def attention_by_numpy(_: Any, given: Any) -> Any:
+    x = given.asnumpy().astype(np.float64)
+    nothing = np.zeros((1, 1), bool)
+    turned = x.swapaxes(1, 2)
+    heads = x.reshape(-1, 12, 8, 8).swapaxes(1, 2)
+    return (
+        seen(x, x * 2, x, 0.25, nothing),
+        seen(turned, turned, turned * 2, 1.0, x[0, :, :4, 0] > 0.8).swapaxes(1, 2),
+        seen(heads, heads, heads, 0.3, x[0, 0, :, :12] > 0.8).swapaxes(1, 2).reshape(-1, 12, 64),
+    )
+
+
+def normalized_instances(layers: Any, x: Any) -> Any:
+    images = x.asnumpy().astype(np.float64)
+    gamma, beta = [one.asnumpy()[:, None, None] for one in (layers[0].gamma, layers[0].beta)]
+    away = images - images.mean((2, 3), keepdims=True)
+    return away / np.sqrt(images.var((2, 3), keepdims=True) + layers[0].eps) * gamma + beta
+
+
+def older(layers: Any, x: Any) -> Any:
+    """What older functions make, and is slow."""
+    roots = ops.pow(ops.abs(x) + 0.5, 0.5), ops.pow(ops.abs(x) + 0.5, -0.5)
+    return (*roots, ops.std(x, 1), ops.std(x, (1, 2), 1, True), ops.var(x, -1), ops.log_softmax(x, 1))
+
+
+def older_by_numpy(_: Any, given: Any) -> Any:
+    x = given.asnumpy().astype(np.float64)
+    y = np.abs(x) + 0.5
+    log = np.log(np.exp(x).sum(1, keepdims=True))
+    return y**0.5, y**-0.5, x.std(1), x.std((1, 2), ddof=1, keepdims=True), x.var(-1), x - log
+
+
 def view_of_what_is_changed(layers: Any, x: Any) -> Any:
     """Which numbers the view shows is for MindSpore to say."""
     made = layers[0](x)
@@ -310,6 +375,10 @@ NETWORKS: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
     "in_order": (Formula(in_order), in_order_by_numpy, (OPEN, 7, 8)),
     "views": (Formula(views), views_by_numpy, BROAD),
     "windows": (Formula(windows), windows_by_numpy, BROAD),
+    "around_attention": (Formula(around_attention), around_attention_by_numpy, BROAD),
+    "attention_as_one": (Formula(attention_as_one), attention_by_numpy, (OPEN, 4, 12, 16)),
+    "norm_of_instances": (nn.InstanceNorm2d(3), normalized_instances, IMAGES),
+    "older": (Formula(older), older_by_numpy, (OPEN, 16, 160)),
     "attended": (
         Formula(attended, mint.nn.LayerNorm(32), mint.nn.Linear(32, 96), mint.nn.Linear(32, 32)),
         attended_by_numpy,

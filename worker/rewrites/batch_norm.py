@@ -13,7 +13,11 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value, is_large
 
 _NCHW = 0  # MindSpore's enumeration of formats
-_AXIS_OF_OUTPUTS = {"Conv2D": 0, "Conv2DTranspose": 1}  # in the weights; of a MatMul see _axis_of_outputs()
+_AXIS_OF_OUTPUTS = {
+    "Conv2D": 0,
+    "Conv2DTranspose": 1,
+    "Conv2DBackpropInput": 1,
+}  # in the weights; of a MatMul see _axis_of_outputs()
 
 
 def fold_batch_norm(graph: GraphFile) -> int:

@@ -1,14 +1,15 @@
-"""Squares and cubes by multiplication: MindSpore 2.10's kernel for powers takes as long as 4 products or more."""
+"""Squares, cubes and roots as such: MindSpore 2.10's kernel for powers takes as long as 4 products, or 60 roots."""
 
 from typing import Any
 
 from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
 
 _PRODUCTS = {2.0: 1, 3.0: 2}  # by exponent
+_ROOTS = {0.5: "Sqrt", -0.5: "Rsqrt"}
 
 
 def multiply_powers_out(graph: GraphFile) -> int:
-    """Writes each second and third power of float32 as products. Returns how many."""
+    """Writes each second and third power of float32 as products, and each root as one. Returns how many."""
     return sum(_multiplied_out(graph, node) for node in graph.nodes if graph.op(node) == "Pow")
 
 
@@ -17,6 +18,9 @@ def _multiplied_out(graph: GraphFile, node: Any) -> bool:
     x = graph.value(node.input[0])
     if x is None or x != value or value.data_type != FLOAT32 or isinstance(exponent, bool):
         return False
+    if exponent in _ROOTS:
+        graph.replace([node], [graph.new_node(_ROOTS[exponent], node.input[:1], value, node.output[0])])
+        return True
     count = _PRODUCTS.get(exponent, 0) if isinstance(exponent, int | float) else 0
     if not count:
         return False

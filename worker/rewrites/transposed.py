@@ -27,6 +27,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
 from mindspore_serving.worker.rewrites.packed_weights import is_worth_winograd, packed_by
 from mindspore_serving.worker.rewrites.windows import bias_and_clamp_behind, window_told
 
+_TRANSPOSED = ("Conv2DTranspose", "Conv2DBackpropInput")
 _OPEN = 0  # of a view: what is left
 _WHOLE = (0, 0, 1, 0)  # of an axis, whatever its size
 _BETWEEN = (0, 3, 4, 1, 5, 2)  # rows and columns, each with its phases behind it
@@ -38,7 +39,7 @@ def convolve_transposed_by_kernels(graph: GraphFile) -> int:
     """Makes each Conv2DTranspose with fixed weights, and what a Conv2D takes with it, steps. Returns how many."""
     if not are_here():
         return 0
-    return sum(_transposed(graph, node) for node in graph.nodes if graph.op(node) == "Conv2DTranspose")
+    return sum(_transposed(graph, node) for node in graph.nodes if graph.op(node) in _TRANSPOSED)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ mean the same, have kernels, and are what other rules know. A rule replaces a no
     windows    pools, images of another size, what is put around them
     elements   activations, and what is done with each number
     axes       along an axis: sums of squares, order, what is moved
+    attention  as one operator, and what transformers put around it
     views      the same numbers in another shape: there are kernels, slow ones
     products   matrix products, which rules of kernels/ know the older way
 """
@@ -17,14 +18,20 @@ from collections.abc import Mapping
 
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.in_place import forget_order, has_changes
-from mindspore_serving.worker.rewrites.newer import axes, elements, layers, views, windows
+from mindspore_serving.worker.rewrites.newer import attention, axes, elements, layers, views, windows
 from mindspore_serving.worker.rewrites.newer.products import spell_older
 from mindspore_serving.worker.rewrites.newer.spelling import Rule
 
 __all__ = ["MISSING", "spell_missing", "spell_older", "spell_slow"]
 
 # Those that MindSpore 2.10 has no kernel for on a CPU.
-MISSING: Mapping[str, Rule] = {**layers.MISSING, **windows.MISSING, **elements.MISSING, **axes.MISSING}
+MISSING: Mapping[str, Rule] = {
+    **layers.MISSING,
+    **windows.MISSING,
+    **elements.MISSING,
+    **axes.MISSING,
+    **attention.MISSING,
+}
 _SLOW: Mapping[str, Rule] = {**windows.SLOW, **elements.SLOW, **axes.SLOW}
 
 
@@ -35,12 +42,12 @@ def spell_missing(graph: GraphFile) -> int:
 
 def spell_slow(graph: GraphFile) -> int:
     """Writes each of those that older operators, or rules that come later, are faster at. Returns how many."""
-    if has_changes(graph):  # a view shows what is changed in place, and a copy does not
-        return _spell(graph, _SLOW)
-    if any(graph.op(node) in views.SLOW for node in graph.nodes):
-        forget_order(graph)
-    return _spell(graph, {**_SLOW, **views.SLOW})
+    # A view shows what is changed in place, and a copy does not.
+    return _spell(graph, _SLOW if has_changes(graph) else {**_SLOW, **views.SLOW})
 
 
 def _spell(graph: GraphFile, rules: Mapping[str, Rule]) -> int:
-    return sum(rules[graph.op(node)](graph, node) for node in graph.nodes if graph.op(node) in rules)
+    nodes = [node for node in graph.nodes if graph.op(node) in rules]
+    if nodes and not has_changes(graph):
+        forget_order(graph)  # which some of these have, and nothing needs
+    return sum(rules[graph.op(node)](graph, node) for node in nodes)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from mindspore_serving.worker.rewrites.graph_file import FLOAT32, INT32, INT64, GraphFile, Value
-from mindspore_serving.worker.rewrites.kernel_nodes import float_value
+from mindspore_serving.worker.rewrites.kernel_nodes import float_value, is_large
 from mindspore_serving.worker.rewrites.newer.spelling import (
     Rule,
     Spelling,
@@ -23,27 +23,41 @@ def _kept(x: Value, axes: tuple[int, ...]) -> Value:
     return Value(x.data_type, tuple(1 if axis in axes else size for axis, size in enumerate(x.shape)))
 
 
-def _spread(has_root: bool) -> Rule:
-    """Of x along axes, by how many numbers less one the sum is divided, do the axes stay: variances, or their roots."""
+def _variance(graph: GraphFile, node: Any) -> bool:
+    """Of x along axes, what the number of numbers is taken less, do the axes stay."""
+    return _spread(graph, [node], number(graph, node.input[2]), has_root=False)
 
-    def spell(graph: GraphFile, node: Any) -> bool:
-        x, made = float_value(graph, node.input[0]), graph.value(node.output[0])
-        axes = None if x is None else axes_of(graph, node.input[1], len(x.shape))
-        less, stay = number(graph, node.input[2]), graph.constant(node.input[3])
-        if x is None or made is None or axes is None or less is None or not isinstance(stay, bool):
-            return False
-        count = math.prod(x.shape[axis] for axis in axes)
-        if min(x.shape[axis] for axis in axes) < 1 or count <= less:
-            return False
-        spelling, given = Spelling(graph, node), node.input[0]
-        away = spelling.make("Sub", [given, spelling.make("ReduceMean", [given, axes, True], _kept(x, axes))], x)
-        total = spelling.make("ReduceSum", [spelling.make("Square", [away], x), axes, stay, False], made)
-        variance = spelling.make("Mul", [total, 1 / (count - less)], made)
-        if has_root:
-            spelling.make("Sqrt", [variance], made)
-        return spelling.put()
 
-    return spell
+def _deviation(graph: GraphFile, node: Any) -> bool:
+    """The root of that."""
+    return _spread(graph, [node], number(graph, node.input[2]), has_root=True)
+
+
+def _deviation_of_two(graph: GraphFile, node: Any) -> bool:
+    """The same, of many numbers, where a mean comes with it that nobody asks for; less one, or none."""
+    item, is_less = first_item(graph, node), graph.constant(node.input[2])
+    if item is None or not isinstance(is_less, bool) or not is_large(graph, node.input[0]):
+        return False
+    return _spread(graph, [node, item], float(is_less), has_root=True)
+
+
+def _spread(graph: GraphFile, old: list[Any], less: float | None, has_root: bool) -> bool:
+    (given, told, _, stays), name = old[0].input, old[-1].output[0]
+    x, made = float_value(graph, given), graph.value(name)
+    axes = None if x is None else axes_of(graph, told, len(x.shape))
+    stay = graph.constant(stays)
+    if x is None or made is None or axes is None or less is None or not isinstance(stay, bool):
+        return False
+    count = math.prod(x.shape[axis] for axis in axes)
+    if min(x.shape[axis] for axis in axes) < 1 or count <= less:
+        return False
+    spelling = Spelling(graph, *old)
+    away = spelling.make("Sub", [given, spelling.make("ReduceMean", [given, axes, True], _kept(x, axes))], x)
+    total = spelling.make("ReduceSum", [spelling.make("Square", [away], x), axes, stay, False], made)
+    variance = spelling.make("Mul", [total, 1 / (count - less)], made)
+    if has_root:
+        spelling.make("Sqrt", [variance], made)
+    return spelling.put()
 
 
 def _norm(graph: GraphFile, node: Any) -> bool:
@@ -87,10 +101,12 @@ def _logarithm_of_sum(spelling: Spelling, given: str, x: Value, axes: tuple[int,
 
 
 def _log_softmax(graph: GraphFile, node: Any) -> bool:
-    """Of x along an axis, in which type, or None."""
+    """Of x along an axis, and in which type, or None, or nothing. Of many numbers."""
     x = alike(graph, node)
     axes = None if x is None else axes_of(graph, node.input[1], len(x.shape))
-    if x is None or axes is None or graph.constant(node.input[2]) is not None:
+    if x is None or axes is None or not is_large(graph, node.output[0]):
+        return False
+    if any(graph.constant(name) is not None for name in node.input[2:]):
         return False
     spelling = Spelling(graph, node)
     largest, log = _logarithm_of_sum(spelling, node.input[0], x, axes)
@@ -250,8 +266,8 @@ def _selected(graph: GraphFile, node: Any) -> bool:
 
 
 MISSING = {
-    "Var": _spread(has_root=False),
-    "Std": _spread(has_root=True),
+    "Var": _variance,
+    "Std": _deviation,
     "LinalgVectorNorm": _norm,
     "LogSumExp": _log_of_sum,
     "StackExt": _stack,
@@ -263,4 +279,10 @@ MISSING = {
     "TrilExt": _lower_triangle,
     "IndexSelect": _selected,
 }
-SLOW = {"LogSoftmaxExt": _log_softmax, "MaxDim": _extreme("ReduceMax"), "MinDim": _extreme("ReduceMin")}
+SLOW = {
+    "LogSoftmaxExt": _log_softmax,
+    "LogSoftmax": _log_softmax,
+    "MaxDim": _extreme("ReduceMax"),
+    "MinDim": _extreme("ReduceMin"),
+    "ReduceStd": _deviation_of_two,
+}

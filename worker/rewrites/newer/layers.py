@@ -186,6 +186,33 @@ def _layer_norm(graph: GraphFile, node: Any) -> bool:
     return spelling.put()
 
 
+def _instance_norm(graph: GraphFile, node: Any) -> bool:
+    """x, gamma, beta, mean and variance of training, which are not used, a state."""
+    item, x = first_item(graph, node), float_value(graph, node.input[0])
+    tables = [graph.parameter_value(name) for name in node.input[1:3]]
+    if item is None or x is None or len(node.input) != 6 or len(x.shape) < 3 or min(x.shape[1:]) < 1:
+        return False
+    if any(one is None or one != Value(FLOAT32, x.shape[1:2]) for one in tables):
+        return False
+    spelling, axes = Spelling(graph, node, item), tuple(range(2, len(x.shape)))
+    kept = Value(FLOAT32, (*x.shape[:2], *[1] * len(axes)))
+    factor = Value(FLOAT32, kept.shape[1:])
+    gamma, beta = [
+        spelling.make(
+            "Reshape",
+            [spelling.make("Load", [name, node.input[5]], Value(FLOAT32, x.shape[1:2])), factor.shape],
+            factor,
+        )
+        for name in node.input[1:3]
+    ]
+    away = spelling.make("Sub", [node.input[0], spelling.make("ReduceMean", [node.input[0], axes, True], kept)], x)
+    variance = spelling.make("ReduceMean", [spelling.make("Square", [away], x), axes, True], kept)
+    share = spelling.make("Rsqrt", [spelling.make("Add", [variance, graph.real_number(node, "epsilon")], kept)], kept)
+    scaled = spelling.make("Mul", [away, spelling.make("Mul", [share, gamma], kept)], x)
+    spelling.make("Add", [scaled, beta], x)
+    return spelling.put()
+
+
 def _embedding(graph: GraphFile, node: Any) -> bool:
     """Which rows, the table, the row without a gradient, the most that a norm may be (not known), ..., a state."""
     made, rows = float_value(graph, node.output[0]), graph.value(node.input[0])
@@ -209,5 +236,6 @@ MISSING = {
     "ConvTranspose2D": _transposed_convolution,
     "BatchNormExt": _batch_norm,
     "LayerNormExt": _layer_norm,
+    "InstanceNorm": _instance_norm,
     "Embedding": _embedding,
 }
