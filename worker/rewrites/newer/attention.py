@@ -16,37 +16,29 @@ _NEVER = -1.0e38  # what is masked is no part of the whole: its exponential is 0
 
 def _attention(graph: GraphFile, node: Any) -> bool:
     """Query, key, value, four that are not known, a mask, three that are not known, heads, what is kept, scale, ..."""
-    item = first_item(graph, node, _ATTENTION)
-    values = [float_value(graph, name) for name in node.input[:3]]
+    item, given = first_item(graph, node, _ATTENTION), node.input[:3]
     if item is None or len(node.input) != 18 or not _is_plain(graph, node):
         return False
     heads, scale, layout = [graph.constant(node.input[place]) for place in (10, 12, 16)]
-    query, key, value = values
-    if query is None or key is None or value is None or not isinstance(scale, float) or not isinstance(heads, int):
+    query, mask = float_value(graph, given[0]), node.input[6]
+    values = [_of_heads(float_value(graph, name), heads, layout) for name in given]
+    known = [value for value in values if value is not None]
+    masked = None if graph.constant(mask) is None else graph.value(mask)
+    if query is None or len(known) != 3 or known[1] != known[2] or not isinstance(scale, float):
         return False
-    split = [_of_heads(one, heads, layout) for one in (query, key, value)]
-    if None in split or split[1] != split[2] or split[0] is None or split[1] is None or split[2] is None:
+    if graph.constant(mask) is not None and masked is None:
         return False
-    if split[0].shape[1] != split[1].shape[1]:  # several queries for a key
-        return False
-    spelling = Spelling(graph, node, item)
-    queries, keys, seen = [
-        _take_heads(spelling, name, one, heads, layout) for name, one in zip(node.input[:3], split, strict=True)
-    ]
-    rows, columns = split[0].shape[2], split[1].shape[2]
-    pairs = Value(FLOAT32, (*split[0].shape[:2], rows, columns))
+    spelling, made = Spelling(graph, node, item), known[0]
+    queries, keys, seen = [_take_heads(spelling, name, value, layout) for name, value in zip(given, known, strict=True)]
+    pairs = Value(FLOAT32, (*made.shape[:3], known[1].shape[2]))
     scores = spelling.make("Mul", [spelling.make("BatchMatMul", [queries, keys, False, True], pairs), scale], pairs)
-    if graph.constant(node.input[6]) is not None:
-        masked = graph.value(node.input[6])
-        if masked is None:
-            return False
-        mask = Value(FLOAT32, masked.shape)
-        far = spelling.make("Mul", [spelling.make("Cast", [node.input[6], _FLOAT32_OF_CASTS], mask), _NEVER], mask)
-        scores = spelling.make("Add", [scores, far], pairs)
-    made = spelling.make(
-        "BatchMatMul", [spelling.make("Softmax", [scores, (-1,)], pairs), seen, False, False], split[0]
-    )
-    return _put_heads(spelling, made, split[0], query, layout)
+    if masked is not None:
+        number_for_each = Value(FLOAT32, masked.shape)
+        share = spelling.make("Cast", [mask, _FLOAT32_OF_CASTS], number_for_each)
+        scores = spelling.make("Add", [scores, spelling.make("Mul", [share, _NEVER], number_for_each)], pairs)
+    shares = spelling.make("Softmax", [scores, (-1,)], pairs)
+    name = spelling.make("BatchMatMul", [shares, seen, False, False], made)
+    return _put_heads(spelling, name, made, query, layout)
 
 
 def _is_plain(graph: GraphFile, node: Any) -> bool:
@@ -57,8 +49,10 @@ def _is_plain(graph: GraphFile, node: Any) -> bool:
     return absent and kept == 1.0 and sparse == 0 and all(isinstance(one, int) and one >= _UNLIMITED for one in reach)
 
 
-def _of_heads(value: Value, heads: int, layout: Any) -> Value | None:
-    """[instance, head, place, number]; None where that is not known."""
+def _of_heads(value: Value | None, heads: Any, layout: Any) -> Value | None:
+    """[instance, head, place, number], of so many heads; None where that is not known."""
+    if value is None or not isinstance(heads, int):
+        return None
     shape = value.shape
     if layout == _BNSD and len(shape) == 4:
         found = shape
@@ -71,10 +65,10 @@ def _of_heads(value: Value, heads: int, layout: Any) -> Value | None:
     return Value(FLOAT32, found) if min(found[1:]) > 0 and found[1] == heads else None
 
 
-def _take_heads(spelling: Spelling, name: str, value: Value, heads: int, layout: Any) -> str:
+def _take_heads(spelling: Spelling, name: str, value: Value, layout: Any) -> str:
     if layout == _BNSD:
         return name
-    instances, _, places, numbers = value.shape
+    instances, heads, places, numbers = value.shape
     apart = Value(FLOAT32, (instances, places, heads, numbers))
     if layout == _BSH:
         name = spelling.make("Reshape", [name, (_OPEN, *apart.shape[1:])], apart)
