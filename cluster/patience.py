@@ -44,11 +44,18 @@ class Patience:
         clock: Callable[[], float],
         offer: Callable[[], object],
         until: float = math.inf,
+        is_crowded: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Looks whether something has come, until that is not worth it; in between it offers its core to others."""
+        """Looks whether something has come, until that is not worth it; in between it offers its core to others.
+
+        is_crowded: whether others wait for a core all the same, on another one. It is asked when a wait is not short.
+        """
         while not has_come():
             now = clock()
             if now >= until or not self.goes_on(now):
+                return False
+            if now - self._began_at >= _CROWDED_SECONDS and is_crowded():
+                self._learn(self._longest_seconds)
                 return False
             offer()
             self.offered(clock())

@@ -7,7 +7,7 @@ import pytest
 
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.settings import BUSY_POLL_VARIABLE
-from mindspore_serving.spare_cores import may_poll
+from mindspore_serving.spare_cores import Crowd, may_poll
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +70,19 @@ def test_in_a_container_its_own_root_counts(tmp_path: Path) -> None:
     """With a namespace of its own it is told `/`; of version 1 it may be told a path that it cannot see."""
     root = write(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "100000 100000\n"})
     assert not may_poll(None, {}, root)
+
+
+def test_a_crowd_is_more_threads_than_cores_and_nothing_where_nobody_tells(tmp_path: Path) -> None:
+    load = tmp_path / "loadavg"
+    load.write_text("0.20 0.18 0.12 3/80 11206\n")
+    assert Crowd(load, cores=2)()
+    assert not Crowd(load, cores=3)()
+    told = Crowd(load, cores=3)
+    load.write_text("0.20 0.18 0.12 17/80 11206\n")
+    assert told()  # it is asked anew
+    assert not Crowd(tmp_path / "none", cores=1)()
+
+
+def test_this_machine_tells_of_its_crowd() -> None:
+    assert not Crowd(cores=100_000)()
+    assert Crowd(cores=0)()  # this thread runs

@@ -281,6 +281,11 @@ class Link(threading.Thread):
                 self._inbox.wake()
             return self._gate.is_idle
 
+    @property
+    def had_several(self) -> bool:
+        """Whether the last batch had more than one instance."""
+        return self._loan.had_several
+
     def give_back(self) -> None:
         """The link's own thread reads again."""
         with self._turn:

@@ -16,6 +16,7 @@ class Loan:
     def __init__(self) -> None:
         self.is_open = False  # another thread reads the line
         self.may_be_kept = False  # the last batch that was started is small
+        self.had_several = False  # it has several instances
         self._looks = self._looks_before = 0  # so far; and so many at the last check
 
     def looked(self) -> None:
@@ -25,6 +26,7 @@ class Loan:
     def started(self, batch: RunBatch) -> None:
         """This one runs from now on."""
         self.may_be_kept = all(map(_is_small, batch.columns))
+        self.had_several = batch.count > 1
 
     def is_due(self, runs: bool) -> bool:
         """Whether the borrower does not read any more. To be asked when the link's own thread is awake."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import zmq
 
 from mindspore_serving.cluster.addresses import for_zeromq, from_zeromq
+from mindspore_serving.worker.busy_poll import IsCrowded
 from mindspore_serving.worker.config import ZEROMQ, WorkerConfig
 from mindspore_serving.worker.curve import WorkerKeys, read_worker_keys
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
@@ -35,10 +36,11 @@ class ServiceManager(Protocol):
         """Within which it wants to hear WATCHDOG=1, again and again; None: it does not."""
 
 
-def run(config: WorkerConfig, notify: ServiceManager, *, polls: bool = False) -> int:
+def run(config: WorkerConfig, notify: ServiceManager, *, is_crowded: IsCrowded | None = None) -> int:
     """Serves until a signal comes or the master refuses. Returns the exit code. Raises ServingError.
 
-    `notify` tells a service manager how far we are (sd_notify's words). `polls`: a core may be used to wait.
+    `notify` tells a service manager how far we are (sd_notify's words). `is_crowded`: a core may be used to wait,
+    unless this says that others want it; None: it may not.
     """
     if config.cpu_affinity:
         _keep_to(config.cpu_affinity)
@@ -50,7 +52,7 @@ def run(config: WorkerConfig, notify: ServiceManager, *, polls: bool = False) ->
         worker = _load(config, models, pipe)
         gc.collect()
         gc.freeze()  # MindSpore's 160 thousand objects stay: no collection walks them, for tenths of a second
-        return _serve(config, worker, keys, pipe, notify, polls)
+        return _serve(config, worker, keys, pipe, notify, is_crowded)
     finally:
         models.close()
         pipe.close()
@@ -84,7 +86,7 @@ def _serve(
     keys: WorkerKeys | None,
     pipe: SignalPipe,
     notify: ServiceManager,
-    polls: bool,
+    is_crowded: IsCrowded | None,
 ) -> int:
     def answered() -> None:
         notify("X_ANSWERED=1")  # a word of ours: the process that started this one may care
@@ -97,7 +99,7 @@ def _serve(
 
     with zmq.Context[zmq.Socket[bytes]]() as context:
         direct = config.transport != ZEROMQ
-        worker.connect(context, masters, registered, pipe.post, answered, keys, direct, polls)
+        worker.connect(context, masters, registered, pipe.post, answered, keys, direct, is_crowded)
         if config.stop_when_stdin_closes:
             threading.Thread(target=_watch_stdin, name="stdin", daemon=True).start()
         _wait(pipe, notify, lambda: worker.drain(config.drain_seconds))

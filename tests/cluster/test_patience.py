@@ -72,3 +72,23 @@ def test_who_finds_at_once_what_it_looks_for_goes_on_looking() -> None:
     for began, ended in pairwise(moments):
         assert patience.begins(began) and patience.goes_on(ended)
         patience.ends(ended)
+
+
+def test_a_crowd_ends_a_look_that_is_not_short_and_is_a_reason_to_sleep() -> None:
+    patience = after(*[0.0001] * 8)
+    now, asked = [5.0], []
+
+    def clock() -> float:
+        now[0] += 0.0001
+        return now[0]
+
+    def is_crowded() -> bool:
+        asked.append(now[0])
+        return len(asked) > 2
+
+    before = patience.forecast_seconds
+    assert patience.begins(5.0)
+    assert not patience.look(lambda: False, clock, lambda: None, is_crowded=is_crowded)
+    assert asked[0] >= 5.0003  # a short wait asks nobody
+    assert len(asked) == 3
+    assert patience.forecast_seconds > before

@@ -1,5 +1,6 @@
 """MindSpore's thread looks for batches itself while it has nothing to do; the link's own thread never misses one."""
 
+import itertools
 import queue
 import socket
 import threading
@@ -35,6 +36,7 @@ from mindspore_serving.worker.work_thread import WorkThread
 from tests.processes import until
 
 WAIT_SECONDS = 60.0
+MANY_LOOKS = 30_000  # which take longer than a wait that is called short
 Done = Callable[[BatchDone], None]
 
 
@@ -378,7 +380,7 @@ def test_the_thread_of_a_worker_looks_once_batches_come_quickly(hand: Hand, mast
     models = WorkThread("MindSpore")
     threads: set[str] = set()
     patience = Patience(poll_seconds=WAIT_SECONDS)  # to look, the waits need not be short
-    models.while_idle(BusyPoll(hand.link, patience))
+    models.while_idle(BusyPoll(hand.link, patience, lambda: False))
     number = 0
     while "MindSpore" not in threads or number < 100:
         number += 1
@@ -389,3 +391,28 @@ def test_the_thread_of_a_worker_looks_once_batches_come_quickly(hand: Hand, mast
         assert master.hear() == answer(number)
     models.while_idle(None)
     models.close()
+
+
+@pytest.mark.parametrize("instances, sleeps", [(1, False), (3, True)])
+def test_it_looks_no_longer_than_there_are_cores_for_all_if_it_works_for_several(
+    hand: Hand, master: Master, instances: int, sleeps: bool
+) -> None:
+    ready(hand)
+    master.say(RunBatch(1, "echo", instances, (Stacked("|u1", (instances, 1), b"x" * instances),)))
+    _, done, _ = hand.submitted.get(timeout=WAIT_SECONDS)
+    done(answer(1))
+    assert master.hear() == answer(1)
+    patience = Patience(poll_seconds=WAIT_SECONDS)
+    for _ in range(20):  # it has seen short waits
+        patience.begins(0.0)
+        patience.ends(0.0001)
+    looks, asked = itertools.count(), threading.Event()
+
+    def is_crowded() -> bool:
+        asked.set()
+        return True
+
+    BusyPoll(hand.link, patience, is_crowded).begins(lambda: next(looks) >= MANY_LOOKS)
+    assert asked.is_set() == sleeps
+    assert (next(looks) <= MANY_LOOKS) == sleeps
+    hand.link.give_back()
