@@ -404,13 +404,17 @@ def test_who_works_for_several_asks_whether_others_wait_for_a_core(
     assert master.hear() == answer(1)
     asked = threading.Event()
 
+    def is_crowded() -> bool:
+        asked.set()
+        return True
+
     def look_for_long() -> bool:
         patience = Patience(poll_seconds=WAIT_SECONDS)
         for _ in range(20):  # it has seen short waits
             patience.begins(0.0)
             patience.ends(0.0001)
         looks = itertools.count()
-        BusyPoll(hand.link, patience, lambda: bool(asked.set()) or True).begins(lambda: next(looks) >= MANY_LOOKS)
+        BusyPoll(hand.link, patience, is_crowded).begins(lambda: next(looks) >= MANY_LOOKS)
         hand.link.give_back()
         return asked.is_set()
 
