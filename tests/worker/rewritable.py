@@ -250,6 +250,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "square": (Power(2.0), (OPEN, 5)),
     "cube": (Power(3), (OPEN, 5)),
     "root": (Power(0.5), (OPEN, 5)),
+    "power_of_a_third": (Power(1 / 3), (OPEN, 5)),
     "power_of_itself": (Power(None), (OPEN, 5)),
     "gelu": (Gelu(), (OPEN, 5)),
     "dense": (nn.SequentialCell(nn.Dense(12, 7), nn.ReLU(), nn.Dense(7, 4, has_bias=False)), (OPEN, 12)),
