@@ -1,7 +1,6 @@
-"""Operators that newer functions of MindSpore 2.10 make, written as the older ones that rules know.
+"""Products and sums, written as the older operators that rules of kernels/ know.
 
-mint.nn.Linear and ops.dense make a Dense, ops.matmul and @ a MatMulExt, whatever they multiply. (What mint.nn.Conv2d,
-LayerNorm and their like make, MindSpore 2.10 itself cannot run on a CPU.)
+mint.nn.Linear and ops.dense make a Dense, ops.matmul and @ a MatMulExt, whatever they multiply.
 """
 
 import math
