@@ -60,11 +60,6 @@ def parse(content: bytes) -> Any:
     return model
 
 
-def operators(model: Any) -> set[str]:
-    """The names of all operators of a ModelProto."""
-    return {str(one.op_type) for one in (*model.primitives, *model.graph.node)}
-
-
 def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
     """The inputs of a model file, in order. Raises ServableError, which names the file and the input."""
     from mindspore.train.mind_ir_pb2 import TensorProto
@@ -78,7 +73,7 @@ def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
         raise ServableError(f"model file '{path}' has no inputs: it is not a MindIR file, or is damaged")
     inputs = []
     kinds = {number: name for name, number in TensorProto.DataType.items()}  # a newer MindSpore may know more
-    changed = changed_inputs(file)
+    changed = _changed(file)
     for index, graph_input in enumerate(file.graph.input):
         name = _text(graph_input.name).rpartition(":")[2]
         tensor = graph_input.tensor[0] if graph_input.tensor else None
@@ -91,6 +86,14 @@ def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
         shape = tuple(tensor.dims)
         inputs.append(FileInput(name, np.dtype(_DTYPES[kind]), shape, changed=graph_input.name in changed))
     return tuple(inputs)
+
+
+def _changed(file: Any) -> frozenset[str]:
+    """The inputs that the graph may write over: all, where it cannot be followed, which is for MindSpore to say."""
+    try:
+        return changed_inputs(file)
+    except Exception:
+        return frozenset(str(given.name) for given in file.graph.input)
 
 
 def _text(name: str | bytes) -> str:

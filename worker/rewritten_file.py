@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mindspore_serving.worker.mindir_file import parse
-from mindspore_serving.worker.rewrites import ALL, Rewriting, rewrite
+from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, rewrite
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -61,9 +61,11 @@ def _rewritten(path: Path, rewriting: Rewriting) -> tuple[dict[Rewriting, int], 
     try:
         found = rewrite(model, rewriting)
         return found, model if any(found.values()) or (has_branches and not model.functions) else None
-    except Exception:
-        logger.exception("model file '%s' is not rewritten: a fault of ours", path)
-        return _rewritten(path, rewriting & Rewriting.RUNNABLE) if rewriting & ~Rewriting.RUNNABLE else ({}, None)
+    except Exception as error:
+        logger.warning("model file '%s' is not rewritten: a fault of ours, unless it is damaged: %r", path, error)
+        logger.debug("where that came up", exc_info=True)
+        less = rewriting & Rewriting.RUNNABLE if rewriting & ~Rewriting.RUNNABLE else AS_IT_IS
+        return _rewritten(path, less) if rewriting else ({}, None)
 
 
 def _has_data_elsewhere(model: Any) -> bool:

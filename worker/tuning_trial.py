@@ -26,8 +26,9 @@ from mindspore_serving.worker import mindspore_model, rewritten_file
 from mindspore_serving.worker.batch_sizes import equal, sample
 from mindspore_serving.worker.call_costs import cpu_clock, measure
 from mindspore_serving.worker.graph_calls import GraphCalls
-from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, operators, parse, read_inputs
+from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, parse, read_inputs
 from mindspore_serving.worker.rewrites import ALL, Rewriting
+from mindspore_serving.worker.rewrites.newer import operators
 from mindspore_serving.worker.rewrites.precision import has_half_precision
 from mindspore_serving.worker.target import Target
 

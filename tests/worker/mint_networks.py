@@ -224,7 +224,8 @@ def windows_by_numpy(_: Any, given: Any) -> Any:
 def pooled(images: Any, size: int, stride: int, around: int, what: Any, fill: float, beyond: int = 0) -> Any:
     edges = (around, around + beyond)
     padded = np.pad(images, ((0, 0), (0, 0), edges, edges), constant_values=fill)
-    seen: Any = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))  # type: ignore[call-overload]
+    slide: Any = np.lib.stride_tricks.sliding_window_view
+    seen = slide(padded, (size, size), axis=(2, 3))
     return what(seen[:, :, ::stride, ::stride], (-2, -1))
 
 

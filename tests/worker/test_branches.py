@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from mindspore_serving.worker import mindspore_model, rewrites, rewritten_file
-from mindspore_serving.worker.mindir_file import operators, parse, read_inputs
+from mindspore_serving.worker.mindir_file import parse, read_inputs
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
 from mindspore_serving.worker.rewrites.branches import decide_branches
+from mindspore_serving.worker.rewrites.newer import operators
 from mindspore_serving.worker.target import Target
 from tests.worker.rewriting import export_networks, same_numbers
 

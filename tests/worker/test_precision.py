@@ -94,7 +94,7 @@ def test_a_file_in_single_precision_has_nothing_of_it(networks: Path) -> None:
         assert not has_half_precision(parse(file.read_bytes()))
 
 
-def test_tuning_forgives_the_rounding_of_half_precision_alone(networks: Path, on_thread: OnThread) -> None:
+def test_tuning_forgives_the_rounding_of_half_precision(networks: Path, on_thread: OnThread) -> None:
     ways = (AS_IT_IS, ALL)
     for name in ("layers", "encoder"):
         path = networks / f"{name}.mindir"

@@ -124,6 +124,15 @@ def test_a_graph_that_writes_over_its_input_has_it_for_itself(
     np.testing.assert_array_equal(on_thread(call), x)
 
 
+def test_a_graph_that_cannot_be_followed_may_write_over_all(networks: Path, tmp_path: Path) -> None:
+    """A damaged file is for MindSpore to refuse, which names it; to read its inputs ends in no traceback."""
+    model = parse((networks / "noted.mindir").read_bytes())
+    model.graph.node.add(op_type="ReLU", input=["nobody"])  # it makes nothing
+    damaged = tmp_path / "damaged.mindir"
+    damaged.write_bytes(model.SerializeToString())
+    assert [one.changed for one in read_inputs(damaged, Target())] == [True]
+
+
 @pytest.mark.parametrize("name", ["added_in_place", "noted", "changed_and_read_by_another_name"])
 def test_what_it_has_made_itself_it_may_write_over(networks: Path, name: str) -> None:
     assert [one.changed for one in read_inputs(networks / f"{name}.mindir", Target())] == [False]

@@ -25,12 +25,12 @@ from mindspore_serving.worker.rewrites.in_place import write_apart
 from mindspore_serving.worker.rewrites.joined import join_by_kernels
 from mindspore_serving.worker.rewrites.lstm import remember_by_kernels
 from mindspore_serving.worker.rewrites.means import reduce_by_kernels
-from mindspore_serving.worker.rewrites.newer import MISSING, spell_missing, spell_older, spell_slow
+from mindspore_serving.worker.rewrites.newer import lacks_kernels, spell_missing, spell_older, spell_slow
 from mindspore_serving.worker.rewrites.norms import normalize_by_kernels
 from mindspore_serving.worker.rewrites.nothing import drop_nothing
 from mindspore_serving.worker.rewrites.pooling import pool_first
 from mindspore_serving.worker.rewrites.powers import multiply_powers_out
-from mindspore_serving.worker.rewrites.precision import compute_in_single, has_bfloat16
+from mindspore_serving.worker.rewrites.precision import compute_in_single
 from mindspore_serving.worker.rewrites.products import transpose_weights
 from mindspore_serving.worker.rewrites.reductions import flatten_reductions
 from mindspore_serving.worker.rewrites.resizing import repeat_pixels, repeat_pixels_by_kernels
@@ -122,12 +122,6 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     chain_steps(graph)
     graph.save()
     return places
-
-
-def lacks_kernels(model: Any) -> bool:
-    """Whether MindSpore 2.10 has no kernels on a CPU for some of what a ModelProto computes."""
-    ops = {one.op_type for one in (*model.primitives, *model.graph.node)}
-    return has_bfloat16(model) or not MISSING.keys().isdisjoint(ops)
 
 
 def _apply(rules: _Rules, graph: GraphFile, rewriting: Rewriting, places: dict[Rewriting, int]) -> None:

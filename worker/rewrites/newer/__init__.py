@@ -15,14 +15,16 @@ mean the same, have kernels, and are what other rules know. A rule replaces a no
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.in_place import forget_order, has_changes
 from mindspore_serving.worker.rewrites.newer import attention, axes, elements, layers, views, windows
 from mindspore_serving.worker.rewrites.newer.products import spell_older
 from mindspore_serving.worker.rewrites.newer.spelling import Rule
+from mindspore_serving.worker.rewrites.precision import has_bfloat16
 
-__all__ = ["MISSING", "spell_missing", "spell_older", "spell_slow"]
+__all__ = ["MISSING", "lacks_kernels", "operators", "spell_missing", "spell_older", "spell_slow"]
 
 # Those that MindSpore 2.10 has no kernel for on a CPU.
 MISSING: Mapping[str, Rule] = {
@@ -33,6 +35,16 @@ MISSING: Mapping[str, Rule] = {
     **attention.MISSING,
 }
 _SLOW: Mapping[str, Rule] = {**windows.SLOW, **elements.SLOW, **axes.SLOW}
+
+
+def operators(model: Any) -> set[str]:
+    """The names of all operators of a ModelProto."""
+    return {str(one.op_type) for one in (*model.primitives, *model.graph.node)}
+
+
+def lacks_kernels(model: Any) -> bool:
+    """Whether MindSpore 2.10 has none on a CPU for some of what a ModelProto computes."""
+    return has_bfloat16(model) or not MISSING.keys().isdisjoint(operators(model))
 
 
 def spell_missing(graph: GraphFile) -> int:
