@@ -35,8 +35,8 @@ HOT = {
         bodies connection control events frames header_blocks headers limits openings outbox phases responses runs
         streams template""",
     "worker": """
-        answer_memory arrays batch_plan batch_sizes busy_poll call_costs direct_door function_stage graph_calls
-        handshakes inbox line link loan model_stage pipeline servable stages watches work_thread""",
+        answer_memory arrays batch_plan batch_sizes bell call_costs direct_door function_stage graph_calls
+        handshakes inbox line link loan lookout model_stage pipeline servable stages watches work_thread""",
 }
 COMMANDS = {"egg_info", "dist_info", "sdist", "--help", "clean"}  # that compile nothing
 NAMES = [f"mindspore_serving.{package}.{module}" for package, modules in HOT.items() for module in modules.split()]

@@ -32,7 +32,7 @@ In reading order:
     batch_plan        which of them so many instances are best cut into
     arrays            columns <-> numpy
     work_thread       the thread that runs MindSpore, and the one for Python stages
-    busy_poll         what the first one does while it has nothing to do
+    lookout           how the first one waits for a batch
     engine_settings   which CPU instructions and threads MindSpore may use, before it is imported
     tuning            finds the fastest of them by measuring
     tuning_process, tuning_trial: the processes that are measured, from outside and inside

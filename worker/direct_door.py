@@ -72,6 +72,7 @@ class DirectDoor:
         self._outbox = Outbox()
         self._answers: AnswerMemory | None = None
         self._sight = select.poll()  # of the master's connection
+        self._long_sight: select.poll | None = None  # the same, and of a bell: who sleeps by it has it alone
         self._is_watched_for_room = False
         self._is_paused = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -143,6 +144,14 @@ class DirectDoor:
             self._is_paused = True
             self._watch(self._master, self._read, NOTHING)
         return True
+
+    def sight(self, bell: socket.socket) -> "select.poll | None":
+        """What one thread may sleep by until there is something to read, or the bell has rung; None: no connection."""
+        if self._master is not None and self._long_sight is None:
+            self._long_sight = select.poll()
+            for source in (self._master, bell):
+                self._long_sight.register(source, select.POLLIN)
+        return self._long_sight
 
     def look(self) -> None:
         """Reads what is there, if anything."""
@@ -219,6 +228,7 @@ class DirectDoor:
             self._sight.unregister(self._master)
             self._master.close()
         self._master = None
+        self._long_sight = None
         self._reader = FrameReader()
         self._outbox = Outbox()
         self._answers = None

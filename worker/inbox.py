@@ -1,10 +1,10 @@
 """Events that other threads leave for the link's, which is woken up for them."""
 
-import contextlib
 import queue
 import socket
 
 from mindspore_serving.cluster.session_events import Event
+from mindspore_serving.worker.bell import Bell
 
 
 class Inbox:
@@ -12,9 +12,12 @@ class Inbox:
 
     def __init__(self) -> None:
         self._posted: queue.SimpleQueue[tuple[str | None, Event]] = queue.SimpleQueue()
-        self.alarm, self._waker = socket.socketpair()
-        self.alarm.setblocking(False)
-        self._waker.setblocking(False)
+        self._bell = Bell()
+
+    @property
+    def alarm(self) -> socket.socket:
+        """Readable when there is something to take, or another reason to look around."""
+        return self._bell.ear
 
     @property
     def is_empty(self) -> bool:
@@ -28,13 +31,11 @@ class Inbox:
 
     def wake(self) -> None:
         """The link looks around once more."""
-        with contextlib.suppress(OSError):  # full: it is being woken already; closed: nobody is left to tell
-            self._waker.send(b"\0")
+        self._bell.ring()
 
     def silence(self) -> None:
         """It is awake."""
-        with contextlib.suppress(BlockingIOError):
-            self.alarm.recv(4096)
+        self._bell.silence()
 
     def take(self) -> tuple[str | None, Event]:
         """The first of what was posted."""
@@ -42,5 +43,4 @@ class Inbox:
 
     def close(self) -> None:
         """What is posted from now on nobody takes."""
-        self.alarm.close()
-        self._waker.close()
+        self._bell.close()

@@ -6,6 +6,7 @@ cluster/direct.py.
 
 import dataclasses
 import logging
+import select
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -124,6 +125,10 @@ class Line:
     def pause(self) -> bool:
         """look() takes the place of the watches, until resume(). False where there is nothing to look at."""
         return self._door is not None and self._door.pause()
+
+    def sight(self, bell: socket.socket) -> "select.poll | None":
+        """What to sleep by until the direct connection brings something, or the bell has rung; None: there is none."""
+        return None if self._door is None else self._door.sight(bell)
 
     def look(self) -> list[Event]:
         """What the direct connection has brought meanwhile."""

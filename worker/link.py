@@ -37,6 +37,7 @@ from mindspore_serving.cluster.session_events import (
     TurnCame,
 )
 from mindspore_serving.cluster.siblings import Households, Sibling, sibling_endpoint
+from mindspore_serving.worker.bell import Bell
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.inbox import Inbox
 from mindspore_serving.worker.line import Line
@@ -99,6 +100,7 @@ class Link(threading.Thread):
         self._watches = Watches()
         self._turn = threading.Lock()  # held by whoever touches what is above and the lines
         self._loan = Loan()  # of the only line
+        self._bell = Bell()  # wakes up who rests there
         self._end = End(masters[0])
         self._inbox = Inbox()  # this thread alone touches ZeroMQ's sockets and what is watched
 
@@ -122,6 +124,8 @@ class Link(threading.Thread):
                 for line in self._lines.values():
                     line.close()
                 self._lines.clear()
+                self._bell.ring()
+                self._bell.close()
             self._watches.unwatch(self._inbox.alarm)
             self._watches.close()
             self._inbox.close()
@@ -280,6 +284,25 @@ class Link(threading.Thread):
             if line.is_blocked:
                 self._inbox.wake()
             return self._gate.is_idle
+
+    def rest(self) -> bool:
+        """Sleeps until look() may find something, or ring(). False when there is nothing to wait for."""
+        with self._turn:
+            line = self._only_line()
+            sight = line.sight(self._bell.ear) if line is not None and self._loan.is_open else None
+            if sight is None:
+                return False
+            self._loan.rests = True
+        woken_by = dict(sight.poll())
+        with self._turn:
+            self._loan.rests = False
+            if self._bell.ear.fileno() in woken_by:
+                self._bell.silence()
+        return True
+
+    def ring(self) -> None:
+        """Ends a rest(). From any thread."""
+        self._bell.ring()
 
     @property
     def had_several(self) -> bool:

@@ -1,4 +1,4 @@
-"""The link's line, lent to the thread that runs batches: it looks for the next one itself, and may keep it meanwhile.
+"""The link's line, lent to the thread that runs batches: it waits for the next one there, and may keep it meanwhile.
 
 While it runs a small batch the next one can wait for it: to read that, the link's own thread would take its core, and
 Python's lock. The link takes the line back from who runs a batch for long, or has stopped looking for good.
@@ -15,6 +15,7 @@ class Loan:
 
     def __init__(self) -> None:
         self.is_open = False  # another thread reads the line
+        self.rests = False  # it sleeps there
         self.may_be_kept = False  # the last batch that was started is small
         self.had_several = False  # it has several instances
         self._looks = self._looks_before = 0  # so far; and so many at the last check
@@ -32,7 +33,7 @@ class Loan:
         """Whether the borrower does not read any more. To be asked when the link's own thread is awake."""
         has_looked = self._looks != self._looks_before
         self._looks_before = self._looks
-        return self.is_open and (runs or not has_looked)
+        return self.is_open and (runs or not (has_looked or self.rests))
 
 
 def _is_small(column: Column) -> bool:

@@ -7,14 +7,16 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 import zmq
 
 from mindspore_serving.cluster.addresses import for_zeromq, from_zeromq
-from mindspore_serving.worker.busy_poll import IsCrowded
+from mindspore_serving.cluster.patience import Patience
 from mindspore_serving.worker.config import ZEROMQ, WorkerConfig
 from mindspore_serving.worker.curve import WorkerKeys, read_worker_keys
+from mindspore_serving.worker.lookout import IsCrowded, Lookout
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
@@ -99,7 +101,8 @@ def _serve(
 
     with zmq.Context[zmq.Socket[bytes]]() as context:
         direct = config.transport != ZEROMQ
-        worker.connect(context, masters, registered, pipe.post, answered, keys, direct, is_crowded)
+        lookout = partial(Lookout, is_crowded=is_crowded, patience=Patience())
+        worker.connect(context, masters, registered, pipe.post, answered, keys, direct, lookout)
         if config.stop_when_stdin_closes:
             threading.Thread(target=_watch_stdin, name="stdin", daemon=True).start()
         _wait(pipe, notify, lambda: worker.drain(config.drain_seconds))

@@ -24,8 +24,11 @@ class Pastime(Protocol):
     def begins(self, has_work: Callable[[], bool]) -> None:
         """Nothing is to be done. Returns when has_work(), or any time before: then the thread sleeps."""
 
+    def wake(self) -> None:
+        """Something is to be done: from any thread, and at any time."""
+
     def ends(self) -> None:
-        """Something is to be done."""
+        """Something is done from now on."""
 
 
 _END = 1 << 30  # a priority after all work
@@ -41,12 +44,13 @@ class WorkThread:
         self._posted: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._order = itertools.count()
         self._pastime: Pastime | None = None
+        self._begun: Pastime | None = None  # the last one that began: it may be going on
         self._own_thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._own_thread.start()
 
     def post(self, stage: int, work: Callable[[], None]) -> None:
         """Does this work soon; work of a later stage goes first, so that batches which have begun are finished."""
-        self._posted.put((-stage, next(self._order), work))
+        self._put((-stage, next(self._order), work))
 
     def call(self, function: Callable[[], T]) -> T:
         """Runs the function in this thread and returns what it returns, or raises what it raises."""
@@ -67,8 +71,13 @@ class WorkThread:
 
     def close(self) -> None:
         """Finishes what was posted, then ends the thread."""
-        self._posted.put((_END, next(self._order), None))
+        self._put((_END, next(self._order), None))
         self._own_thread.join()
+
+    def _put(self, item: _Item) -> None:
+        self._posted.put(item)
+        if self._begun is not None:
+            self._begun.wake()
 
     def _run(self) -> None:
         waiting: list[_Item] = []
@@ -89,6 +98,7 @@ class WorkThread:
         pastime = self._pastime
         if pastime is None:
             return self._posted.get()
+        self._begun = pastime
         pastime.begins(self._has_work)
         item = self._posted.get()
         pastime.ends()

@@ -11,15 +11,13 @@ from pathlib import Path
 import zmq
 
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
-from mindspore_serving.cluster.patience import Patience
 from mindspore_serving.cluster.session import Offer
-from mindspore_serving.worker.busy_poll import BusyPoll, IsCrowded
 from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.link import End, Link, Submit
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.target import Target
-from mindspore_serving.worker.work_thread import WorkThread
+from mindspore_serving.worker.work_thread import Pastime, WorkThread
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -63,14 +61,13 @@ class Worker:
         on_first_answer: Callable[[], None] = lambda: None,
         keys: WorkerKeys | None = None,
         direct: bool = True,
-        is_crowded: IsCrowded | None = None,
+        pastime: Callable[[Link], Pastime] | None = None,
     ) -> None:
         """Registers at the masters at these ZeroMQ endpoints, trying until they are there.
 
         The callbacks come from other threads; on_registered gets the master's endpoint. After on_closed, `end` says how
         it ended. `keys`: if it has some. `direct`: talk past ZeroMQ to masters on this machine.
-        `is_crowded`: a thread may use a core to wait, unless this says that others want it; None: it may not. Only
-        where MindSpore's works for nobody else.
+        `pastime`: what the thread that batches come to first does between them, where it works for nobody else.
         """
 
         def closed(end: End) -> None:
@@ -91,8 +88,8 @@ class Worker:
         # New for each start, so that no answer of an earlier life can be taken for one of this.
         worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
         self._link = Link(context, masters, keys, worker_id, offer, timed, on_registered, closed, direct)
-        if is_crowded is not None:
-            self.servable.poller.while_idle(BusyPoll(self._link, Patience(), is_crowded))
+        if pastime is not None:
+            self.servable.poller.while_idle(pastime(self._link))
         self._link.start()
 
     @property

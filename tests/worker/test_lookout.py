@@ -1,4 +1,4 @@
-"""MindSpore's thread looks for batches itself while it has nothing to do; the link's own thread never misses one."""
+"""MindSpore's thread waits for batches at the line itself; the link's own thread never misses one."""
 
 import itertools
 import queue
@@ -30,8 +30,9 @@ from mindspore_serving.cluster.messages import (
 from mindspore_serving.cluster.patience import Patience
 from mindspore_serving.cluster.session import Offer
 from mindspore_serving.cluster.tensors import Stacked
-from mindspore_serving.worker.busy_poll import BusyPoll
 from mindspore_serving.worker.link import End, Link
+from mindspore_serving.worker.loan import Loan
+from mindspore_serving.worker.lookout import Lookout
 from mindspore_serving.worker.work_thread import WorkThread
 from tests.processes import until
 
@@ -375,12 +376,77 @@ def test_nobody_looks_where_there_are_several_masters_or_zeromq_only(
         other.close()
 
 
+@pytest.fixture
+def models(hand: Hand, master: Master) -> Iterator[WorkThread]:
+    """A thread that may not look, and so sleeps at the line."""
+    ready(hand)
+    found = WorkThread("MindSpore")
+    found.while_idle(Lookout(hand.link, None, Patience()))
+    found.call(lambda: None)
+    yield found
+    found.close()
+
+
+def answered_by(hand: Hand, master: Master, number: int) -> str:
+    """Who took this batch in."""
+    master.say(batch(number))
+    one, done, thread = hand.submitted.get(timeout=WAIT_SECONDS)
+    assert one.batch_id == number
+    done(answer(number))
+    assert master.hear() == answer(number)
+    return thread
+
+
+def test_a_thread_that_may_not_look_sleeps_at_the_line(hand: Hand, master: Master, models: WorkThread) -> None:
+    numbers = itertools.count(1)
+    until(lambda: answered_by(hand, master, next(numbers)) == "MindSpore", "a batch that it was woken up by")
+
+
+def test_who_sleeps_at_the_line_keeps_it_though_it_does_not_look() -> None:
+    loan = Loan()
+    loan.is_open = loan.rests = True
+    assert not loan.is_due(runs=False)
+    assert loan.is_due(runs=True)
+    loan.rests = False
+    assert loan.is_due(runs=False)
+
+
+def test_work_of_others_wakes_up_who_sleeps_at_the_line(hand: Hand, master: Master, models: WorkThread) -> None:
+    numbers = itertools.count(1)
+    until(lambda: answered_by(hand, master, next(numbers)) == "MindSpore", "its sleep")
+    assert [models.call(partial(int, number)) for number in range(100)] == list(range(100))
+
+
+def test_the_end_of_the_link_wakes_it_up(hand: Hand, master: Master, models: WorkThread) -> None:
+    numbers = itertools.count(1)
+    until(lambda: answered_by(hand, master, next(numbers)) == "MindSpore", "its sleep")
+    hand.link.drain(0.0)
+    hand.link.join(WAIT_SECONDS)
+    models.while_idle(None)
+    assert models.call(lambda: "awake") == "awake"
+
+
+def test_a_master_that_is_started_again_finds_it_at_the_line(hand: Hand, master: Master, models: WorkThread) -> None:
+    numbers = itertools.count(1)
+    until(lambda: answered_by(hand, master, next(numbers)) == "MindSpore", "its sleep")
+    assert master.direct is not None
+    master.direct.close()
+    master.welcome()
+    hand.registered.get(timeout=WAIT_SECONDS)
+
+    def takes_it_in() -> bool:
+        models.call(lambda: None)  # after each work it goes to where the line is
+        return answered_by(hand, master, next(numbers)) == "MindSpore"
+
+    until(takes_it_in, "its sleep at the new connection")
+
+
 def test_the_thread_of_a_worker_looks_once_batches_come_quickly(hand: Hand, master: Master) -> None:
     """And each batch is answered, whichever thread reads it."""
     models = WorkThread("MindSpore")
     threads: set[str] = set()
     patience = Patience(poll_seconds=WAIT_SECONDS)  # to look, the waits need not be short
-    models.while_idle(BusyPoll(hand.link, patience, lambda: False))
+    models.while_idle(Lookout(hand.link, lambda: False, patience))
     number = 0
     while "MindSpore" not in threads or number < 100:
         number += 1
@@ -414,7 +480,7 @@ def test_who_works_for_several_asks_whether_others_wait_for_a_core(
             patience.begins(0.0)
             patience.ends(0.0001)
         looks = itertools.count()
-        BusyPoll(hand.link, patience, is_crowded).begins(lambda: next(looks) >= MANY_LOOKS)
+        Lookout(hand.link, is_crowded, patience).begins(lambda: asked.is_set() or next(looks) >= MANY_LOOKS)
         hand.link.give_back()
         return asked.is_set()
 
