@@ -65,6 +65,16 @@ def normalized(layers: Any, x: Any) -> Any:
     return (pixels - mean) / np.sqrt(variance + layer.eps) * gamma + beta
 
 
+def padded(layers: Any, x: Any) -> Any:
+    """With an open number of instances, the file tells no sizes behind ops.pad."""
+    return layers[0](ops.relu(ops.pad(x, (2, 1))))
+
+
+def padded_by_numpy(layers: Any, x: Any) -> Any:
+    rows = np.pad(np.maximum(x.asnumpy(), 0), ((0, 0), (2, 1)))
+    return normalized(layers, ms.Tensor(rows))
+
+
 def normalized_without_factors(layers: Any, x: Any) -> Any:
     layer, pixels = layers[0], x.asnumpy().astype(np.float64)
     mean, variance = [part.asnumpy().reshape(-1, 1, 1) for part in (layer.running_mean, layer.running_var)]
@@ -366,6 +376,7 @@ NETWORKS: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
     "transposed_without_bias": (mint.nn.ConvTranspose2d(3, 4, 2, 2, bias=False), spread, IMAGES),
     "norm": (mint.nn.BatchNorm2d(3), normalized, IMAGES),
     "norm_of_rows": (mint.nn.BatchNorm1d(16), normalized, (OPEN, 16)),
+    "norm_of_padded": (Formula(padded, mint.nn.BatchNorm1d(19)), padded_by_numpy, (OPEN, 16)),
     "norm_of_lines": (mint.nn.BatchNorm1d(3), normalized, (OPEN, 3, 50)),
     "norm_without_factors": (mint.nn.BatchNorm2d(3, affine=False), normalized_without_factors, IMAGES),
     "layer_norm": (mint.nn.LayerNorm((12, 32)), normalized_rows, WORDS),

@@ -106,6 +106,11 @@ class ToItself(nn.Cell):
         return made + weights.sum(-1, keepdims=True)
 
 
+def of_a_view(layers: Any, x: Any) -> Any:
+    """Which mint ties to a state."""
+    return layers[0](mint.select(x, 1, -1))
+
+
 class Largest(nn.Cell):
     """What a MaxPool2d with padding makes, of a convolution."""
 
@@ -167,6 +172,10 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         WORDS,
     ),
     "encoder_norm_first": (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True), WORDS),
+    "encoder_of_a_view": (
+        Formula(of_a_view, nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)),
+        (OPEN, 2, *WORDS[1:]),
+    ),
     "to_itself": (ToItself(), WORDS),
     "resized": (Formula(resized, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "printed": (Formula(printed, convolution("same")), IMAGES),

@@ -16,7 +16,7 @@ from mindspore_serving.worker.rewrites.newer import operators
 from mindspore_serving.worker.target import Target
 from tests.worker.rewriting import export_networks, same_numbers
 
-DECIDED = ["encoder", "encoder_norm_first", "to_itself", "resized"]
+DECIDED = ["encoder", "encoder_norm_first", "encoder_of_a_view", "to_itself", "resized"]
 UNDECIDED = ["by_its_numbers", "printed"]
 
 

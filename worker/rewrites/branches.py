@@ -12,12 +12,11 @@ from typing import Any
 
 from mindspore_serving.worker.rewrites.file_constants import is_state
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
-from mindspore_serving.worker.rewrites.in_place import has_changes, is_change, write_apart
+from mindspore_serving.worker.rewrites.in_place import has_changes, may_have_state, write_apart
 
 _REFERENCE = "REF::"
 _BOOL, _INT64 = 9, 7  # AttributeProto.AttributeType
 _MOST_CALLS, _MOST_NODES = 64, 1 << 17  # calls within each other
-_LOAD = "Load"
 
 
 class _Undecided(Exception):
@@ -124,7 +123,7 @@ class _Writer:
         given = [self.name(name, known) for name in node.input]
         if op == "TupleGetItem" and (item := self._item(*given)) is not None:
             return item
-        if op != _LOAD and not is_change(op) and any(self._is_state(name) for name in given):
+        if not may_have_state(op) and any(self._is_state(name) for name in given):
             raise _Undecided  # it does more than to make a value
         return self._write(node, given)
 

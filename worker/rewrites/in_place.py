@@ -36,9 +36,12 @@ _MAKERS = {
 }.difference(_VIEWS)
 
 
-def is_change(op: str) -> bool:
-    """Whether `write_apart` knows an operator of this name."""
-    return op in _CHANGES
+def may_have_state(op: str) -> bool:
+    """Whether an operator of this name does what it does for those alone who need what it makes, state or not.
+
+    All that it may do besides is known to `has_changes` and `write_apart`.
+    """
+    return op in _CHANGES or op in ("Embedding", "InstanceNorm") or _shows_given(op)
 
 
 def has_changes(graph: GraphFile) -> bool:
@@ -110,7 +113,11 @@ def _is_view(graph: GraphFile, node: Any) -> bool:
     """Whether what it makes may be the very numbers that it is given. Some have a state, to come before changes."""
     if graph.op(node) == "TupleGetItem":
         return _is_view(graph, graph.maker(node.input[0]))
-    return graph.op(node) in _VIEWS or graph.op(node).endswith("View")
+    return _shows_given(graph.op(node))
+
+
+def _shows_given(op: str) -> bool:
+    return op in _VIEWS or op.endswith("View")
 
 
 def _is_for_order(graph: GraphFile, node: Any) -> bool:

@@ -33,11 +33,13 @@ def fill(seed: int, name: str, layer: Any) -> None:
     rng = np.random.default_rng(zlib.crc32(f"{seed} {name}".encode()))
     parameters = [layer] if isinstance(layer, ms.Parameter) else list(layer.get_parameters())
     for parameter in parameters:
+        if parameter.dtype != ms.float32:  # how often it was trained
+            continue
         parameter.set_data(ms.Tensor(_weights(rng, parameter.name, parameter.shape).astype(np.float32)))
 
 
 def _weights(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
-    if "variance" in name:
+    if "variance" in name or "running_var" in name:
         return rng.uniform(0.3, 2.0, shape)
     if "gamma" in name:
         return np.multiply(rng.uniform(0.3, 1.5, shape), rng.choice((-1.0, 1.0, 1.0, 1.0), shape))

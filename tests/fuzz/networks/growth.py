@@ -9,11 +9,12 @@ from tests.fuzz.networks.eager import Eager, inputs_of
 from tests.fuzz.networks.elements import ELEMENTS
 from tests.fuzz.networks.layers import LAYERS, looked_up
 from tests.fuzz.networks.network import Given, Network, needed
+from tests.fuzz.networks.newer import NEWER
 from tests.fuzz.networks.patterns import PATTERNS
 from tests.fuzz.networks.places import PLACES
 from tests.fuzz.networks.sketch import Rejected, Sketch, Value
 
-MAKERS = LAYERS | ELEMENTS | PLACES | BLOCKS | PATTERNS
+MAKERS = LAYERS | ELEMENTS | PLACES | BLOCKS | PATTERNS | NEWER
 _OPEN_BATCH = 6  # no axis of another kind has that size
 _TRIES = 150
 

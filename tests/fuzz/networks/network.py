@@ -37,12 +37,16 @@ class Made:
 
 @dataclass(frozen=True)
 class Line:
-    """Statements. layers: attributes of the network that they use, each with what makes it."""
+    """Statements. layers: attributes of the network that they use, each with what makes it.
+
+    older: statements that make the same in single precision, of what MindSpore itself runs on a CPU; "": those.
+    """
 
     text: str
     uses: tuple[str, ...]
     makes: tuple[Made, ...]
     layers: dict[str, str] = field(default_factory=dict)
+    older: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -81,12 +85,13 @@ def program(network: Network) -> str:
 
 
 def step_program(line: Line) -> str:
-    """Python, with `layers()` that makes those of a line, and `run(self, ...)` that does what it says."""
+    """Python, with `layers()` that makes those of a line, and `run(self, ...)` that does what it is to do."""
     layers = [f"{name!r}: {maker}," for name, maker in line.layers.items()]
     head = "import mindspore as ms\nfrom mindspore import mint, nn, ops\n\n\ndef layers():\n"
     given = ", ".join(["self", *line.uses])
     made = f"return ({', '.join(line.names)},)"
-    return f"{head}{_indented(['return {', *layers, '}'])}\n\ndef run({given}):\n{_indented([line.text, made])}"
+    body = _indented([line.older or line.text, made])
+    return f"{head}{_indented(['return {', *layers, '}'])}\n\ndef run({given}):\n{body}"
 
 
 def described(network: Network) -> str:

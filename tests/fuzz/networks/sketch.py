@@ -2,7 +2,7 @@
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,22 +89,33 @@ class Sketch:
         name = f"f{self._count + 1}"
         return self.layer(f'ms.Parameter(ms.ops.zeros({shape}, ms.float32), name="{name}")')
 
-    def add(self, formula: str, *given: Value, has_instances: bool | None = None) -> Value:
-        """A line for an expression. {0} and so on: what it is given. has_instances: as of the first one, if None."""
-        return self.several(formula, 1, *given, has_instances=has_instances)[0]
+    def add(self, formula: str, *given: Value, has_instances: bool | None = None, older: str = "") -> Value:
+        """A line for an expression. {0} and so on: what it is given. has_instances: as of the first one, if None.
 
-    def several(self, formula: str, count: int, *given: Value, has_instances: bool | None = None) -> list[Value]:
+        older: an expression for what Python is to make of it, as `Line` has it.
+        """
+        return self.several(formula, 1, *given, has_instances=has_instances, older=older)[0]
+
+    def several(
+        self, formula: str, count: int, *given: Value, has_instances: bool | None = None, older: str = ""
+    ) -> list[Value]:
         """The same, for an expression that makes so many values. Raises Rejected."""
         names = [self._name() for _ in range(count)]
-        text = f"{', '.join(names)} = {formula.format(*(one.name for one in given))}"
-        return self.statements(text, names, given, given[0].has_instances if has_instances is None else has_instances)
+        text, instead = [
+            f"{', '.join(names)} = {one.format(*(value.name for value in given))}" if one else ""
+            for one in (formula, older)
+        ]
+        has_instances = given[0].has_instances if has_instances is None else has_instances
+        return self.statements(text, names, given, has_instances, instead)
 
-    def statements(self, text: str, names: list[str], given: tuple[Value, ...], has_instances: bool) -> list[Value]:
+    def statements(
+        self, text: str, names: list[str], given: tuple[Value, ...], has_instances: bool, older: str = ""
+    ) -> list[Value]:
         """The same, for any statements that make values of these names."""
         uses = tuple(dict.fromkeys(one.name for one in given))
         layers = {name: maker for name, maker in self._layers.items() if re.search(rf"self\.{name}\b", text)}
         self._layers = {name: maker for name, maker in self._layers.items() if name not in layers}
-        line = Line(text, uses, tuple(Made(name, (), has_instances) for name in names), layers)
+        line = Line(text, uses, tuple(Made(name, (), has_instances) for name in names), layers, older)
         try:
             arrays = self._eager.run(line, {one.name: one.array for one in given})
         except Exception as error:
@@ -112,7 +123,7 @@ class Sketch:
         if not all(self._is_sound(array, has_instances) for array in arrays):
             raise Rejected("numbers")
         made = [Value(name, array, has_instances) for name, array in zip(names, arrays, strict=True)]
-        self.lines.append(Line(text, uses, tuple(Made(one.name, one.shape, one.has_instances) for one in made), layers))
+        self.lines.append(replace(line, makes=tuple(Made(one.name, one.shape, one.has_instances) for one in made)))
         self.values += made
         return made
 

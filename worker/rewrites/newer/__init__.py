@@ -23,6 +23,7 @@ from mindspore_serving.worker.rewrites.newer import attention, axes, elements, l
 from mindspore_serving.worker.rewrites.newer.products import spell_older
 from mindspore_serving.worker.rewrites.newer.spelling import Rule
 from mindspore_serving.worker.rewrites.precision import has_bfloat16
+from mindspore_serving.worker.rewrites.shapes import tell_shapes
 
 __all__ = ["MISSING", "lacks_kernels", "operators", "spell_missing", "spell_older", "spell_slow"]
 
@@ -49,7 +50,14 @@ def lacks_kernels(model: Any) -> bool:
 
 def spell_missing(graph: GraphFile) -> int:
     """Writes each operator that has no kernel on a CPU, as far as it is known. Returns how many."""
-    return _spell(graph, MISSING)
+    count = _spell(graph, MISSING)
+    while any(graph.op(node) in MISSING for node in graph.nodes):  # of which the file may leave sizes open
+        tell_shapes(graph)
+        more = _spell(graph, MISSING)
+        if not more:
+            break
+        count += more
+    return count
 
 
 def spell_slow(graph: GraphFile) -> int:
