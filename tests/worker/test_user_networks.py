@@ -178,9 +178,9 @@ def test_nodes_that_are_made_have_names_of_their_own_whoever_makes_them(networks
     names: list[str] = []
     for _ in range(2):
         graph = GraphFile(model)
-        new, value = graph.new_constant(1.0), graph.value(graph.nodes[-1].output[0])
+        new, value = graph.new.constant(1.0), graph.value(graph.nodes[-1].output[0])
         assert value is not None
-        graph.replace([graph.nodes[-1]], [new, graph.new_node("Add", [new, new], value, graph.nodes[-1].output[0])])
+        graph.replace([graph.nodes[-1]], [new, graph.new.node("Add", [new, new], value, graph.nodes[-1].output[0])])
         graph.save()
         names.append(new.output[0])
     assert len(set(names)) == 2

@@ -49,8 +49,8 @@ def _folded(graph: GraphFile, norm: Any) -> bool:
     others = [one for one in range(weights.ndim) if one != axis]
     graph.set_weights(layer.input[1], weights * np.expand_dims(scale, others))
     graph.set_weights(norm.input[2], beta + (shift - mean.astype(np.float64)) * scale)
-    layout = graph.new_constant(_NCHW)
-    bias_add = graph.new_node("BiasAdd", [layer.output[0], norm.input[2], layout], value, last.output[0])
+    layout = graph.new.constant(_NCHW)
+    bias_add = graph.new.node("BiasAdd", [layer.output[0], norm.input[2], layout], value, last.output[0])
     graph.replace([node for node in (bias, before, norm, item, behind) if node is not None], [layout, bias_add])
     return True
 
@@ -94,10 +94,10 @@ def _scaled(graph: GraphFile, norm: Any) -> bool:
         return False
     scale = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + graph.constant(norm.input[6]))
     shape = (-1, *[1] * (len(value.shape) - 2))  # repeated for all that a channel has
-    factor = graph.new_constant(scale.astype(np.float32).reshape(shape))
-    shift = graph.new_constant((beta - mean * scale).astype(np.float32).reshape(shape))
-    scaled = graph.new_node("Mul", [norm.input[0], factor], value)
-    shifted = graph.new_node("Add", [scaled, shift], value, item.output[0])
+    factor = graph.new.constant(scale.astype(np.float32).reshape(shape))
+    shift = graph.new.constant((beta - mean * scale).astype(np.float32).reshape(shape))
+    scaled = graph.new.node("Mul", [norm.input[0], factor], value)
+    shifted = graph.new.node("Add", [scaled, shift], value, item.output[0])
     graph.replace([norm, item], [factor, shift, scaled, shifted])
     return True
 

@@ -6,7 +6,9 @@ dimension is open. oneDNN then adds while it writes the product, and one operato
 
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.values import Value
 
 _SUMS = ("BiasAdd", "Add")
 
@@ -32,7 +34,7 @@ def _fused(graph: GraphFile, addition: Any) -> bool:
     attributes = dict(zip(("transpose_a", "transpose_b"), turns, strict=True))
     attributes |= {"with_bias_add": True, "with_relu": len(old) > 2}
     inputs = [x, weight, bias, *turned]
-    fused = graph.new_node("FusedMatMulBiasAdd", inputs, value, old[-1].output[0], attributes)
+    fused = graph.new.node("FusedMatMulBiasAdd", inputs, value, old[-1].output[0], attributes)
     graph.replace(old, [fused])
     return True
 

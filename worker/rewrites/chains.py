@@ -123,9 +123,9 @@ def _put_chain(graph: GraphFile, chain: dict[str, Step]) -> None:
     for step in steps.values():
         given = [numbers[_name(one)] for one in step.inputs]
         told += [OPERATORS.index(step.operator), len(given), len(step.told), *given, *step.told]
-    program, value = graph.new_empty_constant(told), graph.value(nodes[-1].output[0])
+    program, value = graph.new.empty_constant(told), graph.value(nodes[-1].output[0])
     assert value is not None
     attributes = {**_ATTRIBUTES, "func_name": f"{library()}:{NAME}"}
-    custom = graph.new_node("Custom", [program, *inputs.values()], value, nodes[-1].output[0], attributes)
+    custom = graph.new.node("Custom", [program, *inputs.values()], value, nodes[-1].output[0], attributes)
     constants = [given for given in inputs.values() if not isinstance(given, str)]
     graph.replace(nodes, [*constants, program, custom])

@@ -45,7 +45,7 @@ def _product(graph: GraphFile, node: Any) -> bool:
         return False
     graph.set_weights(weight, panels(weights.T if turned else weights))
     clamp = CLAMPS["ReLU"] if graph.numbers(node, "with_relu") == (1,) else UNCLAMPED
-    shifts = graph.new_constant(np.pad(shift, (0, -columns % panel_of(columns))))
+    shifts = graph.new.constant(np.pad(shift, (0, -columns % panel_of(columns))))
     put_step(graph, [node], Step("dense", [x, weight, shifts], [columns, clamp]), made)
     return True
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import (
     CLAMPS,
     UNCLAMPED,
@@ -127,4 +128,4 @@ def _side(graph: GraphFile, name: str) -> Any:
         return name
     number = graph.constant(name)
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
-    return graph.new_constant(np.array([number], np.float32)) if is_number else None
+    return graph.new.constant(np.array([number], np.float32)) if is_number else None

@@ -33,7 +33,7 @@ def _fixed(graph: GraphFile, node: Any) -> bool:
     value, array = graph.value(node.output[0]), _MAKERS[graph.op(node)](graph, node)
     if value is None or array is None or array.shape != value.shape:
         return False
-    constant = graph.new_constant(np.ascontiguousarray(array))
+    constant = graph.new.constant(np.ascontiguousarray(array))
     constant.name = constant.output[0] = node.output[0]
     graph.replace([node], [constant])
     for name in node.input:

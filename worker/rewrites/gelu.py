@@ -7,7 +7,8 @@ x * 0.5 * (1 + tanh(z)) is x * sigmoid(2 z), with z = sqrt(2 / pi) * (x + 0.0447
 import math
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 
 _LINEAR = 2 * math.sqrt(2 / math.pi)
 _CUBIC = _LINEAR * 0.044715
@@ -23,12 +24,12 @@ def _spelled_out(graph: GraphFile, node: Any) -> bool:
     if len(node.input) != 1 or value is None or value.data_type != FLOAT32:
         return False
     x = node.input[0]
-    linear, cubic = graph.new_constant(_LINEAR), graph.new_constant(_CUBIC)
-    square = graph.new_node("Mul", [x, x], value)
-    scaled = graph.new_node("Mul", [square, cubic], value)
-    factor = graph.new_node("Add", [scaled, linear], value)
-    inner = graph.new_node("Mul", [x, factor], value)
-    gate = graph.new_node("Sigmoid", [inner], value)
-    result = graph.new_node("Mul", [x, gate], value, node.output[0])
+    linear, cubic = graph.new.constant(_LINEAR), graph.new.constant(_CUBIC)
+    square = graph.new.node("Mul", [x, x], value)
+    scaled = graph.new.node("Mul", [square, cubic], value)
+    factor = graph.new.node("Add", [scaled, linear], value)
+    inner = graph.new.node("Mul", [x, factor], value)
+    gate = graph.new.node("Sigmoid", [inner], value)
+    result = graph.new.node("Mul", [x, gate], value, node.output[0])
     graph.replace([node], [linear, cubic, square, scaled, factor, inner, gate, result])
     return True

@@ -5,49 +5,28 @@ read by a Load node. Loads are also gathered, in a MakeTuple for an UpdateState:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mindspore_serving.worker.rewrites import file_constants
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.new_nodes import REFERENCE, NewNodes
+from mindspore_serving.worker.rewrites.values import Value
 
-FLOAT32, INT32, INT64, BOOL = file_constants.FLOAT32, file_constants.INT32, file_constants.INT64, file_constants.BOOL
-_REFERENCE = "REF::"
-# PrimitiveProto.PrimType: what an operator does is told by attributes, or by inputs of the node alone
-_PRIMITIVE, _PRIMITIVE_FUNCTION = 1, 2
 _ORDER_ALONE = ("UpdateState", "Depend")  # that is what these are for
-_OF_THE_LANGUAGE = ("TupleGetItem", "MakeTuple", "Load")  # these are primitives though they are told nothing
-Attributes = Mapping[str, bool | int | str | tuple[int, ...]]
-_NO_ATTRIBUTES: Attributes = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Value:
-    """Type and shape of a value, as the file tells them; -1 where a dimension is open."""
-
-    data_type: int
-    shape: tuple[int, ...]
-
-
-SIZE = Value(INT64, (0,))  # a number of a shape, as files have it
 
 
 class GraphFile:
     """The main graph of a ModelProto. Parameters and primitives change in place, nodes by `save`."""
 
     def __init__(self, model: Any) -> None:
-        self._model = model
         self._graph = model.graph
         self._nodes = list(self._graph.node)
         self._primitives = {primitive.name: primitive for primitive in model.primitives}
         self._parameters = {parameter.name: parameter for parameter in self._graph.parameter}
-        self._node_type: Any = type(self._nodes[0]) if self._nodes else None
-        self._prefix = f"{self._graph.name}:rewritten_"
-        made = [node.output[0] for node in self._nodes if node.output[0].startswith(self._prefix)]
-        self._made = max((int(name.removeprefix(self._prefix)) for name in made), default=0)  # by another of this class
+        self.new = NewNodes(model, self._primitives)
         self._enter_all()
 
     @property
@@ -64,8 +43,8 @@ class GraphFile:
         """The name of a node's operator; nothing for no node."""
         if node is None:
             return ""
-        name = str(node.op_type).removeprefix(_REFERENCE)
-        primitive = self._primitives.get(name) if node.op_type.startswith(_REFERENCE) else None
+        name = str(node.op_type).removeprefix(REFERENCE)
+        primitive = self._primitives.get(name) if node.op_type.startswith(REFERENCE) else None
         return name if primitive is None else str(primitive.op_type)
 
     def attribute(self, node: Any, name: str) -> str:
@@ -85,7 +64,7 @@ class GraphFile:
         return 0.0 if found is None else float(found.f)
 
     def _attribute(self, node: Any, name: str) -> Any:
-        primitive = self._primitives.get(node.op_type.removeprefix(_REFERENCE))
+        primitive = self._primitives.get(node.op_type.removeprefix(REFERENCE))
         found = [] if primitive is None else [given for given in primitive.attribute if given.name == name]
         return found[0] if found else None
 
@@ -196,48 +175,6 @@ class GraphFile:
             for given in maker.input:
                 self.remove_unused(given)
 
-    def new_constant(self, constant: bool | int | float | tuple[int, ...] | npt.NDArray[np.float32] | None) -> Any:
-        """A node of a constant; a float is a tensor without dimensions. It goes into the graph by `replace`."""
-        node = self._new_node("Constant", ())
-        file_constants.write(node.attribute.add(name="value"), constant)
-        return node
-
-    def new_empty_constant(self, shape: Sequence[int]) -> Any:
-        """A node of a tensor without elements, with any number of dimensions."""
-        node = self._new_node("Constant", ())
-        given = node.attribute.add(name="value", type=file_constants.TENSORS)
-        given.tensors.add(data_type=FLOAT32, name="value0", dims=shape, raw_data=b"")
-        return node
-
-    def new_node(
-        self,
-        op: str,
-        inputs: Sequence[Any],
-        value: Value | Sequence[Value],
-        output: str | None = None,
-        attributes: Attributes = _NO_ATTRIBUTES,
-    ) -> Any:
-        """A node of an operator. inputs: nodes, or names of values. value: several for a tuple of them.
-
-        output: whose place it takes.
-        """
-        return self.new_placeholder(_REFERENCE + self._primitive(op, attributes), inputs, value, output)
-
-    def new_placeholder(
-        self, op_type: str, inputs: Sequence[Any], value: Value | Sequence[Value], output: str | None = None
-    ) -> Any:
-        """A node of a kind that MindSpore does not know: another one must take its place before long."""
-        names = [given if isinstance(given, str) else given.output[0] for given in inputs]
-        node = self._new_node(op_type, names, output)
-        told = node.attribute.add(name="shape")
-        if isinstance(value, Value):
-            _tell(told, value)
-        else:
-            told.type = file_constants.TUPLE
-            for one in value:
-                _tell(told.values.add(), one)
-        return node
-
     def replace(self, old: Sequence[Any], new: Sequence[Any]) -> None:
         """Puts these new nodes, in order, where the last of the old ones was; the old ones go, with no new ones too."""
         gone = {id(node) for node in old}
@@ -258,7 +195,7 @@ class GraphFile:
 
         The shapes that they are told to make stay as they were.
         """
-        first, second = self._node_type(), self._node_type()
+        first, second = type(behind)(), type(before)()
         first.CopyFrom(behind)
         second.CopyFrom(before)
         first.input[0], first.name, first.output[0] = before.input[0], before.name, before.output[0]
@@ -314,33 +251,10 @@ class GraphFile:
         tensors = maker.attribute[0].tensors
         return tensors[0] if len(tensors) == 1 else None
 
-    def _primitive(self, op: str, attributes: Attributes) -> str:
-        """The name of a primitive of this operator with these attributes, each set of them its own."""
-        told = [str(value) if isinstance(value, str) else f"{key}={value}" for key, value in attributes.items()]
-        name = ":".join([op, *told, "rewritten"])
-        if name not in self._primitives:
-            kind = _PRIMITIVE if attributes or op in _OF_THE_LANGUAGE else _PRIMITIVE_FUNCTION
-            primitive = self._model.primitives.add(name=name, op_type=op, prim_type=kind)
-            for key, value in attributes.items():
-                file_constants.write(primitive.attribute.add(name=key), value)
-            self._primitives[name] = primitive
-        return name
-
-    def _new_node(self, op_type: str, inputs: Sequence[str], output: str | None = None) -> Any:
-        if output is None:
-            self._made += 1
-            output = f"{self._prefix}{self._made}"
-        return self._node_type(op_type=op_type, name=output, input=inputs, output=[output])
-
     def _enter(self, node: Any, uses: Iterable[str]) -> None:
         self._makers[node.output[0]] = node
         for name in uses:
             self._users.setdefault(name, []).append(node)
-
-
-def _tell(attribute: Any, value: Value) -> None:
-    attribute.type = file_constants.SCALAR if value == SIZE else file_constants.TENSORS
-    attribute.tensors.add(data_type=value.data_type, dims=value.shape)
 
 
 def _last(name: str, instead: Mapping[str, str]) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.shape_rules import FIRST_OF, RULES
 
 _CHANGES = {
@@ -57,11 +58,11 @@ def write_apart(graph: GraphFile) -> int:
     for node in changes:
         value, number = graph.value(node.output[0]), _number(graph, node)
         assert value is not None
-        constants = [] if number is None else [graph.new_constant(number)]
+        constants = [] if number is None else [graph.new.constant(number)]
         given = [node.input[0], *(constants or node.input[1:2])]
         if graph.op(node).removeprefix("Inplace") in ACTIVATIONS:
             given = given[:1]
-        new = graph.new_node(_CHANGES[graph.op(node)], given, value, node.output[0])
+        new = graph.new.node(_CHANGES[graph.op(node)], given, value, node.output[0])
         graph.replace([node], [*constants, new])
     forget_order(graph)
     return len(changes)

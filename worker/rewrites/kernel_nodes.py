@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindspore_serving.worker.kernels import library
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.values import Value
 
 # In the order of kernels/operators.c.
 OPERATORS = (
@@ -55,7 +57,7 @@ class Step:
 
 def step_node(graph: GraphFile, step: Step, value: Value, output: str | None = None) -> Any:
     """A node for a step, which makes this value. output: whose place it takes."""
-    node = graph.new_placeholder(_PREFIX + step.operator, step.inputs, value, output)
+    node = graph.new.placeholder(_PREFIX + step.operator, step.inputs, value, output)
     node.attribute.add(name=_TOLD, ints=step.told)
     return node
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import Step, are_here, float_value, put_step
 from mindspore_serving.worker.rewrites.recurrence import WHOLE, Array, Layer, first_values, is_reverse
+from mindspore_serving.worker.rewrites.values import Value
 
 _GATES = 4
 _SIZES = ("hidden_size", "input_size")

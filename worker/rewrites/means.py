@@ -92,11 +92,11 @@ def _averaged(graph: GraphFile, node: Any) -> bool:
     channels, counts = x.shape[1], np.outer(rows, columns).astype(np.float32)
     is_alike = counts.min() == counts.max()
     weights = np.full((channels, kernel[0] * kernel[1]), 1 / counts.max() if is_alike else 1, np.float32)
-    fixed = [graph.new_constant(weights), graph.new_constant(np.zeros(channels, np.float32))]
+    fixed = [graph.new.constant(weights), graph.new.constant(np.zeros(channels, np.float32))]
     told = [*kernel, *stride, 1, 1, before_rows, before_columns, *made.shape[2:], channels, channels, UNCLAMPED]
     steps = [(Step("convolution", [node.input[0], *fixed], told), made.shape)]
     if not is_alike:
-        factors = Step("combination", [0, graph.new_constant(1 / counts)], [_PRODUCT, UNCLAMPED])
+        factors = Step("combination", [0, graph.new.constant(1 / counts)], [_PRODUCT, UNCLAMPED])
         steps.append((factors, made.shape))
     put_steps(graph, [node], steps)
     return True

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
-from mindspore_serving.worker.rewrites.graph_file import GraphFile, Value
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import (
     CLAMPS,
     UNCLAMPED,
@@ -22,6 +22,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
 )
 from mindspore_serving.worker.rewrites.means import TOTAL
 from mindspore_serving.worker.rewrites.reductions import known_axes
+from mindspore_serving.worker.rewrites.values import Value
 
 _LARGER, _PRODUCT = [COMBINATIONS.index(names) for names in (("Maximum",), ("Mul", "Muls"))]
 _EUCLIDEAN = 2  # of LpNorm: the root of the sum of squares
@@ -106,7 +107,7 @@ def _length(graph: GraphFile, node: Any) -> bool:
 
 
 def _epsilon(graph: GraphFile, node: Any) -> Any:
-    return graph.new_constant(np.array([graph.real_number(node, "epsilon")], np.float32))
+    return graph.new.constant(np.array([graph.real_number(node, "epsilon")], np.float32))
 
 
 def _axes(graph: GraphFile, node: Any) -> tuple[Value | None, list[int]]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 
 _PRODUCTS = {2.0: 1, 3.0: 2}  # by exponent
 _ROOTS = {0.5: "Sqrt", -0.5: "Rsqrt"}
@@ -19,7 +20,7 @@ def _multiplied_out(graph: GraphFile, node: Any) -> bool:
     if x is None or x != value or value.data_type != FLOAT32 or isinstance(exponent, bool):
         return False
     if exponent in _ROOTS:
-        graph.replace([node], [graph.new_node(_ROOTS[exponent], node.input[:1], value, node.output[0])])
+        graph.replace([node], [graph.new.node(_ROOTS[exponent], node.input[:1], value, node.output[0])])
         return True
     count = _PRODUCTS.get(exponent, 0) if isinstance(exponent, int | float) else 0
     if not count:
@@ -27,6 +28,6 @@ def _multiplied_out(graph: GraphFile, node: Any) -> bool:
     made: list[Any] = []
     for number in range(count):
         output = node.output[0] if number == count - 1 else None
-        made.append(graph.new_node("Mul", [made[-1] if made else node.input[0], node.input[0]], value, output))
+        made.append(graph.new.node("Mul", [made[-1] if made else node.input[0], node.input[0]], value, output))
     graph.replace([node], made)
     return True

@@ -7,7 +7,8 @@ AVX-512 on two cores. With hundreds of rows and a wide weight the copy pays. So 
 
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 
 
 def transpose_weights(graph: GraphFile) -> int:
@@ -26,7 +27,7 @@ def _transposed(graph: GraphFile, node: Any) -> bool:
     if weights is None or weights.ndim != 2:
         return False
     graph.set_weights(weight, weights.T)
-    no = graph.new_constant(False)
-    product = graph.new_node("MatMul", [x, weight, x_is_transposed, no], value, node.output[0])
+    no = graph.new.constant(False)
+    product = graph.new.node("MatMul", [x, weight, x_is_transposed, no], value, node.output[0])
     graph.replace([node], [no, product])
     return True

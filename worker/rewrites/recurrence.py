@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import Step
+from mindspore_serving.worker.rewrites.values import Value
 
 Array = npt.NDArray[np.float32]
 
@@ -39,7 +41,7 @@ class Layer:
         """What computes the layer, and what that makes. with_kept: what an LSTM keeps in the end is one moment more."""
         moments, rows, units = self.shape
         packed = (pack_gates(self.weights), pack_gates(self.bias[..., None])[:, 0], pack_gates(self.back))
-        inputs = [self.x, *map(graph.new_constant, packed), *self.first]
+        inputs = [self.x, *map(graph.new.constant, packed), *self.first]
         told = [CELLS.index(self.cell), units, int(self.is_backward), int(with_kept)]
         return Step("recurrence", inputs, told), Value(FLOAT32, (moments + with_kept, rows, units))
 

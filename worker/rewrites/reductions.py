@@ -7,7 +7,9 @@ rows, and those in between (the words of a text, say) by a product with ones, on
 import math
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.values import Value
 
 _OPEN = -1
 _WORTH_NUMBERS = 4096  # of an instance: with fewer, four more operators cost what the product gains
@@ -44,18 +46,18 @@ def _rewritten(graph: GraphFile, node: Any) -> bool:
 
 def _sum_rows(graph: GraphFile, node: Any, value: Value, count: int) -> None:
     """Over the last dimensions: a reshape before and behind."""
-    wide, narrow = graph.new_constant((_OPEN, count)), graph.new_constant((_OPEN, *value.shape[1:]))
-    last, drop = graph.new_constant((1,)), graph.new_constant(False)
-    rows = graph.new_node("Reshape", [node.input[0], wide], Value(FLOAT32, (_OPEN, count)))
+    wide, narrow = graph.new.constant((_OPEN, count)), graph.new.constant((_OPEN, *value.shape[1:]))
+    last, drop = graph.new.constant((1,)), graph.new.constant(False)
+    rows = graph.new.node("Reshape", [node.input[0], wide], Value(FLOAT32, (_OPEN, count)))
     op = graph.op(node)
-    sums = graph.new_node(op, [rows, last, drop, *node.input[3:]], Value(FLOAT32, (_OPEN,)))
-    back = graph.new_node("Reshape", [sums, narrow], value, node.output[0])
+    sums = graph.new.node(op, [rows, last, drop, *node.input[3:]], Value(FLOAT32, (_OPEN,)))
+    back = graph.new.node("Reshape", [sums, narrow], value, node.output[0])
     graph.replace([node], [wide, narrow, last, drop, rows, sums, back])
 
 
 def _sum_by_product(graph: GraphFile, node: Any, value: Value, count: int, rest: int) -> None:
     """Over dimensions in between: matrices of `count` rows, each of them transposed, times a column of ones."""
-    new = graph.new_constant
+    new = graph.new.constant
     constants = shape, narrow, zeros, end, steps, all_of_them, but_last, nothing, yes, no = [
         new((_OPEN, count, rest)),
         new((_OPEN, *value.shape[1:])),
@@ -69,17 +71,17 @@ def _sum_by_product(graph: GraphFile, node: Any, value: Value, count: int, rest:
         new(False),
     ]
     column = Value(FLOAT32, (_OPEN, count, 1))
-    matrices = graph.new_node("Reshape", [node.input[0], shape], Value(FLOAT32, (_OPEN, count, rest)))
+    matrices = graph.new.node("Reshape", [node.input[0], shape], Value(FLOAT32, (_OPEN, count, rest)))
     cut = [matrices, zeros, end, steps, all_of_them, but_last, nothing, nothing, nothing]
-    first = graph.new_node("StridedSlice", cut, column)
-    ones = graph.new_node("OnesLike", [first], column)
-    sums = graph.new_node("BatchMatMul", [matrices, ones, yes, no], Value(FLOAT32, (_OPEN, rest, 1)))
+    first = graph.new.node("StridedSlice", cut, column)
+    ones = graph.new.node("OnesLike", [first], column)
+    sums = graph.new.node("BatchMatMul", [matrices, ones, yes, no], Value(FLOAT32, (_OPEN, rest, 1)))
     made = [*constants, matrices, first, ones, sums]
     if graph.op(node) in MEANS:
         part = new(1.0 / count)
-        sums = graph.new_node("Mul", [sums, part], Value(FLOAT32, (_OPEN, rest, 1)))
+        sums = graph.new.node("Mul", [sums, part], Value(FLOAT32, (_OPEN, rest, 1)))
         made += [part, sums]
-    back = graph.new_node("Reshape", [sums, narrow], value, node.output[0])
+    back = graph.new.node("Reshape", [sums, narrow], value, node.output[0])
     graph.replace([node], [*made, back])
 
 

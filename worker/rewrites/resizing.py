@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import Step, are_here, put_steps
+from mindspore_serving.worker.rewrites.values import Value
 
 _OPEN = -1
 _RESIZES = ("ResizeNearestNeighbor", "ResizeNearestNeighborV2")
@@ -54,9 +56,9 @@ def _multiply(
     graph: GraphFile, node: Any, shapes: tuple[tuple[int, ...], tuple[int, ...]], times: tuple[int, ...], value: Value
 ) -> None:
     """By ones. shapes: each pixel by itself, and all of its repetitions."""
-    apart, together = graph.new_constant(shapes[0]), graph.new_constant((_OPEN, *value.shape[1:]))
-    ones = graph.new_constant(np.ones(times, np.float32))
-    pixels = graph.new_node("Reshape", [node.input[0], apart], Value(FLOAT32, shapes[0]))
-    spread = graph.new_node("Mul", [pixels, ones], Value(FLOAT32, shapes[1]))
-    back = graph.new_node("Reshape", [spread, together], value, node.output[0])
+    apart, together = graph.new.constant(shapes[0]), graph.new.constant((_OPEN, *value.shape[1:]))
+    ones = graph.new.constant(np.ones(times, np.float32))
+    pixels = graph.new.node("Reshape", [node.input[0], apart], Value(FLOAT32, shapes[0]))
+    spread = graph.new.node("Mul", [pixels, ones], Value(FLOAT32, shapes[1]))
+    back = graph.new.node("Reshape", [spread, together], value, node.output[0])
     graph.replace([node], [apart, together, ones, pixels, spread, back])

@@ -36,8 +36,8 @@ def _give(graph: GraphFile, reshape: Any, sizes: Sequence[int]) -> None:
     value, (x, computed) = graph.value(reshape.output[0]), reshape.input
     if value is None or isinstance(graph.constant(computed), tuple):
         return
-    constant = graph.new_constant(tuple(sizes))
-    graph.replace([reshape], [constant, graph.new_node("Reshape", [x, constant], value, reshape.output[0])])
+    constant = graph.new.constant(tuple(sizes))
+    graph.replace([reshape], [constant, graph.new.node("Reshape", [x, constant], value, reshape.output[0])])
     graph.remove_unused(computed)
 
 
@@ -58,9 +58,9 @@ def _with_ends(graph: GraphFile, shapes: "_Shapes", node: Any) -> Any:
         if not isinstance(number, int) or (size is not None and number == OPEN):
             return node
         ends.append(number)
-    constants = [graph.new_constant(tuple(ends)), graph.new_constant(mask)]
+    constants = [graph.new.constant(tuple(ends)), graph.new.constant(mask)]
     given = [*node.input[:2], constants[0], *node.input[3:_END_MASK], constants[1], *node.input[_END_MASK + 1 :]]
-    new = graph.new_node("StridedSlice", given, value, node.output[0])
+    new = graph.new.node("StridedSlice", given, value, node.output[0])
     graph.replace([node], [*constants, new])
     graph.remove_unused(computed.output[0])
     return new

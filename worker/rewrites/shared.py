@@ -31,7 +31,7 @@ def unshare(graph: GraphFile) -> Shared:
 
 
 def _with_own(graph: GraphFile, node: Any, name: str, array: Any) -> str:
-    constant, copy = graph.new_constant(array), type(node)()
+    constant, copy = graph.new.constant(array), type(node)()
     copy.CopyFrom(node)
     copy.input[list(node.input).index(name)] = constant.output[0]
     graph.replace([node], [constant, copy])

@@ -157,7 +157,7 @@ def _convolutions(
         own = _weights_of(plan, row, column, weights)
         biases = np.tile(bias, len(own) // len(bias))
         operator, arrays, told = packed_by(own, biases, plan.told(row, column), 1, clamp)
-        step = Step(operator, [x, *map(graph.new_constant, arrays)], told)
+        step = Step(operator, [x, *map(graph.new.constant, arrays)], told)
         found.append((step, (images, len(own), plan.rows.count, plan.columns.count)))
     return found
 

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.worker.rewrites.copies import copy_step
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import Step, are_here, constants_of, float_value, step_node
 from mindspore_serving.worker.rewrites.recurrence import WHOLE, Array, Layer, first_values, is_reverse
+from mindspore_serving.worker.rewrites.values import Value
 
 _GATES = {"GRU": 3, "Tanh": 1, "ReLU": 1}
 _NEW = 2  # among the gates of MindSpore's GRU, behind reset and update

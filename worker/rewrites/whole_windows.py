@@ -41,7 +41,7 @@ def _product(graph: GraphFile, x: str, count: int, fixed: tuple[Array, Array], c
     packed = (panels(weights.reshape(outs, depth).T), np.pad(bias, (0, -outs % panel_of(outs))))
     return [
         (Step("view", [x], [_OPEN, depth]), (count, depth)),
-        (Step("dense", [0, *map(graph.new_constant, packed)], [outs, clamp]), (count, outs)),
+        (Step("dense", [0, *map(graph.new.constant, packed)], [outs, clamp]), (count, outs)),
         (Step("view", [1], [_OPEN, outs, 1, 1]), (count, outs, 1, 1)),
     ]
 
@@ -59,6 +59,6 @@ def _along_rows(
     return [
         (Step("transposition", [x], _TURNED), (count, channels, width, height)),
         (Step("view", [0], [_OPEN, lines, 1, height]), (count, lines, 1, height)),
-        (Step(operator, [1, *map(graph.new_constant, packed)], numbers), (count, outs, 1, size)),
+        (Step(operator, [1, *map(graph.new.constant, packed)], numbers), (count, outs, 1, size)),
         (Step("view", [2], [_OPEN, outs, size, 1]), (count, outs, size, 1)),
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mindspore_serving.worker.rewrites.graph_file import GraphFile, Value
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import (
     CLAMPS,
     UNCLAMPED,
@@ -22,6 +22,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
 )
 from mindspore_serving.worker.rewrites.packed_weights import packed_by
 from mindspore_serving.worker.rewrites.paddings import padded_with, paddings_of
+from mindspore_serving.worker.rewrites.values import Value
 from mindspore_serving.worker.rewrites.whole_windows import plainer_steps
 from mindspore_serving.worker.rewrites.window_shapes import pool_of_three
 
@@ -63,7 +64,7 @@ def _convolution(graph: GraphFile, node: Any) -> bool:
     else:
         operator, packed, told = packed_by(weights, bias, told, group, clamp)
         graph.set_weights(node.input[1], packed[0])
-        put_step(graph, old, Step(operator, [given, node.input[1], graph.new_constant(packed[1])], told), made)
+        put_step(graph, old, Step(operator, [given, node.input[1], graph.new.constant(packed[1])], told), made)
     graph.remove_unused(node.input[0])
     return True
 

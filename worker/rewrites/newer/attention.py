@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import float_value
 from mindspore_serving.worker.rewrites.newer.spelling import Spelling, alike, axes_of, first_item, number, slice_of
+from mindspore_serving.worker.rewrites.values import Value
 
 _OPEN = -1
 _BSH, _BNSD, _BSND = 0, 1, 3  # MindSpore's enumeration of what the axes are

@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, INT32, INT64, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32, INT32, INT64
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import float_value, is_large
 from mindspore_serving.worker.rewrites.newer.spelling import (
     Rule,
@@ -14,6 +15,7 @@ from mindspore_serving.worker.rewrites.newer.spelling import (
     number,
     slice_of,
 )
+from mindspore_serving.worker.rewrites.values import Value
 
 _INT64_OF_CASTS = 35  # MindSpore's enumeration of types
 

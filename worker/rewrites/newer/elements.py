@@ -3,9 +3,11 @@
 import math
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import BOOL, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import BOOL
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import float_value
 from mindspore_serving.worker.rewrites.newer.spelling import Given, Rule, Spelling, alike, first_item, number
+from mindspore_serving.worker.rewrites.values import Value
 
 _HALF_OF_ROOT_OF_TWO = 2.0**-0.5
 _MOST_OF_RELU6 = 6.0

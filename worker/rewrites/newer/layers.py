@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, SIZE, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import float_value
 from mindspore_serving.worker.rewrites.newer.spelling import (
     Given,
@@ -12,6 +13,7 @@ from mindspore_serving.worker.rewrites.newer.spelling import (
     first_item,
     sizes,
 )
+from mindspore_serving.worker.rewrites.values import SIZE, Value
 
 _OPEN = -1
 _NCHW, _NCDHW = 0, 14  # MindSpore's enumeration of formats

@@ -6,8 +6,10 @@ mint.nn.Linear and ops.dense make a Dense, ops.matmul and @ a MatMulExt, whateve
 import math
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import are_here, float_value
+from mindspore_serving.worker.rewrites.values import Value
 
 _OPEN = -1
 _NCHW = 0  # MindSpore's enumeration of formats
@@ -59,24 +61,24 @@ def _multiply(graph: GraphFile, old: list[Any], bias: str | None, is_turned: boo
     if sum(size < 1 for size in made.shape) > 1:
         return
     rows, is_flat = _rows(given.shape), len(given.shape) == 2
-    new = turns = [graph.new_constant(False), graph.new_constant(is_turned)]
+    new = turns = [graph.new.constant(False), graph.new.constant(is_turned)]
     if not is_flat:
-        wide = graph.new_constant((_OPEN, given.shape[-1]))
-        flat = graph.new_node("Reshape", [x, wide], Value(FLOAT32, (rows, given.shape[-1])))
+        wide = graph.new.constant((_OPEN, given.shape[-1]))
+        flat = graph.new.node("Reshape", [x, wide], Value(FLOAT32, (rows, given.shape[-1])))
         new = [*new, wide, flat]
     value = Value(FLOAT32, (rows, made.shape[-1]))
     last = old[-1].output[0] if is_flat else None
-    product = graph.new_node("MatMul", [x if is_flat else flat, weight, *turns], value, None if bias else last)
+    product = graph.new.node("MatMul", [x if is_flat else flat, weight, *turns], value, None if bias else last)
     new = [*new, product]
     if bias:
-        layout = graph.new_constant(_NCHW)
-        product = graph.new_node("BiasAdd", [product, bias, layout], value, last)
+        layout = graph.new.constant(_NCHW)
+        product = graph.new.node("BiasAdd", [product, bias, layout], value, last)
         new = [*new, layout, product]
     if not is_flat:
         is_open = min(made.shape) < 1
         # The file's batch may be run at another size, as long as it stays the first one.
-        shape = graph.new_constant(made.shape if is_open else (_OPEN, *made.shape[1:]))
-        new = [*new, shape, graph.new_node("Reshape", [product, shape], made, old[-1].output[0])]
+        shape = graph.new.constant(made.shape if is_open else (_OPEN, *made.shape[1:]))
+        new = [*new, shape, graph.new.node("Reshape", [product, shape], made, old[-1].output[0])]
     graph.replace(old, new)
 
 
@@ -93,7 +95,7 @@ def _sum(graph: GraphFile, node: Any) -> None:
     value = graph.value(node.output[0])
     if value is not None and _is_plain(graph, node):
         older = graph.op(node).removesuffix("Ext")
-        graph.replace([node], [graph.new_node(older, node.input[:2], value, node.output[0])])
+        graph.replace([node], [graph.new.node(older, node.input[:2], value, node.output[0])])
 
 
 _RULES = {"Dense": _linear, "MatMulExt": _product, "AddExt": _sum, "SubExt": _sum}

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mindspore_serving.worker.rewrites.graph_file import Attributes, GraphFile, Value
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import float_value
+from mindspore_serving.worker.rewrites.new_nodes import Attributes
+from mindspore_serving.worker.rewrites.values import Value
 
 Rule = Callable[[GraphFile, Any], bool]
 # The name of a value, or a constant.
@@ -27,7 +29,7 @@ class Spelling:
     ) -> str:
         """An operator, given values by name and constants. Returns the name of what it makes: a value, or several."""
         inputs = [one if isinstance(one, str) else self._constant(one) for one in given]
-        self._new.append(self._graph.new_node(op, inputs, value, attributes=attributes or {}))
+        self._new.append(self._graph.new.node(op, inputs, value, attributes=attributes or {}))
         return str(self._new[-1].output[0])
 
     def first(self, several: str, value: Value, number: int = 0) -> str:
@@ -42,7 +44,7 @@ class Spelling:
         return True
 
     def _constant(self, constant: Any) -> str:
-        self._new.append(self._graph.new_constant(constant))
+        self._new.append(self._graph.new.constant(constant))
         return str(self._new[-1].output[0])
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mindspore_serving.worker.rewrites.graph_file import FLOAT32, INT64, GraphFile, Value
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32, INT64
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import float_value
 from mindspore_serving.worker.rewrites.newer.spelling import Spelling, alike, first_item, number, sizes
+from mindspore_serving.worker.rewrites.values import Value
 
 _VALID, _NCHW = 2, 0  # MindSpore's enumerations of paddings and formats
 
