@@ -20,6 +20,7 @@ import hpack
 import numpy as np
 
 from benchmarks.peers import PeerError, available
+from benchmarks.serving import list_of, workload_names
 from benchmarks.workloads import METHOD, WORKLOADS
 from mindspore_serving.bench.inputs import random_instance
 from mindspore_serving.bench.load import PREDICT
@@ -91,14 +92,15 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seldom", description="A caller who comes seldom.")
     parser.add_argument("--original", type=Path, help="where benchmarks/original/setup.sh has installed the original")
-    parser.add_argument("--workloads", default="add_batch,lenet", help=f"of {','.join(WORKLOADS)}")
-    parser.add_argument("--rates", default="10,50,300,1000", help="calls a second")
+    workloads, rates = ["add_batch", "lenet"], [10.0, 50.0, 300.0, 1000.0]
+    parser.add_argument("--workloads", type=workload_names, default=workloads, help=f"of {','.join(WORKLOADS)}")
+    parser.add_argument("--rates", type=list_of(float), default=rates, help="calls a second, at most")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=1.5, help="of a server in a round")
     arguments = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            for workload in arguments.workloads.split(","):
+            for workload in arguments.workloads:
                 compare(arguments, workload, Path(folder))
     except PeerError as error:
         print(error, file=sys.stderr)
@@ -128,7 +130,7 @@ def compare(arguments: argparse.Namespace, workload: str, folder: Path) -> None:
             expected = expected or as_expected(workload, reply)
             if fault := expected.fault(reply):
                 raise PeerError(f"{peer.name} and {peers[0].name} disagree about {workload}: {fault}")
-        for rate in map(float, arguments.rates.split(",")):
+        for rate in arguments.rates:
             waits: dict[str, list[float]] = {name: [] for name in callers}
             for number in range(arguments.rounds):
                 for name in callers if number % 2 == 0 else reversed(callers):

@@ -102,6 +102,14 @@ def test_servers_are_measured_side_by_side(tmp_path: Path) -> None:
     xml.etree.ElementTree.parse(tmp_path / "serving.svg")
 
 
+def test_a_caller_who_comes_seldom_is_measured() -> None:
+    options = ("--workloads", "add_batch", "--rates", "100,200", "--rounds", "1", "--seconds", "0.2")
+    command = [sys.executable, "-m", "benchmarks.seldom", *options]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    heads = [line.partition(" us ")[0].rpartition(" ")[0] for line in done.stdout.splitlines()]
+    assert heads == [f"add_batch, {rate} calls a second: ours lean" for rate in (100, 200)]
+
+
 @pytest.mark.parametrize(
     "words, reason",
     [

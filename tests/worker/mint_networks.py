@@ -337,14 +337,22 @@ def normalized_instances(layers: Any, x: Any) -> Any:
 def older(layers: Any, x: Any) -> Any:
     """What older functions make, and is slow."""
     roots = ops.pow(ops.abs(x) + 0.5, 0.5), ops.pow(ops.abs(x) + 0.5, -0.5)
-    return (*roots, ops.std(x, 1), ops.std(x, (1, 2), 1, True), ops.var(x, -1), ops.log_softmax(x, 1))
+    bent = ops.selu(x), ops.celu(x, 1.5), ops.fast_gelu(x), ops.mish(x)
+    return (*roots, ops.std(x, 1), ops.std(x, (1, 2), 1, True), ops.var(x, -1), ops.log_softmax(x, 1), *bent)
 
 
 def older_by_numpy(_: Any, given: Any) -> Any:
     x = given.asnumpy().astype(np.float64)
     y = np.abs(x) + 0.5
     log = np.log(np.exp(x).sum(1, keepdims=True))
-    return y**0.5, y**-0.5, x.std(1), x.std((1, 2), ddof=1, keepdims=True), x.var(-1), x - log
+    below = np.minimum(x, 0)
+    bent = (
+        1.0507009873554805 * (np.maximum(x, 0) + 1.6732632423543772 * np.expm1(below)),
+        np.maximum(x, 0) + 1.5 * np.expm1(below / 1.5),
+        x / (1 + np.exp(-1.702 * x)),
+        x * np.tanh(np.log1p(np.exp(x))),
+    )
+    return y**0.5, y**-0.5, x.std(1), x.std((1, 2), ddof=1, keepdims=True), x.var(-1), x - log, *bent
 
 
 def view_of_what_is_changed(layers: Any, x: Any) -> Any:
@@ -353,6 +361,17 @@ def view_of_what_is_changed(layers: Any, x: Any) -> Any:
     turned = mint.transpose(made, 1, 2)
     made += 1
     return turned.sum(-1).sum(-1) + made.sum((1, 2))
+
+
+def changed_view(layers: Any, x: Any) -> Any:
+    """Of a value that nobody else wants."""
+    made = mint.narrow(layers[0](x), 1, 2, 5)
+    made += 0.5
+    return made
+
+
+def changed_view_by_numpy(layers: Any, x: Any) -> Any:
+    return (x.asnumpy() @ layers[0].weight.asnumpy().T + layers[0].bias.asnumpy())[:, 2:7] + 0.5
 
 
 def of_parts_alone(layers: Any, x: Any) -> Any:
@@ -386,6 +405,7 @@ NETWORKS: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
     "along_axes": (Formula(along_axes), along_axes_by_numpy, (OPEN, 7, 5, 6)),
     "in_order": (Formula(in_order), in_order_by_numpy, (OPEN, 7, 8)),
     "views": (Formula(views), views_by_numpy, BROAD),
+    "changed_view": (Formula(changed_view, mint.nn.Linear(32, 8)), changed_view_by_numpy, WORDS),
     "windows": (Formula(windows), windows_by_numpy, BROAD),
     "around_attention": (Formula(around_attention), around_attention_by_numpy, BROAD),
     "attention_as_one": (Formula(attention_as_one), attention_by_numpy, (OPEN, 4, 12, 16)),

@@ -382,6 +382,8 @@ FORMULAS: dict[str, Callable[[Array], Array]] = {
     "Neg": np.negative,
     "Sin": np.sin,
     "Cos": np.cos,
+    "Mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "Log": np.log,
     "Elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
 }
 LARGE = np.array([50, -50, 88.3, -88.4, 1e4, -1e4, 1e30, -1e30, 3e38, -3e38, 0], np.float32)
@@ -397,6 +399,13 @@ def test_activations(name: str) -> None:
         with np.errstate(all="ignore"):  # of the largest numbers, of roots of those below 0
             expected = FORMULAS[name](x.astype(np.float64)).astype(np.float32)
         np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6, err_msg=f"{size=}")
+
+
+def test_a_logarithm_has_edges() -> None:
+    x = np.array([[0.0, -0.0, -1, np.inf, -np.inf, 1, 1e-45, 1.2e-38, 3.4e38, 0.70710677, 1.4142135]], np.float32)
+    found = call("activation", [x], [ACTIVATIONS.index("Log")], x.shape)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(found, np.log(x.astype(np.float64)), rtol=2e-6)
 
 
 def test_tanh_and_erf_are_never_beyond_one() -> None:

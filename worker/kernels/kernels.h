@@ -50,7 +50,8 @@ static inline int64_t units_of_panel(enum cell cell) { return cell <= GRU_CELL ?
 /* In the order of rewrites/elements.py, both. */
 enum activation {
     RELU, RELU6, SIGMOID, SILU, HARD_SIGMOID, HARD_SWISH, GELU, TANH, ERF,
-    EXPONENTIAL, ROOT, INVERSE_ROOT, SQUARE, ABSOLUTE, NEGATIVE, EXPONENTIAL_LINEAR, SINE, COSINE, ACTIVATIONS
+    EXPONENTIAL, ROOT, INVERSE_ROOT, SQUARE, ABSOLUTE, NEGATIVE, EXPONENTIAL_LINEAR, SINE, COSINE,
+    MISH, LOGARITHM, ACTIVATIONS
 };
 /* PARAMETRIC_RELU: the one, times the other where it is negative. */
 enum combination { SUM, DIFFERENCE, PRODUCT, QUOTIENT, LARGER, SMALLER, PARAMETRIC_RELU, COMBINATIONS };

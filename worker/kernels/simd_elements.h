@@ -39,6 +39,10 @@ INLINE V NAME(activated)(const enum activation activation, V x) {
         return NAME(sine)(x, 0);
     case COSINE:
         return NAME(sine)(x, 1.5707963267948966);
+    case MISH:
+        return NAME(mish)(x);
+    case LOGARITHM:
+        return NAME(logarithm)(x);
     default:
         return x / (NAME(exponential)(-x * (x * x * cubic + linear)) + 1.0f);
     }
@@ -76,6 +80,8 @@ TARGET static void NAME(activate)(enum activation activation, const float *x, fl
         FOR(EXPONENTIAL_LINEAR)
         FOR(SINE)
         FOR(COSINE)
+        FOR(MISH)
+        FOR(LOGARITHM)
     default:
         break;
     }

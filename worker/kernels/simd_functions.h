@@ -22,6 +22,28 @@ INLINE V NAME(exponential)(V given) {
     return NAME(choose)(given > most, NAME(all)(INFINITY), NAME(choose)(given != given, given, power));
 }
 
+/* x * tanh(ln(1 + e^x)), which is x * n / (n + 2) with n = e^x (e^x + 2): Misra 2019, "Mish", section 2. */
+INLINE V NAME(mish)(V x) {
+    const V power = NAME(exponential)(NAME(at_most)(x, NAME(all)(20))), n = power * (power + 2.0f);
+    return NAME(choose)(x < -80.0f, NAME(all)(0), x * (n / (n + 2.0f)));
+}
+
+/* Of 2^n m, with m between the roots of 1/2 and 2: n ln 2, and the first terms of the series of ln m in s, where
+ * s = (m - 1) / (m + 1) and ln m = 2 artanh(s). */
+INLINE V NAME(logarithm)(V given) {
+    const WORDS is_tiny = given < 1.17549435e-38f; /* its exponent says nothing */
+    const V x = NAME(choose)(is_tiny, given * 8388608.0f, given);
+    const WORDS exponent = ((WORDS)x - 0x3f3504f3) >> 23; /* which is the root of 1/2 */
+    const V m = (V)((WORDS)x - (exponent << 23)), s = (m - 1.0f) / (m + 1.0f), square = s * s;
+    const V n = __builtin_convertvector(exponent, V) - NAME(choose)(is_tiny, NAME(all)(23), NAME(all)(0));
+    V series = square * (2.0f / 9) + 2.0f / 7;
+    series = series * square + 2.0f / 5;
+    series = series * square + 2.0f / 3;
+    const V made = n * 0.693359375f + (n * -2.12194440e-4f + (series * square * s + 2.0f * s));
+    const V edge = NAME(choose)(given == 0, NAME(all)(-INFINITY), NAME(choose)(given < 0, NAME(all)(NAN), given));
+    return NAME(choose)((given > 0) & (given < INFINITY), made, edge);
+}
+
 INLINE V NAME(root)(V x) {
     V made;
     for (int lane = 0; lane < LANES; lane++) made[lane] = sqrtf(x[lane]);

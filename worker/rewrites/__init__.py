@@ -21,7 +21,7 @@ from mindspore_serving.worker.rewrites.elements import compute_elements_by_kerne
 from mindspore_serving.worker.rewrites.fixed import fix_constants
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
-from mindspore_serving.worker.rewrites.in_place import write_apart
+from mindspore_serving.worker.rewrites.in_place import write_apart, write_views_apart
 from mindspore_serving.worker.rewrites.joined import join_by_kernels
 from mindspore_serving.worker.rewrites.lstm import remember_by_kernels
 from mindspore_serving.worker.rewrites.means import reduce_by_kernels
@@ -108,7 +108,7 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
         places[Rewriting.RUNNABLE] = compute_in_single(model)
     graph = GraphFile(model)
     if Rewriting.RUNNABLE in rewriting:
-        places[Rewriting.RUNNABLE] += spell_missing(graph)
+        places[Rewriting.RUNNABLE] += spell_missing(graph) + write_views_apart(graph)
     if not rewriting & ~Rewriting.RUNNABLE:
         graph.save()
         return places

@@ -24,7 +24,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
 # In the order of kernels/kernels.h, both; combinations by MindSpore's names.
 ACTIVATIONS = (
     *("ReLU", "ReLU6", "Sigmoid", "SiLU", "HSigmoid", "HSwish", "GeLU", "Tanh", "Erf"),
-    *("Exp", "Sqrt", "Rsqrt", "Square", "Abs", "Neg", "Elu", "Sin", "Cos"),
+    *("Exp", "Sqrt", "Rsqrt", "Square", "Abs", "Neg", "Elu", "Sin", "Cos", "Mish", "Log"),
 )
 COMBINATIONS = (
     *(("Add", "Adds"), ("Sub", "Subs"), ("Mul", "Muls"), ("Div", "RealDiv", "Divs"), ("Maximum",), ("Minimum",)),

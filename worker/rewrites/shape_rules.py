@@ -170,7 +170,7 @@ RULES: dict[str, Rule] = {
     **{name: _combined for names in COMBINATIONS for name in names},
     **dict.fromkeys(("AddExt", "SubExt", "Pow", "Greater", "GreaterEqual", "Less", "LessEqual"), _combined),
     **dict.fromkeys(
-        (*ACTIVATIONS, "PReLU", "BiasAdd", "Softmax", "LogSoftmax", "Cast", "Log", "Mish", "Identity", "L2Normalize"),
+        (*ACTIVATIONS, "PReLU", "BiasAdd", "Softmax", "LogSoftmax", "Cast", "Identity", "L2Normalize"),
         _same,
     ),
     **WINDOW_RULES,

@@ -53,13 +53,50 @@ def _elu(graph: GraphFile, node: Any) -> bool:
     value, alpha = alike(graph, node), number(graph, node.input[1])
     if value is None or alpha is None:
         return False
+    if alpha != 1.0:
+        return _linear_and_exponential(graph, node, 1.0, alpha)
+    spelling = Spelling(graph, node)
+    spelling.make("Elu", node.input[:2], value)
+    return spelling.put()
+
+
+def _linear_and_exponential(graph: GraphFile, node: Any, above: float, below: float, per: float = 1.0) -> bool:
+    """Times x where that is above 0; elsewhere e to the power of x, of which 1 is taken away."""
+    value = alike(graph, node)
+    if value is None:
+        return False
     spelling, x = Spelling(graph, node), node.input[0]
-    if alpha == 1.0:
-        spelling.make("Elu", node.input[:2], value)
-        return spelling.put()
-    grown = spelling.make("Exp", [spelling.make("Minimum", [x, 0.0], value)], value)
-    below = spelling.make("Mul", [spelling.make("Sub", [grown, 1.0], value), alpha], value)
-    spelling.make("Add", [spelling.make("ReLU", [x], value), below], value)
+    power = spelling.make("Minimum", [x, 0.0], value)
+    if per != 1.0:
+        power = spelling.make("Mul", [power, 1 / per], value)
+    grown = spelling.make("Sub", [spelling.make("Exp", [power], value), 1.0], value)
+    line = spelling.make("ReLU", [x], value)
+    if above != 1.0:
+        line = spelling.make("Mul", [line, above], value)
+    spelling.make("Add", [line, spelling.make("Mul", [grown, below], value)], value)
+    return spelling.put()
+
+
+def _selu(graph: GraphFile, node: Any) -> bool:
+    """Klambauer et al. 2017, "Self-Normalizing Neural Networks", equation 2."""
+    scale, alpha = 1.0507009873554805, 1.6732632423543772
+    return _linear_and_exponential(graph, node, scale, scale * alpha)
+
+
+def _celu(graph: GraphFile, node: Any) -> bool:
+    """x, and what it is divided by in the power."""
+    alpha = number(graph, node.input[1])
+    return alpha is not None and alpha > 0 and _linear_and_exponential(graph, node, 1.0, alpha, alpha)
+
+
+def _fast_gelu(graph: GraphFile, node: Any) -> bool:
+    """x / (1 + e^-1.702|x|) e^(0.851 (x - |x|)), which is x times the sigmoid of 1.702 x."""
+    value = alike(graph, node)
+    if value is None:
+        return False
+    spelling, x = Spelling(graph, node), node.input[0]
+    share = spelling.make("Sigmoid", [spelling.make("Mul", [x, 1.702], value)], value)
+    spelling.make("Mul", [x, share], value)
     return spelling.put()
 
 
@@ -174,4 +211,7 @@ SLOW = {
     "AddScalar": _by_a_number("Add"),
     "SubScalar": _by_a_number("Sub"),
     "Reciprocal": _reciprocal,
+    "SeLU": _selu,
+    "CeLU": _celu,
+    "FastGeLU": _fast_gelu,
 }
