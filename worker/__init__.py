@@ -4,7 +4,7 @@ In reading order:
     config            every setting, with its default
     process           the life of a worker process
     worker            one loaded servable and its link to a master
-    link              the thread that talks to the masters; inbox: what other threads leave for it
+    link              the thread that talks to the masters; inbox: what other threads leave for it; bell: wakes it up
     line              its connection to one of them: a DEALER socket, and beside it
     direct_door       where a master on the same machine connects past ZeroMQ
     watches           what that thread waits for

@@ -23,7 +23,7 @@ class Lookout:
         self._link = link
         self._is_crowded = is_crowded
         self._patience = patience
-        self._is_asleep = False
+        self.is_asleep = False  # or about to be
 
     def begins(self, has_work: Callable[[], bool]) -> None:
         """Returns when there is work, or no line to wait at."""
@@ -40,7 +40,7 @@ class Lookout:
 
     def wake(self) -> None:
         """There is work, from any thread."""
-        if self._is_asleep:
+        if self.is_asleep:
             self._link.ring()
 
     def ends(self) -> None:
@@ -66,8 +66,8 @@ class Lookout:
 
     def _sleeps(self, has_work: Callable[[], bool]) -> bool:
         """Until something has come. False when there is work, or no line."""
-        self._is_asleep = True  # from here on wake() rings: what was posted before is seen
+        self.is_asleep = True  # from here on wake() rings: what was posted before is seen
         try:
             return not has_work() and self._link.rest()
         finally:
-            self._is_asleep = False
+            self.is_asleep = False

@@ -397,9 +397,19 @@ def answered_by(hand: Hand, master: Master, number: int) -> str:
     return thread
 
 
+def sleeps_at_the_line(hand: Hand, master: Master, models: WorkThread, numbers: Iterator[int]) -> None:
+    """Waits until it does: it has taken a batch in."""
+
+    def takes_it_in() -> bool:
+        models.call(lambda: None)  # after each work it goes to where the line is
+        return answered_by(hand, master, next(numbers)) == "MindSpore"
+
+    until(takes_it_in, "a batch that it was woken up by")
+
+
 def test_a_thread_that_may_not_look_sleeps_at_the_line(hand: Hand, master: Master, models: WorkThread) -> None:
     numbers = itertools.count(1)
-    until(lambda: answered_by(hand, master, next(numbers)) == "MindSpore", "a batch that it was woken up by")
+    sleeps_at_the_line(hand, master, models, numbers)
 
 
 def test_who_sleeps_at_the_line_keeps_it_though_it_does_not_look() -> None:
@@ -413,13 +423,13 @@ def test_who_sleeps_at_the_line_keeps_it_though_it_does_not_look() -> None:
 
 def test_work_of_others_wakes_up_who_sleeps_at_the_line(hand: Hand, master: Master, models: WorkThread) -> None:
     numbers = itertools.count(1)
-    until(lambda: answered_by(hand, master, next(numbers)) == "MindSpore", "its sleep")
+    sleeps_at_the_line(hand, master, models, numbers)
     assert [models.call(partial(int, number)) for number in range(100)] == list(range(100))
 
 
 def test_the_end_of_the_link_wakes_it_up(hand: Hand, master: Master, models: WorkThread) -> None:
     numbers = itertools.count(1)
-    until(lambda: answered_by(hand, master, next(numbers)) == "MindSpore", "its sleep")
+    sleeps_at_the_line(hand, master, models, numbers)
     hand.link.drain(0.0)
     hand.link.join(WAIT_SECONDS)
     models.while_idle(None)
@@ -428,17 +438,12 @@ def test_the_end_of_the_link_wakes_it_up(hand: Hand, master: Master, models: Wor
 
 def test_a_master_that_is_started_again_finds_it_at_the_line(hand: Hand, master: Master, models: WorkThread) -> None:
     numbers = itertools.count(1)
-    until(lambda: answered_by(hand, master, next(numbers)) == "MindSpore", "its sleep")
+    sleeps_at_the_line(hand, master, models, numbers)
     assert master.direct is not None
     master.direct.close()
     master.welcome()
     hand.registered.get(timeout=WAIT_SECONDS)
-
-    def takes_it_in() -> bool:
-        models.call(lambda: None)  # after each work it goes to where the line is
-        return answered_by(hand, master, next(numbers)) == "MindSpore"
-
-    until(takes_it_in, "its sleep at the new connection")
+    sleeps_at_the_line(hand, master, models, numbers)
 
 
 def test_the_thread_of_a_worker_looks_once_batches_come_quickly(hand: Hand, master: Master) -> None:
@@ -480,7 +485,9 @@ def test_who_works_for_several_asks_whether_others_wait_for_a_core(
             patience.begins(0.0)
             patience.ends(0.0001)
         looks = itertools.count()
-        Lookout(hand.link, is_crowded, patience).begins(lambda: asked.is_set() or next(looks) >= MANY_LOOKS)
+        lookout = Lookout(hand.link, is_crowded, patience)
+        # Where somebody else's turn has ended the look, it would sleep.
+        lookout.begins(lambda: asked.is_set() or lookout.is_asleep or next(looks) >= MANY_LOOKS)
         hand.link.give_back()
         return asked.is_set()
 

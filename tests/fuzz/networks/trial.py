@@ -84,14 +84,17 @@ class _Trial:
             for case, before, fault in zip(cases, of_file, found, strict=True):
                 # What a graph gives for fewer instances than it has, a worker compares before it uses that.
                 is_used = self._network.is_open or case is cases[0]
-                is_owed = self._is_newer or (before is not None and before.raised and not (fault and fault.raised))
-                if fault and (not before or (is_used and is_owed)):
+                if fault and (not before or (is_used and self._is_ours(fault, before))):
                     shapes = [array.shape for array in case.inputs]
                     return Verdict(Outcome.FAULT, f"{name} {fault.story} with inputs of {shapes}")
         if self._is_newer:
             return Verdict(Outcome.FINE)
         own = of_file if self._network.is_open else of_file[:1]  # with as many instances as it was exported for
         return _of_file([fault for fault in own if fault])
+
+    def _is_ours(self, fault: _Fault, before: _Fault) -> bool:
+        """Whether a fault counts though the file itself has one."""
+        return self._is_newer or (before.raised and not fault.raised)
 
     def _exported(self) -> Path:
         module = module_of(self._folder / "network.py", program(self._network))
