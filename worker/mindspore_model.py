@@ -133,7 +133,8 @@ def _calls(cell: Any, path: Path, inputs: Sequence[FileInput]) -> GraphCalls:
 
     # What a batch lies in is not the graph's to change: the memory that a master shares cannot even be written.
     copied = any(given.changed for given in inputs)
-    return GraphCalls(cell, path, Tensor if copied else Tensor.from_numpy, executor())
+    shares_memory = getattr(Tensor, "from_numpy", Tensor)  # which MindSpore says is to go
+    return GraphCalls(cell, path, Tensor if copied else shares_memory, executor())
 
 
 def executor() -> Execute | None:

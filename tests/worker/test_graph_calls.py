@@ -10,7 +10,8 @@ import pytest
 
 from mindspore_serving.worker.graph_calls import Execute, GraphCalls
 from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH
-from mindspore_serving.worker.mindspore_model import executor, set_device
+from mindspore_serving.worker.mindir_file import read_inputs
+from mindspore_serving.worker.mindspore_model import executor, open_graph, set_device
 from mindspore_serving.worker.target import Target
 from tests.worker.conftest import Workshop, run
 from tests.worker.test_servables import BATCH, column, results
@@ -121,6 +122,23 @@ def test_where_the_direct_call_differs_the_public_one_stays(
     (said,) = caplog.messages
     assert text in said
     assert str(batch) in said
+
+
+def test_a_mindspore_without_tensors_that_share_memory_does_too(
+    workshop: Workshop, batch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its from_numpy() is to go, as it says."""
+
+    def work() -> None:
+        import mindspore
+
+        set_device(Target())
+        monkeypatch.delattr(mindspore.Tensor, "from_numpy")
+        calls, _ = open_graph(batch, read_inputs(batch, Target()), Target())
+        assert calls.learn(pair(4))[0].tolist() == calls(pair(4))[0].tolist() == (pair(4)[0] + 1).tolist()
+        assert calls.direct
+
+    workshop.on_mindspore_thread(work)
 
 
 def test_an_open_batch_gives_the_same_at_every_size(workshop: Workshop) -> None:
