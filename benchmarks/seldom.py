@@ -2,8 +2,9 @@
 
     python -m benchmarks.seldom [--original DIR] [--workloads add_batch,lenet] [--rates 10,50,300,1000] ...
 
-grpcio costs a caller a millisecond after each pause of his own, so that this one says HTTP/2 by itself: his frames are
-made before the clock starts. The servers are asked in turn, in one order and then in the other.
+grpcio costs a caller a millisecond after each pause of his own. This one speaks HTTP/2 by h2, which has no sockets: a
+request is made before the clock starts, and a reply is read after it has stopped. The servers are asked in turn,
+in one order and then in the other.
 """
 
 import argparse
@@ -16,22 +17,24 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import hpack
 import numpy as np
+from h2.connection import H2Connection
+from h2.events import ConnectionTerminated, DataReceived, Event, StreamEnded, StreamReset
+from h2.settings import SettingCodes
 
 from benchmarks.peers import PeerError, available
 from benchmarks.serving import list_of, workload_names
 from benchmarks.workloads import METHOD, WORKLOADS
+from mindspore_serving.bench.config import positive
 from mindspore_serving.bench.inputs import random_instance
 from mindspore_serving.bench.load import PREDICT
 from mindspore_serving.bench.payload import Expected, decode
 from mindspore_serving.client.wire_values import request_bytes
+from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.cluster.settings import integer
 
 WARM_UP_CALLS = 300
-DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8  # frame types of RFC 9113, section 6
-ACK = END_STREAM = 1
-END_HEADERS = 4
-FRAME_BYTES = 16384
+ANSWER_SECONDS = 60.0
 WINDOW = 1 << 30
 
 
@@ -39,54 +42,59 @@ class Caller:
     """One connection, on which one call follows the other."""
 
     def __init__(self, port: int, message: bytes) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._encoder = hpack.Encoder()
-        self._stream = -1
-        self._come = b""
-        body = b"\0" + struct.pack(">I", len(message)) + message
-        self._parts = [body[at : at + FRAME_BYTES] for at in range(0, len(body), FRAME_BYTES)]
-        window = struct.pack(">HI", 4, WINDOW)  # SETTINGS_INITIAL_WINDOW_SIZE
-        start = frame(SETTINGS, 0, 0, window) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW))
-        self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + start)
+        self._body = b"\0" + struct.pack(">I", len(message)) + message
+        self._connection = H2Connection()
+        self._connection.initiate_connection()
+        self._connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: WINDOW})
+        self._connection.increment_flow_control_window(WINDOW)
+        self._socket.sendall(self._connection.data_to_send())
+        self._take(self._socket.recv(1 << 16))  # the server's settings: how much it takes at once
 
     def call(self) -> tuple[float, bytes]:
-        """Seconds until the end of the reply, and the reply."""
-        self._stream += 2
+        """Seconds until the end of the reply, and the reply. Raises PeerError where there is none."""
+        stream = self._connection.get_next_available_stream_id()
         head = [(":method", "POST"), (":scheme", "http"), (":path", PREDICT), (":authority", "seldom")]
-        head += [("te", "trailers"), ("content-type", "application/grpc")]
-        request = frame(HEADERS, END_HEADERS, self._stream, self._encoder.encode(head))
-        for number, part in enumerate(self._parts, 1):
-            request += frame(DATA, END_STREAM if number == len(self._parts) else 0, self._stream, part)
-        reply = b""
-        began_at = time.perf_counter()
+        self._connection.send_headers(stream, [*head, ("te", "trailers"), ("content-type", "application/grpc")])
+        left, reply, is_over = self._put(stream, self._body), b"", False
+        request = self._connection.data_to_send()
+        began_at = come_at = time.perf_counter()
         self._socket.sendall(request)
-        while True:
-            kind, flags, stream, payload = self._next_frame()
-            if kind in (SETTINGS, PING) and not flags & ACK:
-                self._socket.sendall(frame(kind, ACK, 0, payload if kind == PING else b""))
-            elif stream == self._stream and kind in (DATA, HEADERS):
-                reply += payload if kind == DATA else b""
-                if flags & END_STREAM:
-                    return time.perf_counter() - began_at, reply[5:]
+        while not is_over:
+            come = self._socket.recv(1 << 16)
+            come_at = time.perf_counter()
+            for event in self._take(come):
+                reply += event.data if isinstance(event, DataReceived) else b""
+                is_over = is_over or isinstance(event, StreamEnded)
+            if left and not is_over:
+                left = self._put(stream, left)
+            self._socket.sendall(self._connection.data_to_send())
+        return come_at - began_at, reply[5:]
 
     def close(self) -> None:
         self._socket.close()
 
-    def _next_frame(self) -> tuple[int, int, int, bytes]:
-        while len(self._come) < 9 or len(self._come) < 9 + int.from_bytes(self._come[:3], "big"):
-            more = self._socket.recv(1 << 16)
-            if not more:
-                raise PeerError("a server has hung up")
-            self._come += more
-        end = 9 + int.from_bytes(self._come[:3], "big")
-        head, payload, self._come = self._come[:9], self._come[9:end], self._come[end:]
-        return head[3], head[4], int.from_bytes(head[5:9], "big"), payload
+    def _put(self, stream: int, body: bytes) -> bytes:
+        """As much of it as the server takes now goes on its way with what is sent next. Returns the rest."""
+        while body and (room := self._room(stream)):
+            part, body = body[:room], body[room:]
+            self._connection.send_data(stream, part, end_stream=not body)
+        return body
 
+    def _room(self, stream: int) -> int:
+        return min(self._connection.local_flow_control_window(stream), self._connection.max_outbound_frame_size)
 
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """RFC 9113, section 4.1."""
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+    def _take(self, come: bytes) -> list[Event]:
+        events = self._connection.receive_data(come)
+        for event in events:
+            if isinstance(event, StreamReset | ConnectionTerminated):
+                raise PeerError(f"a server refuses a call: {event}")
+            if isinstance(event, DataReceived) and event.flow_controlled_length:
+                self._connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        if not come:
+            raise PeerError("a server has hung up")
+        return events
 
 
 def main() -> int:
@@ -94,15 +102,17 @@ def main() -> int:
     parser.add_argument("--original", type=Path, help="where benchmarks/original/setup.sh has installed the original")
     workloads, rates = ["add_batch", "lenet"], [10.0, 50.0, 300.0, 1000.0]
     parser.add_argument("--workloads", type=workload_names, default=workloads, help=f"of {','.join(WORKLOADS)}")
-    parser.add_argument("--rates", type=list_of(float), default=rates, help="calls a second, at most")
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of a server in a round")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--rates", type=list_of(positive("--rates", 1e6)), default=rates, help="calls a second, at most"
+    )
+    parser.add_argument("--rounds", type=integer("--rounds", 1, 1000), default=6)
+    parser.add_argument("--seconds", type=positive("--seconds", 3600), default=1.5, help="of a server in a round")
     try:
+        arguments = parser.parse_args()
         with tempfile.TemporaryDirectory() as folder:
             for workload in arguments.workloads:
                 compare(arguments, workload, Path(folder))
-    except PeerError as error:
+    except (PeerError, SetupError, TimeoutError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -148,9 +158,9 @@ def as_expected(workload: str, reply: bytes) -> Expected:
 def calls_at(caller: Caller, rate: float, seconds: float) -> list[float]:
     """One call after the other, each after a pause; the first, right behind another server's, does not count."""
     caller.call()
-    waits = []
+    waits = list[float]()
     until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
+    while len(waits) < 2 or time.perf_counter() < until:  # two make a spread
         time.sleep(1 / rate)
         waits.append(caller.call()[0])
     return waits

@@ -111,6 +111,16 @@ def test_a_caller_who_comes_seldom_is_measured() -> None:
 
 
 @pytest.mark.parametrize(
+    "option, value", [("--rates", "0"), ("--rates", "10,-1"), ("--rounds", "0"), ("--seconds", "x")]
+)
+def test_what_cannot_be_measured_is_one_line(option: str, value: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.seldom", option, value]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert [line.partition(" ")[0] for line in done.stderr.splitlines()] == [option]
+
+
+@pytest.mark.parametrize(
     "words, reason",
     [
         (("--workloads", "nope"), "'nope' is not one of add, add_batch, mlp, image, lenet"),
