@@ -45,6 +45,7 @@ class Caller:
         self._socket = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._body = b"\0" + struct.pack(">I", len(message)) + message
+        self._answered_at = 0.0
         self._connection = H2Connection()
         self._connection.initiate_connection()
         self._connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: WINDOW})
@@ -52,13 +53,17 @@ class Caller:
         self._socket.sendall(self._connection.data_to_send())
         self._take(self._socket.recv(1 << 16))  # the server's settings: how much it takes at once
 
-    def call(self) -> tuple[float, bytes]:
-        """Seconds until the end of the reply, and the reply. Raises PeerError where there is none."""
+    def call(self, pause_seconds: float = 0.0) -> tuple[float, bytes]:
+        """Seconds until the end of the reply, and the reply. Raises PeerError where there is none.
+
+        pause_seconds: since the last reply, what it takes to make the request included.
+        """
         stream = self._connection.get_next_available_stream_id()
         head = [(":method", "POST"), (":scheme", "http"), (":path", PREDICT), (":authority", "seldom")]
         self._connection.send_headers(stream, [*head, ("te", "trailers"), ("content-type", "application/grpc")])
         left, reply, is_over = self._put(stream, self._body), b"", False
         request = self._connection.data_to_send()
+        time.sleep(max(0.0, self._answered_at + pause_seconds - time.perf_counter()))
         began_at = come_at = time.perf_counter()
         self._socket.sendall(request)
         while not is_over:
@@ -70,6 +75,7 @@ class Caller:
             if left and not is_over:
                 left = self._put(stream, left)
             self._socket.sendall(self._connection.data_to_send())
+        self._answered_at = come_at
         return come_at - began_at, reply[5:]
 
     def close(self) -> None:
@@ -161,8 +167,7 @@ def calls_at(caller: Caller, rate: float, seconds: float) -> list[float]:
     waits = list[float]()
     until = time.perf_counter() + seconds
     while len(waits) < 2 or time.perf_counter() < until:  # two make a spread
-        time.sleep(1 / rate)
-        waits.append(caller.call()[0])
+        waits.append(caller.call(1 / rate)[0])
     return waits
 
 
