@@ -4,7 +4,8 @@ In reading order:
     config            every setting, with its default
     process           the life of a worker process
     worker            one loaded servable and its link to a master
-    link              the thread that talks to the masters; inbox: what other threads leave for it; bell: wakes it up
+    link              the thread that waits for the masters; inbox: what other threads leave for it; bell: wakes it up
+    talks             what it says to them, and does as they say
     line              its connection to one of them: a DEALER socket, and beside it
     direct_door       where a master on the same machine connects past ZeroMQ
     watches           what that thread waits for
@@ -32,7 +33,8 @@ In reading order:
     batch_plan        which of them so many instances are best cut into
     arrays            columns <-> numpy
     work_thread       the thread that runs MindSpore, and the one for Python stages
-    lookout           how the first one waits for a batch
+    lookout           how the first one waits for a batch, at
+    lent_line         the link's line, which it is lent; loan: until when
     engine_settings   which CPU instructions and threads MindSpore may use, before it is imported
     tuning            finds the fastest of them by measuring
     tuning_process, tuning_trial: the processes that are measured, from outside and inside

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from mindspore_serving.cluster.patience import Patience
-from mindspore_serving.worker.link import Link
+from mindspore_serving.worker.lent_line import LentLine
 
 IsCrowded = Callable[[], bool]  # whether more threads want to run than there are cores
 
@@ -19,8 +19,8 @@ class Lookout:
     is_crowded: a core may be used to look, unless this says that others want it; None: it may not.
     """
 
-    def __init__(self, link: Link, is_crowded: IsCrowded | None, patience: Patience) -> None:
-        self._link = link
+    def __init__(self, line: LentLine, is_crowded: IsCrowded | None, patience: Patience) -> None:
+        self._line = line
         self._is_crowded = is_crowded
         self._patience = patience
         self.is_asleep = False  # or about to be
@@ -28,20 +28,20 @@ class Lookout:
     def begins(self, has_work: Callable[[], bool]) -> None:
         """Returns when there is work, or no line to wait at."""
         looks = self._patience.begins(time.monotonic()) and self._is_crowded is not None
-        if not self._link.take_over():
+        if not self._line.take_over():
             return
         try:
             if looks:
                 self._look(has_work)
-            while self._sleeps(has_work) and self._link.look():
+            while self._sleeps(has_work) and self._line.look():
                 pass
         finally:
-            self._link.keep_or_give_back()
+            self._line.keep_or_give_back()
 
     def wake(self) -> None:
         """There is work, from any thread."""
         if self.is_asleep:
-            self._link.ring()
+            self._line.ring()
 
     def ends(self) -> None:
         """There is work."""
@@ -50,7 +50,7 @@ class Lookout:
     def _look(self, has_work: Callable[[], bool]) -> None:
         """Until there is work, or is likely to be none for longer than a look is worth."""
         self._patience.look(
-            lambda: not self._link.look() or has_work(),
+            lambda: not self._line.look() or has_work(),
             time.monotonic,
             os.sched_yield,
             is_crowded=self._keeps_others_waiting,
@@ -62,12 +62,12 @@ class Lookout:
         The system leaves two threads on one core, and one on the other, though that one looks: on two cores, master and
         callers of the add had one between them for seconds, and gave two thirds of the answers.
         """
-        return self._link.had_several and self._is_crowded is not None and self._is_crowded()
+        return self._line.had_several and self._is_crowded is not None and self._is_crowded()
 
     def _sleeps(self, has_work: Callable[[], bool]) -> bool:
         """Until something has come. False when there is work, or no line."""
         self.is_asleep = True  # from here on wake() rings: what was posted before is seen
         try:
-            return not has_work() and self._link.rest()
+            return not has_work() and self._line.rest()
         finally:
             self.is_asleep = False

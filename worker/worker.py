@@ -14,8 +14,10 @@ from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.session import Offer
 from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.curve import WorkerKeys
-from mindspore_serving.worker.link import End, Link, Submit
+from mindspore_serving.worker.lent_line import LentLine
+from mindspore_serving.worker.link import Link, Submit
 from mindspore_serving.worker.loading import load_servable
+from mindspore_serving.worker.talks import End
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.work_thread import Pastime, WorkThread
 
@@ -61,7 +63,7 @@ class Worker:
         on_first_answer: Callable[[], None] = lambda: None,
         keys: WorkerKeys | None = None,
         direct: bool = True,
-        pastime: Callable[[Link], Pastime] | None = None,
+        pastime: Callable[[LentLine], Pastime] | None = None,
     ) -> None:
         """Registers at the masters at these ZeroMQ endpoints, trying until they are there.
 
@@ -89,7 +91,7 @@ class Worker:
         worker_id = f"{_plain(self.servable.name)}-{self.device.replace(':', '')}-{os.getpid()}-{secrets.token_hex(4)}"
         self._link = Link(context, masters, keys, worker_id, offer, timed, on_registered, closed, direct)
         if pastime is not None:
-            self.servable.poller.while_idle(pastime(self._link))
+            self.servable.poller.while_idle(pastime(self._link.lent_line))
         self._link.start()
 
     @property

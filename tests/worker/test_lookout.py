@@ -30,9 +30,11 @@ from mindspore_serving.cluster.messages import (
 from mindspore_serving.cluster.patience import Patience
 from mindspore_serving.cluster.session import Offer
 from mindspore_serving.cluster.tensors import Stacked
-from mindspore_serving.worker.link import End, Link
+from mindspore_serving.worker.lent_line import LentLine
+from mindspore_serving.worker.link import Link
 from mindspore_serving.worker.loan import Loan
 from mindspore_serving.worker.lookout import Lookout
+from mindspore_serving.worker.talks import End
 from mindspore_serving.worker.work_thread import WorkThread
 from tests.processes import until
 
@@ -113,6 +115,10 @@ class Hand:
     registered: "queue.Queue[str]" = field(default_factory=queue.Queue)
     ends: list[End] = field(default_factory=list)
 
+    @property
+    def line(self) -> LentLine:
+        return self.link.lent_line
+
 
 def batch(number: int, alone: bool = False) -> RunBatch:
     return RunBatch(number, "echo", 1, (Stacked("|u1", (1, 1), b"x"),), alone=alone)
@@ -179,7 +185,7 @@ def look_until(hand: Hand, there: Callable[[], bool]) -> None:
     """Looks, as MindSpore's thread does."""
 
     def looked() -> bool:
-        hand.link.look()
+        hand.line.look()
         return there()
 
     until(looked, "what was sent")
@@ -187,8 +193,8 @@ def look_until(hand: Hand, there: Callable[[], bool]) -> None:
 
 def ready(hand: Hand) -> None:
     """The direct connection is there: the master's proof may still be on its way."""
-    until(hand.link.take_over, "the direct connection")
-    hand.link.give_back()
+    until(hand.line.take_over, "the direct connection")
+    hand.line.give_back()
 
 
 ME = threading.current_thread().name
@@ -196,14 +202,14 @@ ME = threading.current_thread().name
 
 def test_who_looks_takes_the_batch_and_answers_it(hand: Hand, master: Master) -> None:
     ready(hand)
-    assert hand.link.take_over()
-    assert hand.link.look()  # in vain
+    assert hand.line.take_over()
+    assert hand.line.look()  # in vain
     master.say(batch(1))
     look_until(hand, lambda: not hand.submitted.empty())
     one, done, thread = hand.submitted.get()
     assert (one.batch_id, thread) == (1, ME)
-    assert not hand.link.look()  # there is work in hand
-    hand.link.give_back()
+    assert not hand.line.look()  # there is work in hand
+    hand.line.give_back()
     done(answer(1))
     assert master.hear() == answer(1)
 
@@ -213,18 +219,18 @@ def test_with_work_in_hand_nobody_takes_over(hand: Hand, master: Master) -> None
     master.say(batch(1))
     _, done, thread = hand.submitted.get(timeout=WAIT_SECONDS)
     assert thread != ME
-    assert not hand.link.take_over()
+    assert not hand.line.take_over()
     done(answer(1))
     assert master.hear() == answer(1)
-    assert hand.link.take_over()
-    hand.link.give_back()
+    assert hand.line.take_over()
+    hand.line.give_back()
 
 
 def test_what_came_and_was_not_looked_for_is_read_when_it_is_given_back(hand: Hand, master: Master) -> None:
     ready(hand)
-    assert hand.link.take_over()
+    assert hand.line.take_over()
     master.say(batch(1))
-    hand.link.give_back()
+    hand.line.give_back()
     one, done, thread = hand.submitted.get(timeout=WAIT_SECONDS)
     assert one.batch_id == 1 and thread != ME
     done(answer(1))
@@ -233,17 +239,17 @@ def test_what_came_and_was_not_looked_for_is_read_when_it_is_given_back(hand: Ha
 def test_while_a_small_batch_runs_the_next_one_waits_for_who_runs_it(hand: Hand, master: Master) -> None:
     ready(hand)
     for number in range(1, 6):
-        assert hand.link.take_over()
+        assert hand.line.take_over()
         if number == 1:
             master.say(batch(1))
         look_until(hand, lambda: not hand.submitted.empty())
-        hand.link.keep_or_give_back()
+        hand.line.keep_or_give_back()
         one, done, thread = hand.submitted.get()
         assert (one.batch_id, thread) == (number, ME)
         master.say(batch(number + 1))
         done(answer(number))
         assert master.hear() == answer(number)
-    hand.link.give_back()
+    hand.line.give_back()
     one, done, _ = hand.submitted.get(timeout=WAIT_SECONDS)
     assert one.batch_id == 6
     done(answer(6))
@@ -251,10 +257,10 @@ def test_while_a_small_batch_runs_the_next_one_waits_for_who_runs_it(hand: Hand,
 
 def test_while_a_batch_runs_long_the_link_reads_again(hand: Hand, master: Master) -> None:
     ready(hand)
-    assert hand.link.take_over()
+    assert hand.line.take_over()
     master.say(batch(1))
     look_until(hand, lambda: not hand.submitted.empty())
-    hand.link.keep_or_give_back()
+    hand.line.keep_or_give_back()
     _, done, _ = hand.submitted.get()
     master.say(batch(2))
     master.nudge()
@@ -267,11 +273,11 @@ def test_while_a_batch_runs_long_the_link_reads_again(hand: Hand, master: Master
 
 def test_while_a_large_batch_runs_the_link_reads_the_next_one(hand: Hand, master: Master) -> None:
     ready(hand)
-    assert hand.link.take_over()
+    assert hand.line.take_over()
     large = Stacked("|u1", (1, 1 << 17), bytes(1 << 17))
     master.say(RunBatch(1, "echo", 1, (large,)))
     look_until(hand, lambda: not hand.submitted.empty())
-    hand.link.keep_or_give_back()
+    hand.line.keep_or_give_back()
     _, done, _ = hand.submitted.get()
     master.say(batch(2))
     one, done_too, thread = hand.submitted.get(timeout=WAIT_SECONDS)
@@ -282,8 +288,8 @@ def test_while_a_large_batch_runs_the_link_reads_the_next_one(hand: Hand, master
 
 def test_when_nobody_looks_any_more_the_link_reads_again(hand: Hand, master: Master) -> None:
     ready(hand)
-    assert hand.link.take_over()
-    assert hand.link.look()
+    assert hand.line.take_over()
+    assert hand.line.look()
     master.say(batch(1))
 
     def comes() -> bool:
@@ -298,21 +304,21 @@ def test_when_nobody_looks_any_more_the_link_reads_again(hand: Hand, master: Mas
 
 def test_all_but_batches_and_what_comes_after_it_is_for_the_link(hand: Hand, master: Master) -> None:
     ready(hand)
-    assert hand.link.take_over()
+    assert hand.line.take_over()
     master.say(Go(7), batch(1))  # a Go that nobody has asked for changes nothing
     look_until(hand, lambda: not hand.submitted.empty())
     one, done, thread = hand.submitted.get()
     assert one.batch_id == 1 and thread != ME
-    hand.link.give_back()
+    hand.line.give_back()
     done(answer(1))
 
 
 def test_a_suspect_is_asked_for_by_who_looks(hand: Hand, master: Master) -> None:
     ready(hand)
-    assert hand.link.take_over()
+    assert hand.line.take_over()
     master.say(batch(1, alone=True))
-    look_until(hand, lambda: not hand.link.look())
-    hand.link.give_back()
+    look_until(hand, lambda: not hand.line.look())
+    hand.line.give_back()
     assert master.hear() == MayRun(1)
     master.say(Go(1))
     one, done, _ = hand.submitted.get(timeout=WAIT_SECONDS)
@@ -322,32 +328,32 @@ def test_a_suspect_is_asked_for_by_who_looks(hand: Hand, master: Master) -> None
 
 def test_a_refusal_ends_the_worker_though_another_thread_read_it(hand: Hand, master: Master) -> None:
     ready(hand)
-    assert hand.link.take_over()
+    assert hand.line.take_over()
     master.say(Refused("not you"))
     look_until(hand, lambda: bool(hand.ends))
-    hand.link.give_back()
+    hand.line.give_back()
     assert [end.refusal for end in hand.ends] == ["not you"]
-    assert not hand.link.take_over()  # it has no connection any more
-    assert not hand.link.look()
+    assert not hand.line.take_over()  # it has no connection any more
+    assert not hand.line.look()
 
 
 def test_when_the_master_hangs_up_the_worker_registers_again(hand: Hand, master: Master) -> None:
     ready(hand)
-    assert hand.link.take_over()
+    assert hand.line.take_over()
     assert master.direct is not None
     master.direct.close()
-    until(lambda: not hand.link.look(), "the end of the connection")
-    hand.link.give_back()
+    until(lambda: not hand.line.look(), "the end of the connection")
+    hand.line.give_back()
     assert master.welcome().registration == 2
 
 
 def test_nonsense_ends_the_connection_and_nothing_else(hand: Hand, master: Master) -> None:
     ready(hand)
-    assert hand.link.take_over()
+    assert hand.line.take_over()
     assert master.direct is not None
     master.direct.sendall(b"\xff" * 64)
-    until(lambda: not hand.link.look(), "the end of the connection")
-    hand.link.give_back()
+    until(lambda: not hand.line.look(), "the end of the connection")
+    hand.line.give_back()
     assert master.welcome().registration == 2
 
 
@@ -360,13 +366,13 @@ def test_nobody_looks_where_there_are_several_masters_or_zeromq_only(
         for one in (master, other):
             one.welcome()
             both.registered.get(timeout=WAIT_SECONDS)
-        assert not both.link.take_over() and not both.link.look()
+        assert not both.line.take_over() and not both.line.look()
         third = Master(context)
         try:
             alone = connect(third)
             third.welcome(connects=False)
             alone.registered.get(timeout=WAIT_SECONDS)
-            assert not alone.link.take_over() and not alone.link.look()
+            assert not alone.line.take_over() and not alone.line.look()
             third.say(batch(1))
             _, done, _ = alone.submitted.get(timeout=WAIT_SECONDS)
             done(answer(1))
@@ -381,7 +387,7 @@ def models(hand: Hand, master: Master) -> Iterator[WorkThread]:
     """A thread that may not look, and so sleeps at the line."""
     ready(hand)
     found = WorkThread("MindSpore")
-    found.while_idle(Lookout(hand.link, None, Patience()))
+    found.while_idle(Lookout(hand.line, None, Patience()))
     found.call(lambda: None)
     yield found
     found.close()
@@ -451,7 +457,7 @@ def test_the_thread_of_a_worker_looks_once_batches_come_quickly(hand: Hand, mast
     models = WorkThread("MindSpore")
     threads: set[str] = set()
     patience = Patience(poll_seconds=WAIT_SECONDS)  # to look, the waits need not be short
-    models.while_idle(Lookout(hand.link, lambda: False, patience))
+    models.while_idle(Lookout(hand.line, lambda: False, patience))
     number = 0
     while "MindSpore" not in threads or number < 100:
         number += 1
@@ -485,10 +491,10 @@ def test_who_works_for_several_asks_whether_others_wait_for_a_core(
             patience.begins(0.0)
             patience.ends(0.0001)
         looks = itertools.count()
-        lookout = Lookout(hand.link, is_crowded, patience)
+        lookout = Lookout(hand.line, is_crowded, patience)
         # Where somebody else's turn has ended the look, it would sleep.
         lookout.begins(lambda: asked.is_set() or lookout.is_asleep or next(looks) >= MANY_LOOKS)
-        hand.link.give_back()
+        hand.line.give_back()
         return asked.is_set()
 
     if asks:
