@@ -4,6 +4,7 @@ In reading order:
     config         every setting, with its default
     server         the life of a master: open, serve, drain, stop
     security       who may talk to a master, read from the files of its settings
+    parting        how the doors let go of their clients before it stops
     free_address   whether an address can be listened at
     tls            a door's certificate and key
     tokens         bearer tokens, and the guard before every service

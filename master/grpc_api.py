@@ -85,6 +85,9 @@ class GrpcDoor:
         """From now on a new call gets UNAVAILABLE, which a client may safely send to another master."""
         self._draining = True
 
+    async def part(self) -> None:
+        """As the other door has it; grpcio's server listens, and its clients stay, until it stops."""
+
     async def stop(self) -> None:
         """Stops listening; calls in progress have a moment to end."""
         await self._server.stop(LAST_WORDS_SECONDS)

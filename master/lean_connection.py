@@ -126,6 +126,11 @@ class LeanConnection(asyncio.BufferedProtocol):
         """Since when no stream is open, if none is."""
         return self._http2.idle_since if self._http2.is_idle else None
 
+    @property
+    def knows_end(self) -> bool:
+        """Whether all has come that the client has sent before it knew of announce_end()."""
+        return self._http2.peer_knows_end
+
     def tick(self, now: float) -> None:
         """What took too long ends."""
         if self._held_since is not None and now - self._held_since > self._limits.grace_seconds:
@@ -137,7 +142,7 @@ class LeanConnection(asyncio.BufferedProtocol):
         self.flush()
 
     def announce_end(self) -> None:
-        """The client should open its next streams elsewhere."""
+        """The client should open its next streams elsewhere. Once."""
         self.without_calls = self.loop.create_future()
         self._note_calls()
         self._http2.announce_end()

@@ -19,6 +19,7 @@ from mindspore_serving.master.http2.connection import Connection
 from mindspore_serving.master.http2.limits import Limits
 from mindspore_serving.master.http2.openings import Openings
 from mindspore_serving.master.lean_connection import LINGER_SECONDS, LeanConnection
+from mindspore_serving.master.parting import close_behind_the_last, nothing_is_coming
 from mindspore_serving.master.service_table import STOPPING_TEXT, RpcFault, ServiceTable, Status
 from mindspore_serving.master.tls import Tls
 
@@ -55,6 +56,7 @@ class LeanDoor:
         self._most_held = max(LEAST_HELD_BYTES, HELD_MESSAGES * self.largest_message)
         self._held = 0
         self._is_shared = is_shared
+        self._is_parting = False
         self._is_stopped = False
         self._connections: dict[LeanConnection, None] = {}
         self._listeners: list[socket.socket] = []
@@ -104,17 +106,16 @@ class LeanDoor:
         """From now on a new call gets UNAVAILABLE, which a client may safely send to another master."""
         self.draining = True
 
+    async def part(self) -> None:
+        """Nobody new gets in, and clients are told to go elsewhere. Calls that come until they know that are served."""
+        await close_behind_the_last(self._servers)
+        self._begin_to_part()
+        await nothing_is_coming(lambda: not all(connection.knows_end for connection in self._connections))
+
     async def stop(self) -> None:
         """Stops listening; calls in progress have a moment to end."""
         self.draining = self._is_stopped = True
-        for server in self._servers:
-            server.close()
-        for listener in self._listeners:
-            listener.close()
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-        for connection in list(self._connections):
-            connection.announce_end()
+        self._begin_to_part()
         open_calls = [c.without_calls for c in self._connections if c.without_calls and not c.without_calls.done()]
         if open_calls:
             await asyncio.wait(open_calls, timeout=LAST_WORDS_SECONDS)
@@ -128,6 +129,19 @@ class LeanDoor:
             await connection.closed
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    def _begin_to_part(self) -> None:
+        if self._is_parting:
+            return
+        self._is_parting = True
+        for server in self._servers:
+            server.close()
+        for listener in self._listeners:
+            listener.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        for connection in list(self._connections):
+            connection.announce_end()
 
     # What connections ask.
 
@@ -146,6 +160,8 @@ class LeanDoor:
                 return False
             min(idle, key=lambda pair: pair[0])[1].end("too many connections")
         self._connections[connection] = None
+        if self._is_parting:
+            connection.announce_end()
         return True
 
     def leave(self, connection: LeanConnection) -> None:

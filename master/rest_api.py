@@ -18,6 +18,7 @@ from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.http_limits import HttpLimits
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
 from mindspore_serving.master.openapi import documentation
+from mindspore_serving.master.parting import close_behind_the_last, nothing_is_coming
 from mindspore_serving.master.rest_body import OVERLOADED_TEXT, Overloaded, Place, Room, collect
 from mindspore_serving.master.rest_calls import RestCalls
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
@@ -73,10 +74,11 @@ class RestDoor:
         urls = [*health, *documentation(self._v2.routes())]
         # Any other URL is searched for keywords, which a route cannot.
         self._router = Router(urls, redirect_slashes=False, default=self._serve_call)
+        self._protocol = protocol_with(limits or HttpLimits(), calls)
         config = uvicorn.Config(
             guarded_app(self._serve, tokens),
             interface="asgi3",
-            http=protocol_with(limits or HttpLimits(), calls),
+            http=self._protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -108,6 +110,17 @@ class RestDoor:
         await self._server.startup([self._listener])
         self._main_loop = asyncio.create_task(self._server.main_loop())
 
+    def end_connections(self) -> None:
+        """From now on a call is the last one of its connection: whoever has another call asks for a new one."""
+        self._protocol.is_parting = True
+
+    async def part(self) -> None:
+        """Nobody new gets in. Calls that are on their way are served."""
+        self.end_connections()
+        if self._main_loop is not None:
+            await close_behind_the_last(self._server.servers)
+        await nothing_is_coming(self._is_asked)
+
     def refuse_new_calls(self) -> None:
         """From now on a new call gets 503, which a client may safely send to another master."""
         self._calls.is_draining = True
@@ -126,6 +139,10 @@ class RestDoor:
         if self._listener is not None:
             self._listener.close()
         await self._reader.close()
+
+    def _is_asked(self) -> bool:
+        connections = self._server.server_state.connections
+        return any(isinstance(connection, BoundedProtocol) and connection.is_asking for connection in connections)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._serve_call if scope["path"].startswith(_CALLS) else self._router  # the usual ones are not searched

@@ -53,12 +53,14 @@ class _RefusedHead(Exception):
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. uvicorn makes it; of the class are `limits`, and `calls`, to ask about calls that came whole.
 
+    `is_parting`, of the class too: a call that comes from now on is its connection's last.
     A call whose head is known (`heads`) passes the parser by, which stands between two requests.
     """
 
     limits = HttpLimits()
     calls: Sequence[Calls] = ()
     heads = KnownHeads()
+    is_parting = False
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -163,7 +165,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.loop.call_soon(self._read)
         self._watch()
 
-    # What the door tells.
+    # What the door asks, and tells.
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a request is coming, or the first one is to be expected."""
+        return self._place is not _Place.BETWEEN and not self.transport.is_closing()
 
     def stop(self) -> None:
         """Last words to a client who still waits."""
@@ -234,6 +241,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         fields, transport = self.server_state.default_headers, self.transport
         call = WholeCall(work, head, fields, transport.write, transport.close, self.on_response_complete)
+        call.keep_alive = call.keep_alive and not self.is_parting
         self.cycle = cast(RequestResponseCycle, call)
         call.start()
         return True
@@ -249,6 +257,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _begin(self) -> None:
         super().on_headers_complete()
         self.cycle.transport = self._writes
+        if self.is_parting:
+            self.cycle.keep_alive = False
 
     def _without_upgrade(self) -> bytes:
         """The head that was parsed, without its wish for another protocol: we ignore that, as RFC 9110 §7.8 allows.

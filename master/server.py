@@ -136,11 +136,14 @@ class MasterServer:
     async def stop(self, drain_seconds: float, lame_duck_seconds: float = 0.0) -> None:
         """Answers what was asked, then closes. In this order, so that no accepted request is dropped."""
         self._desk.leave()  # health checks say so,
+        if self._rest_door is not None:
+            self._rest_door.end_connections()
         if self._desk.seconds_since_last_call < _NOBODY_CALLS_SECONDS:
             await asyncio.sleep(lame_duck_seconds)  # and whoever reads them turns to another master, before
         doors = [door for door in (self._grpc_door, self._rest_door) if door is not None]
+        await asyncio.gather(*(door.part() for door in doors))  # all others are sent there; what was on its way came,
         for door in doors:
-            door.refuse_new_calls()  # new calls are sent elsewhere ...
+            door.refuse_new_calls()  # and nothing new is taken ...
         if not await self._desk.drain(drain_seconds):  # ... while the accepted ones are finished,
             logger.warning("requests were still open after %s s: they are dropped", drain_seconds)
         await asyncio.gather(*(door.stop() for door in doors))  # their replies leave,

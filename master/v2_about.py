@@ -125,21 +125,19 @@ def _model_statistics(desk: FrontDesk, model: Model, route: Route) -> Document:
             "success": _duration(counters.succeeded),
             "fail": _duration(counters.failed),
             "queue": _duration(counters.queued),
-            "compute_infer": _duration(counters.computed),
-            # Not measured apart: what a worker does is one thing to us.
-            **{part: _duration(Duration()) for part in ("compute_input", "compute_output", "cache_hit", "cache_miss")},
+            **_computed(counters.computed),
+            **{part: _duration(Duration()) for part in ("cache_hit", "cache_miss")},
         },
-        "batch_stats": [
-            {
-                "batch_size": size,
-                "compute_infer": _duration(batch),
-                **{part: _duration(Duration()) for part in ("compute_input", "compute_output")},
-            }
-            for size, batch in sorted(counters.batches.items())
-        ],
+        "batch_stats": [{"batch_size": size, **_computed(batch)} for size, batch in sorted(counters.batches.items())],
         # Only in JSON: the protocol's message for gRPC has no place for it.
         "batch_cuts": {cut.value: count for cut, count in counters.cuts.items()},
     }
+
+
+def _computed(duration: Duration) -> Document:
+    """Not measured apart: what a worker does is one thing to us. perf_analyzer wants to see all three counted alike."""
+    unknown = _duration(Duration(duration.count))
+    return {"compute_input": unknown, "compute_infer": _duration(duration), "compute_output": unknown}
 
 
 def _duration(duration: Duration) -> Document:

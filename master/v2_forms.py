@@ -1,8 +1,8 @@
 """ModelInferRequests that are alike but for their tensors' bytes and their id: see message_forms. So are their answers.
 
 Those are raw tensors, or typed ones of FP32 and FP64: protobuf writes numbers of a fixed size, packed, as their bytes
-one after the other, the smallest first (protobuf.dev/programming-guides/encoding). Fields of a message may come in any
-order, so an answer is what all of a kind begin with, then the id, then the raw tensors, or the outputs with theirs.
+one after the other, the smallest first (protobuf.dev/programming-guides/encoding). Fields stand in the order in which
+protobuf writes them: an answer has the same bytes whoever writes it.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,8 @@ _Kind = tuple[int, tuple[str, ...], tuple[tuple[str, tuple[int, ...]], ...]]  # 
 class _Head(NamedTuple):
     """What answers of one kind have in common."""
 
-    begin: bytes
+    begin: bytes  # up to the id
+    behind: bytes  # from there to the outputs' data
     before: list[bytes]  # each output's data
 
 
@@ -99,6 +100,7 @@ class InferForm(Form):
         parts: list[Buffer] = [head.begin]
         if given_id:
             parts += (_ID_TAG, varint(len(given_id)), given_id)
+        parts.append(head.behind)
         for before, column in zip(head.before, columns, strict=True):
             parts += (before, column.data)
         return b"".join(parts)
@@ -162,7 +164,7 @@ def _typed_spans(message: bytes, request: InferRequest) -> list[tuple[int, int, 
 def _raw_head(response: pb.ModelInferResponse) -> _Head:
     before = [_RAW_OUTPUTS_TAG + varint(len(data)) for data in response.raw_output_contents]
     response.ClearField("raw_output_contents")
-    return _Head(response.SerializeToString(), before)
+    return _Head(*_around_the_id(response), before)
 
 
 def _typed_head(response: pb.ModelInferResponse, columns: Sequence[Stacked]) -> _Head | None:
@@ -173,7 +175,15 @@ def _typed_head(response: pb.ModelInferResponse, columns: Sequence[Stacked]) -> 
             return None
         before.append(b"".join((_OUTPUTS_TAG, varint(len(written)), written[:-size])))
     response.ClearField("outputs")
-    return _Head(response.SerializeToString(), before)
+    return _Head(*_around_the_id(response), before)
+
+
+def _around_the_id(response: pb.ModelInferResponse) -> tuple[bytes, bytes]:
+    """What stands before it and behind it, in a response without an id."""
+    begin = pb.ModelInferResponse(model_name=response.model_name, model_version=response.model_version)
+    response.ClearField("model_name")
+    response.ClearField("model_version")
+    return begin.SerializeToString(), response.SerializeToString()
 
 
 def _is_text(given: bytes) -> bool:

@@ -259,7 +259,12 @@ class Connection:
 
     def announce_end(self) -> None:
         """Asks the peer to open its next streams elsewhere; those on their way are served (§6.8)."""
-        self._out.put(frames.goaway_frame(frames.LARGEST_STREAM_ID, ErrorCode.NO_ERROR))
+        self._control.announce_end()
+
+    @property
+    def peer_knows_end(self) -> bool:
+        """Whether nothing is on its way any more that the peer has sent before it read announce_end()."""
+        return self._control.peer_knows_end or self._phase is Phase.NOTHING
 
     def end(self, text: str) -> None:
         """No stream is served any more beyond those that were."""

@@ -10,6 +10,8 @@ from mindspore_serving.master.http2.streams import Stream, Streams
 
 WIDENED_A_POINT = 16  # streams whose windows settings can change for a point of patience
 LARGEST_FRAME_SENT = 64 << 10  # where the peer would take a larger one: streams take turns
+_LAST_PING = b"goodbye!"
+_GOODBYE = frames.goaway_frame(frames.LARGEST_STREAM_ID, ErrorCode.NO_ERROR) + frames.pack(Kind.PING, 0, 0, _LAST_PING)
 
 
 class Control:
@@ -20,6 +22,9 @@ class Control:
         self._patience = patience
         self._streams = streams
         self._out = out
+        self._is_introduced = False
+        self._is_leaving = False
+        self.peer_knows_end = False  # it has read what announce_end() said
 
     def introduce(self) -> None:
         """§3.4. Not before the peer's preface: another protocol's client would not understand it."""
@@ -35,6 +40,15 @@ class Control:
             )
             + frames.window_frame(0, limits.connection_window_bytes - frames.DEFAULT_WINDOW)
         )
+        self._is_introduced = True
+        if self._is_leaving:
+            self._out.put(_GOODBYE)
+
+    def announce_end(self) -> None:
+        """§6.8: asks the peer to open its next streams elsewhere, and by a ping whether it has heard that."""
+        self._is_leaving = True
+        if self._is_introduced:
+            self._out.put(_GOODBYE)
 
     def priority(self, stream_id: int, _: int, payload: bytes) -> None:
         """§6.3. Priorities are not kept: no tree to attack."""
@@ -102,6 +116,8 @@ class Control:
         self._patience.spend("PING", self._streams.now)
         if not flags & ACK:
             self._out.put(frames.pack(Kind.PING, ACK, 0, payload))
+        elif payload == _LAST_PING:
+            self.peer_knows_end = self._is_leaving
 
     def goaway(self, stream_id: int, _: int, payload: bytes) -> None:
         """§6.8. The peer will close when its streams have ended."""

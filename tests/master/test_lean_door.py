@@ -15,11 +15,12 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from hyperframe.frame import Frame, GoAwayFrame, PingFrame
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.master.grpc_messages import message_prefix
 from mindspore_serving.master.http2.errors import ErrorCode
-from mindspore_serving.master.http2.frames import Kind, pack
+from mindspore_serving.master.http2.frames import ACK, Kind, pack
 from mindspore_serving.master.http2.limits import Limits
 from mindspore_serving.master.lean_door import LeanDoor
 from tests.master.running_door import WAIT_SECONDS, RunningDoor
@@ -152,15 +153,69 @@ def test_keep_alive_pings_are_answered_with_and_without_a_call(door: RunningDoor
         assert client.hear(h2.events.DataReceived).data == message_prefix(b"x") + b"x"
 
 
+def hear_goodbye(client: RawClient) -> bytes:
+    """The ping behind it. The h2 library takes nothing any more once it has read such a frame: it is not shown it."""
+    content = b""
+    while True:
+        while len(content) >= 9:
+            frame, length = Frame.parse_frame_header(memoryview(content[:9]))
+            if len(content) < 9 + length:
+                break
+            frame.parse_body(memoryview(content[9 : 9 + length]))
+            content = content[9 + length :]
+            if isinstance(frame, GoAwayFrame):
+                assert frame.last_stream_id == 2**31 - 1
+            elif isinstance(frame, PingFrame):
+                return bytes(frame.opaque_data)
+        more = client.socket.recv(65_536)
+        assert more, "closed without a goodbye"
+        content += more
+
+
 def test_a_stopping_door_says_goodbye_and_serves_what_is_open(door: RunningDoor) -> None:
     with RawClient(door) as client:
         client.call("Wait", message_prefix(b"x") + b"x")
         assert door.entered.acquire(timeout=WAIT_SECONDS)
         stopping = asyncio.run_coroutine_threadsafe(door.door.stop(), door.loop)
-        assert client.hear(h2.events.ConnectionTerminated).last_stream_id == 2**31 - 1
+        hear_goodbye(client)
         door.let_go_on()
         assert b"x" in client.wait_for_close()
     stopping.result(WAIT_SECONDS)
+
+
+def test_a_parting_door_serves_what_comes_until_the_client_knows_and_lets_nobody_in(door: RunningDoor) -> None:
+    with RawClient(door) as client:
+        client.call("Say", message_prefix(b"first") + b"first")
+        assert client.hear(h2.events.DataReceived).data == message_prefix(b"first") + b"first"
+        parting = asyncio.run_coroutine_threadsafe(door.door.part(), door.loop)
+        ping = hear_goodbye(client)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(door.address, WAIT_SECONDS)  # type: ignore[arg-type]
+        client.call("Say", message_prefix(b"late") + b"late")
+        assert client.hear(h2.events.DataReceived).data == message_prefix(b"late") + b"late"
+        client.socket.sendall(pack(Kind.PING, ACK, 0, ping))
+        parting.result(WAIT_SECONDS)
+
+
+def test_whoever_has_connected_when_a_door_parts_is_let_in_and_told(door: RunningDoor) -> None:
+    async def connect_and_part() -> socket.socket:
+        """All in one turn of the door's loop: it has not accepted the client when it parts."""
+        client = socket.create_connection(door.address, WAIT_SECONDS)  # type: ignore[arg-type]
+        door.loop.create_task(door.door.part())
+        return client
+
+    with RawClient(door) as client:
+        client.socket.close()
+        client.socket = door.run(connect_and_part())
+        client.call("Say", message_prefix(b"x") + b"x")
+        hear_goodbye(client)
+
+
+def test_a_client_who_never_knows_holds_up_no_parting(door: RunningDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawClient(door) as client:
+        client.call("Say", message_prefix(b"x") + b"x")
+        client.hear(h2.events.DataReceived)
+        door.run(door.door.part())  # returns, though nobody reads the ping
 
 
 def test_a_message_of_100_mb_goes_both_ways() -> None:

@@ -15,12 +15,13 @@ from mindspore_serving.cluster.errors import Code, Failure, RequestRefused, Setu
 from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.results import Results
 from mindspore_serving.cluster.tensors import Stacked, Tensor, to_columns
-from mindspore_serving.master.front_desk import FrontDesk
+from mindspore_serving.master.front_desk import FrontDesk, Phase
 from mindspore_serving.master.predict import Predictions
 from mindspore_serving.master.rest_api import RestDoor
 from mindspore_serving.master.rest_json import read_instances, write_reply
 from tests.master.rest_client import RestClient
 from tests.master.running_master import WAIT_SECONDS, RunningMaster
+from tests.processes import until
 
 ECHO = "/model/add:echo"
 BODY = json.dumps({"instances": [{"x": 1}, {"x": 2}, {"x": 3}]})
@@ -164,22 +165,71 @@ def test_a_request_that_is_never_complete_ends(master: RunningMaster) -> None:
 
 def test_a_stopping_master_answers_what_it_accepted_and_refuses_the_rest(master: RunningMaster) -> None:
     address = master.open_rest()
-    accepted, late = RestClient(address), RestClient(address)
+    accepted, late, later = RestClient(address), RestClient(address), RestClient(address)
+    for early in (late, later):
+        assert early.exchange(b"", "/healthz", "GET")[0] == 200
     accepted.connection.request("POST", ECHO, BODY)
     batch = master.workers[0].next_batch()
     stopping = asyncio.run_coroutine_threadsafe(master.server.stop(WAIT_SECONDS), master.loop)
-    while (told := late.exchange(b"", "/readyz", "GET"))[0] == 200:
-        pass
-    assert (told[0], told[2]) == (503, b"the master is stopping\n")
-    status, _, body = late.exchange(BODY.encode(), ECHO)
+    until(lambda: master.server._desk.phase is Phase.DRAINING, "the end of what was on its way")
+    assert refuses(address)
+    status, headers, told = late.exchange(b"", "/readyz", "GET")
+    assert (status, headers["connection"], told) == (503, "close", b"the master is stopping\n")
+    status, _, body = later.exchange(BODY.encode(), ECHO)
     assert (status, json.loads(body)) == (503, {"error_msg": "the master is stopping"})
     master.workers[0].answer(batch)
     assert json.load(accepted.connection.getresponse()) == {"instances": [{"y": 1}, {"y": 2}, {"y": 3}]}
     stopping.result(WAIT_SECONDS)
-    with pytest.raises(ConnectionRefusedError):
-        http.client.HTTPConnection(*address, timeout=WAIT_SECONDS).connect()
-    for client in (accepted, late):
+    for client in (accepted, late, later):
         client.connection.close()
+
+
+def refuses(address: Address) -> bool:
+    try:
+        socket.create_connection(address, WAIT_SECONDS).close()
+    except ConnectionError:  # refused; or reset, at the moment of the end
+        return True
+    return False
+
+
+def echoed_by(master: RunningMaster, client: RestClient) -> http.client.HTTPMessage:
+    """The headers of an answer."""
+    client.connection.request("POST", ECHO, BODY)
+    master.workers[0].answer(master.workers[0].next_batch())
+    response = client.connection.getresponse()
+    assert json.load(response) == {"instances": [{"y": 1}, {"y": 2}, {"y": 3}]}
+    return response.headers
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_call_is_the_last_of_its_connection_when_a_master_is_about_to_stop(
+    master: RunningMaster, at_once: bool
+) -> None:
+    client = RestClient(master.open_rest(), at_once)
+    assert echoed_by(master, client)["connection"] is None
+    stopping = asyncio.run_coroutine_threadsafe(master.server.stop(WAIT_SECONDS, 0.5), master.loop)
+    until(lambda: client.exchange(b"", "/readyz", "GET")[0] == 503, "the end's beginning")
+    assert echoed_by(master, client)["connection"] == "close"
+    client.connection.close()
+    stopping.result(WAIT_SECONDS)
+
+
+def test_whoever_has_connected_when_the_door_parts_is_served(master: RunningMaster) -> None:
+    address = master.open_rest()
+
+    async def connect_and_part() -> socket.socket:
+        """All in one turn of the master's loop: it has not accepted the client when it parts."""
+        connected = socket.create_connection(address, WAIT_SECONDS)
+        stopping.append(master.loop.create_task(master.server.stop(WAIT_SECONDS)))
+        return connected
+
+    stopping: list[asyncio.Task[None]] = []
+    client = RestClient(address)
+    client.connection.sock = master.run(connect_and_part())
+    until(lambda: refuses(address), "the end of listening")
+    assert echoed_by(master, client)["connection"] == "close"
+    client.connection.close()
+    master.run(asyncio.wait_for(stopping[0], WAIT_SECONDS))
 
 
 def test_a_request_that_is_dropped_by_a_stopping_master_is_told_so(master: RunningMaster) -> None:

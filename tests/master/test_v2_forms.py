@@ -64,9 +64,12 @@ class Service:
     def ask(self, message: bytes) -> object:
         """The response, or why there is none."""
         try:
-            return pb.ModelInferResponse.FromString(self._desk.run(self._handler(message, CallInfo())))
+            answer = self._desk.run(self._handler(message, CallInfo()))
         except RpcFault as fault:
             return fault.status, str(fault)
+        response = pb.ModelInferResponse.FromString(answer)
+        assert answer == response.SerializeToString()  # to the byte: some callers compare those of equal requests
+        return response
 
 
 def fill(tensor: pb.ModelInferRequest.InferInputTensor, values: list[float]) -> None:

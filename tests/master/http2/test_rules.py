@@ -367,3 +367,39 @@ def test_a_whole_response_on_a_stream_that_is_gone_says_nothing() -> None:
     answer_whole(peer, 1, b"late")
     peer.listen()
     assert peer.said == []
+
+
+def test_the_end_is_announced_by_a_goaway_and_a_ping_whose_answer_says_that_it_is_known() -> None:
+    peer = Peer()
+    assert not peer.connection.peer_knows_end
+    peer.send(PingFrame(0, b"goodbye!", flags=["ACK"]))  # to a ping that we have not sent
+    assert not peer.connection.peer_knows_end
+    peer.connection.announce_end()
+    peer.listen()
+    goaway, ping = peer.said[-2:]
+    assert isinstance(goaway, GoAwayFrame) and (goaway.last_stream_id, goaway.error_code) == (2**31 - 1, 0)
+    assert isinstance(ping, PingFrame) and not ping.flags
+    assert [type(event) for event in peer.send(peer.headers(1))] == [RequestReceived]
+    peer.send(PingFrame(0, b"another!", flags=["ACK"]))
+    assert not peer.connection.peer_knows_end
+    peer.send(PingFrame(0, ping.opaque_data, flags=["ACK"]))
+    assert peer.connection.peer_knows_end
+
+
+def test_the_end_is_announced_to_who_has_not_spoken_yet_once_he_has() -> None:
+    peer = Peer(greet=False)
+    peer.connection.announce_end()
+    peer.listen()
+    assert not peer.said
+    peer.feed(PREFACE + SettingsFrame(0).serialize())
+    assert [type(frame) for frame in peer.said][:1] == [SettingsFrame]
+    assert [type(frame) for frame in peer.said if isinstance(frame, GoAwayFrame | PingFrame)] == [
+        GoAwayFrame,
+        PingFrame,
+    ]
+
+
+def test_who_is_no_peer_any_more_knows_the_end() -> None:
+    peer = Peer(greet=False)
+    peer.feed(b"GET / HTTP/1.1\r\n")
+    assert peer.connection.peer_knows_end
