@@ -85,6 +85,14 @@ judges: setup ## unmodified clients of other projects against a master and a wor
 	$(JUDGES_VENV)/bin/python -m pip install -q --disable-pip-version-check 'tritonclient[http,grpc]==2.73.0' \
 		grpcio-reflection==1.81.1 grpcio-health-checking==1.81.1
 	$(VENV)/bin/python -m tests.judges.run $(JUDGES_VENV)/bin/python with_tritonclient.py
+	$(VENV)/bin/python -m tests.judges.proxied $(JUDGES_VENV)/bin/python with_tritonclient.py
+	@# perf_analyzer is in wheels for x86 alone, and linked to a library of CUDA's.
+	if [ "$$(uname -m)" = x86_64 ]; then \
+		test -d $(JUDGES_VENV)/perf || $(JUDGES_VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps \
+			--target $(JUDGES_VENV)/perf --only-binary :all: --platform manylinux1_x86_64 --platform manylinux_2_17_x86_64 \
+			tritonclient==2.41.0 nvidia-cuda-runtime-cu12==12.9.79 && \
+		$(VENV)/bin/python -m tests.judges.run $(JUDGES_VENV)/bin/python with_perf_analyzer.py; \
+	else echo "perf_analyzer is not tried: it is for x86"; fi
 	@# grpc-js is gRPC's client for Node.js.
 	if command -v npm >/dev/null; then \
 		npm install --silent --no-audit --no-fund --prefix $(JUDGES_VENV)/node @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1 && \

@@ -92,6 +92,14 @@ class MasterConfig:
         (),
         True,
     )
+    wait_for: tuple[str, ...] = setting(
+        "SERVABLE",
+        "clients may connect once this servable has a worker; until then they are refused, as if nothing ran here, and "
+        "turn to another master; may be repeated (default: they may at once)",
+        str,
+        (),
+        True,
+    )
     processes: int = setting(
         "N",
         "serve with so many processes, which share the ports for clients, so that more than one core is used; "

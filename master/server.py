@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import zmq
@@ -128,6 +129,10 @@ class MasterServer:
     def worker_count(self) -> int:
         """Workers that are registered."""
         return self._desk.worker_count
+
+    def lacking(self, servables: Iterable[str]) -> list[str]:
+        """Those of them that cannot be called."""
+        return [name for name in servables if not any(route.ready for route in self._desk.versions(name).values())]
 
     async def workers_change(self) -> None:
         """Returns when worker_count may be another one than at the time of this call."""

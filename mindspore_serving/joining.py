@@ -1,10 +1,11 @@
-"""How one of several processes of a master takes its place: it listens to clients when it has the others' workers.
+"""When a master listens to clients: one of several processes when it has the others' workers, any as it was told.
 
 So a client whose connection comes to a process that has just been started again finds there what it would elsewhere.
 """
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.siblings import Place
@@ -36,6 +37,20 @@ async def until_workers_are_here(
     deadline = loop.time() + seconds
     while server.worker_count < place.tally.most() and loop.time() < deadline and not stop.done():
         await asyncio.wait((stop,), timeout=LOOK_SECONDS)
+    stop.cancel()
+
+
+async def until_servables_are_here(server: MasterServer, servables: Sequence[str], told_to_stop: asyncio.Event) -> None:
+    """Returns when each of them can be called, or when told to stop."""
+    stop = asyncio.create_task(told_to_stop.wait())
+    told: list[str] = []
+    while (lacking := server.lacking(servables)) and not stop.done():
+        if lacking != told:
+            told = lacking
+            print(f"Serving: clients may connect when there are workers of {', '.join(lacking)}", flush=True)
+        change = asyncio.create_task(server.workers_change())
+        await asyncio.wait((stop, change), return_when=asyncio.FIRST_COMPLETED)
+        change.cancel()
     stop.cancel()
 
 

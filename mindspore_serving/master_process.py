@@ -10,8 +10,10 @@ import zmq
 from mindspore_serving import event_loop
 from mindspore_serving.allocator import keep_free_memory
 from mindspore_serving.cluster.addresses import Address, Endpoint
-from mindspore_serving.joining import follow, until_workers_are_here
+from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.joining import follow, until_servables_are_here, until_workers_are_here
 from mindspore_serving.master.config import MasterConfig
+from mindspore_serving.master.free_address import check_free
 from mindspore_serving.master.outlook import Outlook
 from mindspore_serving.master.security import Security, read_security
 from mindspore_serving.master.server import MasterServer
@@ -48,19 +50,26 @@ async def _serve(
     workers = _own_workers(context, server) if config.servable else None
     tasks = [asyncio.create_task(_feed_watchdog(notify))]
     try:
-        if place is None:
-            doors = _bind(config, server, security)  # a busy port is found before anything is loaded
+        doors: _Doors | None = None
+        if place is not None:
+            server.open_control(place.endpoint, security.keys)
+            tasks += follow(server, place, told_to_stop)
+            await until_workers_are_here(server, place, config.lease_seconds, told_to_stop)
+        else:
+            if config.wait_for:
+                _check_ports(config)
+            else:
+                doors = _bind(config, server, security)  # a busy port is found before anything is loaded
             if config.ctrl is not None:
                 server.open_control(config.ctrl, security.keys)
             if workers is not None:
                 await _load(config, workers, told_to_stop)
-        else:
-            server.open_control(place.endpoint, security.keys)
-            tasks += follow(server, place, told_to_stop)
-            await until_workers_are_here(server, place, config.lease_seconds, told_to_stop)
-            if told_to_stop.is_set():
-                return 0
-            doors = _bind(config, server, security)
+        if config.wait_for:
+            notify("READY=1")  # for workers: a service manager may start them after it
+            await until_servables_are_here(server, config.wait_for, told_to_stop)
+        if told_to_stop.is_set():
+            return 0
+        doors = doors or _bind(config, server, security)
         await server.start_grpc(doors.grpc)
         if doors.rest is not None:
             await server.start_rest(doors.rest)
@@ -89,6 +98,16 @@ def _bind(config: MasterConfig, server: MasterServer, security: Security) -> _Do
     if config.rest is None:
         return _Doors(grpc, None)
     return _Doors(grpc, server.bind_rest(config.rest, config.max_message_mb, security.tls))
+
+
+def _check_ports(config: MasterConfig) -> None:
+    """Raises SetupError for one that cannot be had now: it will be wanted later."""
+    for option, address in (("--grpc", config.grpc), ("--rest", config.rest)):
+        try:
+            if address is not None:
+                check_free(address)
+        except OSError as error:
+            raise SetupError(f"{option} {address} cannot be listened at: {error.strerror or error}") from error
 
 
 async def _feed_watchdog(notify: ServiceManager | Voice) -> None:

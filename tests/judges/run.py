@@ -8,19 +8,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tests.processes import ROOT, free_port, processes
 
 HERE = Path(__file__).resolve().parent
 JUDGE_SECONDS = 120.0
+Front = Callable[[list[str]], AbstractContextManager[list[str]]]  # both doors' addresses -> what clients call instead
 
 
-def judge(interpreter: str, script: str, options: Sequence[str], folder: Path, *arguments: str) -> int:
+def judge(
+    interpreter: str, script: str, options: Sequence[str], folder: Path, *arguments: str, front: Front = nullcontext
+) -> int:
     """The exit code of the judge's script, which gets both doors' addresses, and `arguments`.
 
-    `folder` is for what is served, `options` are the master's.
+    `folder` is for what is served, `options` are the master's. `front`: what stands before the doors.
     """
     shutil.copy(ROOT / "examples" / "add" / "export_model.py", folder)
     subprocess.run([sys.executable, str(folder / "export_model.py")], check=True, capture_output=True)
@@ -36,8 +40,9 @@ def judge(interpreter: str, script: str, options: Sequence[str], folder: Path, *
         worker = group.start("-m", "worker", "--servable", "judged", *place)
         worker.wait_for("Worker registered at")
         alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # without our packages
-        command = [interpreter, str(HERE / script), *doors, *arguments]
-        code = subprocess.run(command, timeout=JUDGE_SECONDS, env=alone).returncode
+        with front(doors) as seen:
+            command = [interpreter, str(HERE / script), *seen, *arguments]
+            code = subprocess.run(command, timeout=JUDGE_SECONDS, env=alone).returncode
         ends = (worker.stop(), master.stop())
         if "Traceback" in master.output or any(ends):
             print(f"exit codes {ends} of worker and master\n{master.output}", file=sys.stderr)
