@@ -59,7 +59,7 @@ _ONE_THREAD_DRAW, _ON_FEW_CORES_DRAW, _FEW_CORES = 1.10, 1.60, 3
 _TWICE_THE_THREADS, _WORTH_THREADS_SECONDS = 0.85, 0.4e-3
 _NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
-_FORMAT = "22"
+_FORMAT = "23"
 
 
 @dataclass(frozen=True)

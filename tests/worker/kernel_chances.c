@@ -140,7 +140,7 @@ static void call_by_rows(void) {
 int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra);
 
 /* In the order of operators.c. */
-enum { ACTIVATION = 9, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, PADDING, VIEW };
+enum { ACTIVATION = 9, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, PADDING, VIEW, FILLING };
 
 /* Puts a step, or two, after which there is one value more, of 4 axes again. Returns how many numbers describe it. */
 static int64_t some_step(int64_t *step, int64_t values, int *made) {
@@ -154,13 +154,13 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
     const int64_t value = between(0, values - 1), axis = between(0, 3), turn = between(0, 3);
     int64_t size = 0;
     *made = 0;
-    switch (between(0, 8)) {
+    switch (between(0, 9)) {
     case 0:
         STEP(ACTIVATION, 1, 1, value, between(0, ACTIVATIONS - 1));
         break;
     case 1: /* with a part of itself, which is repeated, or with a number */
         STEP(REDUCTION, 1, 4, value, axis, between(axis + 1, 4), 1, between(0, 3));
-        STEP(COMBINATION, 2, 2, value, values, between(0, COMBINATIONS - 1), between(0, 2));
+        STEP(COMBINATION, 2, 2, value, values, between(0, PARAMETRIC_RELU), between(0, 2));
         break;
     case 2:
         STEP(TRANSPOSITION, 1, 4, value, turn, (turn + 1) % 4, (turn + 2) % 4, (turn + 3) % 4);
@@ -180,8 +180,12 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
         STEP(PART, 1, 16, value, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0);
         STEP(CONCATENATION, 2, 1, value, values, axis == 2 ? 3 : axis);
         break;
+    case 7: /* where a part of itself, which is repeated, is 0 or not */
+        STEP(REDUCTION, 1, 4, value, axis, between(axis + 1, 4), 1, between(0, 3));
+        STEP(FILLING, 2, 2, value, values, between(0, 1000), between(0, 1));
+        break;
     default:
-        STEP(COMBINATION, 2, 2, value, 0, between(0, COMBINATIONS - 1), 0);
+        STEP(COMBINATION, 2, 2, value, 0, between(0, PARAMETRIC_RELU), 0);
     }
     return size;
 #undef STEP

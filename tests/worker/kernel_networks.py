@@ -271,6 +271,36 @@ def largest_and_where(x: Any) -> Any:
     return numbers + places
 
 
+def filled(x: Any) -> Any:
+    return ops.masked_fill(x, x > 0.5, -1e9) + 1.0
+
+
+def kept(x: Any) -> Any:
+    return ops.exp(ops.where(x[:, :1] > 0.5, x, float("-inf")))
+
+
+def filled_by_either_side(x: Any) -> Any:
+    return ops.where(x[:, :, :1] > 0.5, -2, x) * x
+
+
+def filled_with_another_value(x: Any) -> Any:
+    return ops.where(x > 0.5, x, x * x)
+
+
+class Later(nn.Cell):
+    """Attention of each word to itself and those before it, twice with one mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.later = ms.Tensor(np.triu(np.ones((1, 64, 64)), 1) > 0)
+
+    def construct(self, x: Any) -> Any:
+        for _ in range(2):
+            scores = ops.matmul(x, ops.swapaxes(x, 1, 2)) * 0.2
+            x = ops.matmul(ops.softmax(scores.masked_fill(self.later, float("-inf")), -1), x)
+        return x
+
+
 def newer_sum(x: Any) -> Any:
     return mint.sub(mint.add(x, x * x), x)
 
@@ -581,6 +611,12 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "smallest_kept": (Formula(smallest_kept), (OPEN, 8, 257)),
     "largest_and_where": (Formula(largest_and_where), (OPEN, 64, 33)),
     "largest_of_few": (Formula(largest), WORDS),
+    "filled": (Formula(filled), (OPEN, 64, 33)),
+    "filled_of_few": (Formula(filled), WORDS),
+    "filled_by_either_side": (Formula(filled_by_either_side), (OPEN, 64, 33)),
+    "filled_with_another_value": (Formula(filled_with_another_value), (OPEN, 64, 33)),
+    "kept": (Formula(kept), (OPEN, 64, 33)),
+    "later": (Later(), (OPEN, 64, 16)),
     "averages": (nn.AvgPool2d(3, 2), IMAGES),
     "averages_same_by_threes": (nn.AvgPool2d(3, 3, pad_mode="same"), (OPEN, 3, 12, 15)),
     "averages_same_of_pairs": (nn.AvgPool2d((2, 4), (1, 3), pad_mode="same"), IMAGES),

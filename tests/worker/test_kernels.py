@@ -483,6 +483,21 @@ def test_what_is_no_number_is_the_larger_and_the_smaller_of_two() -> None:
         np.testing.assert_array_equal(found, COMBINED[name](x, y))
 
 
+@pytest.mark.parametrize("number", [-1e9, -np.inf, 0.0, np.float32(0.1)])
+def test_a_number_takes_the_place_of_others_where_a_mask_says_so(number: float) -> None:
+    for one, other in SIZES_OF_COMBINATIONS:
+        x, mask = whole_numbers(1, *one), (whole_numbers(2, *other) > 0).astype(np.float32)
+        for is_kept in (False, True):
+            expected = np.where((mask != 0) != is_kept, np.float32(number), x)
+            found = call("filling", [x, mask], [bits(number), int(is_kept)], expected.shape)
+            np.testing.assert_array_equal(found, expected, err_msg=f"{one} {other}")
+
+
+def test_what_is_masked_may_be_no_number() -> None:
+    x, mask = np.array([np.nan, np.inf, np.nan, 1], np.float32), np.array([1, 1, 0, 0], np.float32)
+    np.testing.assert_array_equal(call("filling", [x, mask], [bits(-1.0), 0], (4,)), [-1, -1, np.nan, 1])
+
+
 REDUCED: list[Callable[..., Array]] = [np.sum, np.mean, np.max, np.min]  # in the order of kernels/rows.c
 
 

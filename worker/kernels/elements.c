@@ -30,12 +30,11 @@ int compute_activation(const struct step *step) {
     return 0;
 }
 
-/* Two values. Told: the combination, clamp. Each axis of one value that has another size than the other's has 1, or is
- * missing in front, and is repeated: as in numpy. */
-int infer_combination(const struct step *step) {
+/* Each axis of one of two values that has another size than the other's has 1, or is missing in front, and is repeated:
+ * as in numpy. */
+static int infer_both(const struct step *step) {
     const struct tensor *one = step->given[0], *other = step->given[1];
     struct tensor *made = step->made;
-    if (step->told[0] >= COMBINATIONS) return -1;
     made->axes = one->axes > other->axes ? one->axes : other->axes;
     for (int64_t behind = 1; behind <= made->axes; behind++) {
         const int64_t size = behind > one->axes ? 1 : one->shape[one->axes - behind];
@@ -44,6 +43,12 @@ int infer_combination(const struct step *step) {
     }
     return 0;
 }
+
+/* Two values. Told: the combination, clamp. */
+int infer_combination(const struct step *step) { return step->told[0] < FILLED ? infer_both(step) : -1; }
+
+/* A value, and what is not 0 where a number takes its place. Told: that number's bits, and 1 where it is 0 there. */
+int infer_filling(const struct step *step) { return infer_both(step); }
 
 /* Axes of both values that are one for each, from the last: `steps` are floats between two places of either value. */
 struct loop {
@@ -103,11 +108,11 @@ static void combine_part(const void *what, int64_t number) {
     for (int64_t row = first_row; row < end_row; row++) combine_row(loops, row, first, count);
 }
 
-int compute_combination(const struct step *step) {
+static int compute_both(const struct step *step, enum combination combination, int64_t clamp, float filling) {
     struct loops loops = {.combined = {
-        .combination = (enum combination)step->told[0],
+        .combination = combination,
         .values = {step->given[0]->numbers, step->given[1]->numbers},
-        .least = least_of_clamp(step->told[1]), .most = most_of_clamp(step->told[1]), .y = step->made->numbers,
+        .least = least_of_clamp(clamp), .most = most_of_clamp(clamp), .filling = filling, .y = step->made->numbers,
     }};
     const int64_t floats = count_of(step->made);
     if (floats == 0) return 0;
@@ -121,4 +126,12 @@ int compute_combination(const struct step *step) {
     loops.rows_of_part = wanted > width ? wanted / width : 1;
     in_turns(combine_part, &loops, divided_up(loops.rows, loops.rows_of_part) * loops.parts_of_row);
     return 0;
+}
+
+int compute_combination(const struct step *step) {
+    return compute_both(step, (enum combination)step->told[0], step->told[1], 0);
+}
+
+int compute_filling(const struct step *step) {
+    return compute_both(step, step->told[1] ? KEPT : FILLED, UNCLAMPED, float_of(step->told[0]));
 }

@@ -53,8 +53,9 @@ enum activation {
     EXPONENTIAL, ROOT, INVERSE_ROOT, SQUARE, ABSOLUTE, NEGATIVE, EXPONENTIAL_LINEAR, SINE, COSINE,
     MISH, LOGARITHM, ACTIVATIONS
 };
-/* PARAMETRIC_RELU: the one, times the other where it is negative. */
-enum combination { SUM, DIFFERENCE, PRODUCT, QUOTIENT, LARGER, SMALLER, PARAMETRIC_RELU, COMBINATIONS };
+/* PARAMETRIC_RELU: the one, times the other where it is negative. FILLED, KEPT: the one, or the filling, where the other is
+ * not 0, and where it is. */
+enum combination { SUM, DIFFERENCE, PRODUCT, QUOTIENT, LARGER, SMALLER, PARAMETRIC_RELU, FILLED, KEPT };
 
 /* y[place] of one value at x and another one: of each the numbers from there on, or this one number for all places. */
 struct combined {
@@ -64,6 +65,7 @@ struct combined {
     float least, most; /* what becomes of anything below and above */
     float *y;
     int64_t count;
+    float filling;
 };
 
 /* y[place] is the largest of x[line][place * stride - before .. + columns - 1] in so many lines, each `width` floats; what

@@ -32,6 +32,7 @@ static const struct operator OPERATORS[] = {
     {ANY, 1, infer_concatenation, compute_concatenation, 0},
     {1, ANY, infer_padding, compute_padding, 0},
     {1, ANY, infer_view, nothing_to_compute, 1},
+    {2, 2, infer_filling, compute_filling, 0},
 };
 
 const struct operator *operator_of(int64_t number) {

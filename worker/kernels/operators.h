@@ -51,6 +51,7 @@ int infer_reduction(const struct step *step), compute_reduction(const struct ste
 /* elements.c */
 int infer_activation(const struct step *step), compute_activation(const struct step *step);
 int infer_combination(const struct step *step), compute_combination(const struct step *step);
+int infer_filling(const struct step *step), compute_filling(const struct step *step);
 
 /* places.c */
 int infer_transposition(const struct step *step), compute_transposition(const struct step *step);

@@ -109,6 +109,12 @@ INLINE V NAME(combination)(const enum combination combination, V one, V other) {
     }
 }
 
+INLINE V NAME(made_of)(const enum combination combination, V one, V other, float filling) {
+    if (combination == FILLED) return NAME(choose)(other != 0, NAME(all)(filling), one);
+    if (combination == KEPT) return NAME(choose)(other != 0, one, NAME(all)(filling));
+    return NAME(combination)(combination, one, other);
+}
+
 INLINE V NAME(side)(const struct combined *combined, int side, const int is_one, int64_t place, int64_t left) {
     const float *from = combined->values[side];
     if (is_one) return NAME(all)(*from);
@@ -120,7 +126,7 @@ INLINE void NAME(combine_all)(const enum combination combination, const int is_o
     for (int64_t place = 0; place < combined->count; place += LANES) {
         const int64_t left = combined->count - place;
         const V one = NAME(side)(combined, 0, is_one, place, left), other = NAME(side)(combined, 1, is_other_one, place, left);
-        const V made = NAME(clamped)(NAME(combination)(combination, one, other), combined->least, combined->most);
+        const V made = NAME(clamped)(NAME(made_of)(combination, one, other, combined->filling), combined->least, combined->most);
         if (left < LANES)
             NAME(store_some)(combined->y + place, made, left);
         else
@@ -150,6 +156,8 @@ TARGET static void NAME(combine)(const struct combined *combined) {
         FOR(LARGER)
         FOR(SMALLER)
         FOR(PARAMETRIC_RELU)
+        FOR(FILLED)
+        FOR(KEPT)
     default:
         break;
     }

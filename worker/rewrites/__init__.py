@@ -24,6 +24,7 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.in_place import write_apart, write_views_apart
 from mindspore_serving.worker.rewrites.joined import join_by_kernels
 from mindspore_serving.worker.rewrites.lstm import remember_by_kernels
+from mindspore_serving.worker.rewrites.masks import fill_by_kernels
 from mindspore_serving.worker.rewrites.means import reduce_by_kernels
 from mindspore_serving.worker.rewrites.newer import lacks_kernels, spell_missing, spell_older, spell_slow
 from mindspore_serving.worker.rewrites.norms import normalize_by_kernels
@@ -85,6 +86,7 @@ _OF_LAYERS: _Rules = (
     (Rewriting.KERNELS, pool_by_kernels),
     (Rewriting.KERNELS, multiply_by_kernels),
     (Rewriting.KERNELS, compute_elements_by_kernels),
+    (Rewriting.KERNELS, fill_by_kernels),
     (Rewriting.KERNELS, join_by_kernels),
     (Rewriting.KERNELS, copy_by_kernels),
     (Rewriting.KERNELS, take_parts_first),

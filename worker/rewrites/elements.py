@@ -5,6 +5,7 @@ it asks the library for its shape at each call. So few numbers are left to it, u
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     is_large,
     put_large,
 )
+from mindspore_serving.worker.rewrites.values import Value
 
 # In the order of kernels/kernels.h, both; combinations by MindSpore's names.
 ACTIVATIONS = (
@@ -59,7 +61,7 @@ def element_step(graph: GraphFile, node: Any, clamp: int = UNCLAMPED) -> Step | 
         return Step("activation", node.input[:1], [ACTIVATIONS.index(name)])
     if name not in _COMBINATIONS or len(node.input) != 2 or (name == "PReLU" and not _is_by_channel(graph, node)):
         return None
-    if is_large(graph, node.output[0]) and _run(graph, node) < _SHORT:
+    if is_large(graph, node.output[0]) and _repeats_few(graph, node):
         return None
     sides = [_side(graph, given) for given in node.input]
     return None if None in sides else Step("combination", sides, [_COMBINATIONS[name], clamp])
@@ -70,22 +72,23 @@ def _is_plain_elu(graph: GraphFile, node: Any) -> bool:
     return graph.op(node) == "Elu" and len(node.input) == 2 and graph.constant(node.input[1]) == 1
 
 
-def _run(graph: GraphFile, node: Any) -> int:
-    """How many numbers lie beside each other in both values, or are one in either, before another is repeated."""
-    made, shapes = float_value(graph, node.output[0]), []
-    for name in node.input:
-        value = float_value(graph, name) or graph.constant_tensor(name)
-        shapes.append(() if value is None else value.shape)
-    assert made is not None
+def _repeats_few(graph: GraphFile, node: Any) -> bool:
+    made, given = float_value(graph, node.output[0]), [float_value(graph, one) for one in node.input]
+    known = [one or graph.constant_tensor(name) for one, name in zip(given, node.input, strict=True)]
+    return made is not None and repeats_few(made, [() if one is None else one.shape for one in known])
+
+
+def repeats_few(made: Value, shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether few numbers lie beside each other in both values, or are one in either, before another is repeated."""
     run, pattern = 1, None
     for behind, size in enumerate(reversed(made.shape), 1):
         if size == 1:
             continue
         are_one = [behind > len(shape) or shape[-behind] == 1 for shape in shapes]
         if pattern not in (None, are_one):
-            return run
+            return run < _SHORT
         run, pattern = run * (size if size > 0 else _SHORT), are_one
-    return _SHORT  # nothing is repeated
+    return False  # nothing is repeated
 
 
 def _made(graph: GraphFile, node: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 FLOAT32, INT32, INT64, BOOL = 1, 6, 7, 9  # TensorProto.DataType
-_LAYOUTS = {FLOAT32: "<f", INT32: "<i", INT64: "<q"}  # of their numbers, as struct and numpy call them
+_LAYOUTS = {FLOAT32: "<f", INT32: "<i", INT64: "<q", BOOL: "<?"}  # of what they hold, as struct and numpy call it
 # AttributeProto.AttributeType
 TENSORS, TUPLE, SCALAR = 19, 20, 39
 _FLOAT, _WHOLE, _STRING, _BOOL, _UMONAD, _IOMONAD, _NONE = 1, 7, 8, 9, 23, 24, 25
@@ -70,7 +70,7 @@ def numbers_of(attribute: Any) -> Iterator[int]:
 
 
 def read_array(tensor: Any) -> npt.NDArray[Any] | None:
-    """Of float32, int32 or int64; None for another type, or if numbers are missing."""
+    """Of float32, int32, int64 or bool; None for another type, or if some are missing."""
     layout, shape = _LAYOUTS.get(tensor.data_type), tuple(tensor.dims)
     if layout is None or len(tensor.raw_data) != struct.calcsize(layout) * math.prod(shape):
         return None
@@ -78,5 +78,5 @@ def read_array(tensor: Any) -> npt.NDArray[Any] | None:
 
 
 def _number(tensor: Any) -> int | float | None:
-    array = None if tensor.dims else read_array(tensor)
+    array = None if tensor.dims or tensor.data_type == BOOL else read_array(tensor)
     return None if array is None else array.item()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mindspore_serving.worker.rewrites import file_constants
-from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT32, INT32, INT64
 from mindspore_serving.worker.rewrites.new_nodes import REFERENCE, NewNodes
 from mindspore_serving.worker.rewrites.values import Value
 
@@ -124,14 +124,16 @@ class GraphFile:
 
     def array(self, name: str) -> npt.NDArray[np.float32] | None:
         """What is fixed in the file, of float32: a parameter that is loaded, or a constant tensor. None otherwise."""
-        fixed = self._parameter(name) or self._tensor(name)
-        return None if fixed is None or fixed.data_type != FLOAT32 else file_constants.read_array(fixed)
+        return self._fixed(name, FLOAT32)
 
     def whole_numbers(self, name: str) -> npt.NDArray[np.int64] | None:
         """The same of int32 or int64."""
-        fixed = self._parameter(name) or self._tensor(name)
-        array = None if fixed is None or fixed.data_type == FLOAT32 else file_constants.read_array(fixed)
+        array = self._fixed(name, INT32, INT64)
         return None if array is None else array.astype(np.int64)
+
+    def truths(self, name: str) -> npt.NDArray[np.bool_] | None:
+        """The same of bool."""
+        return self._fixed(name, BOOL)
 
     def weights(self, name: str) -> npt.NDArray[np.float32] | None:
         """The same, if this is all it is used for."""
@@ -239,6 +241,10 @@ class GraphFile:
             return list(node.input)
         names = node.input[1:] if is_state else node.input
         return [name for name in names if name not in self._order and self.op(self.maker(name)) != "Load"]
+
+    def _fixed(self, name: str, *data_types: int) -> npt.NDArray[Any] | None:
+        fixed = self._parameter(name) or self._tensor(name)
+        return None if fixed is None or fixed.data_type not in data_types else file_constants.read_array(fixed)
 
     def _parameter(self, name: str) -> Any | None:
         load = self.maker(name)

@@ -31,6 +31,7 @@ OPERATORS = (
     "concatenation",
     "padding",
     "view",
+    "filling",
 )
 # What an operator may do with each number that it makes, by the activation behind it: kernels/operators.h.
 UNCLAMPED = 0
