@@ -97,6 +97,7 @@ def masked(sketch: Sketch) -> Value:
     forms = (
         f"ops.softmax({{0}} + {sketch.parameter(words, words)}, -1)",
         "ops.softmax(ops.masked_fill({0}, {0} > 1.0, -1e4), -1)",
+        "ops.softmax(ops.where({0} > 0.7, -1e4, {0}), -1)",
         f"ops.softmax({{0}} + ops.triu(ops.ones(({words}, {words}), ms.float32), 1) * -1e4, -1)",
         f"ops.softmax(ops.where(ops.tril(ops.ones(({words}, {words}), ms.float32)) > 0.5, {{0}}, -1e4), -1)",
     )
