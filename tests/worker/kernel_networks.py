@@ -301,6 +301,10 @@ class Later(nn.Cell):
         return x
 
 
+def thrice(x: Any) -> Any:
+    return ops.stack((x, x, x), 1)
+
+
 def newer_sum(x: Any) -> Any:
     return mint.sub(mint.add(x, x * x), x)
 
@@ -611,6 +615,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "smallest_kept": (Formula(smallest_kept), (OPEN, 8, 257)),
     "largest_and_where": (Formula(largest_and_where), (OPEN, 64, 33)),
     "largest_of_few": (Formula(largest), WORDS),
+    "thrice": (Formula(thrice), (6, 1025)),
     "filled": (Formula(filled), (OPEN, 64, 33)),
     "filled_of_few": (Formula(filled), WORDS),
     "filled_by_either_side": (Formula(filled_by_either_side), (OPEN, 64, 33)),

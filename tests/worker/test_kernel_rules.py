@@ -169,6 +169,7 @@ KERNELS: dict[str, dict[str, int]] = {
     "wide": {"chain": 9, "dense": 130, "activation": 130, "combination": 260},
     "between_others": {"chain": 2, "dense": 2, "Atan": 1},
     "flat": {"chain": 1, "view": 1, "dense": 1, "activation": 1},
+    "thrice": {"chain": 1, "view": 3, "concatenation": 1},
     "filled": {"Greater": 1, "Cast": 1, "chain": 1, "filling": 1, "combination": 1},
     "filled_by_either_side": {
         "StridedSlice": 1,
@@ -433,6 +434,14 @@ def test_one_of_two_inputs_may_be_a_single_row(
         arrays = [chance.normal(size=(count, *shape)).astype(np.float32) for count in rows]
         (expected,), (found,) = [on_thread(partial(graph.learn, arrays)) for graph, _ in graphs]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_fixed_batch_whose_values_are_stacked_shrinks(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    load = partial(mindspore_model.load, Model("thrice.mindir", with_batch_dim=True), networks, Target())
+    (found,) = on_thread(partial(load, rewriting=ALL))
+    assert found.sizes == (1, 2, 4, 6)
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -74,7 +74,10 @@ def _stacked(graph: GraphFile, node: Any) -> bool:
     shape = (*made.shape[:axis], 1, *made.shape[axis + 1 :])
     if sum(size < 0 for size in shape) > 1:
         return False
-    views = [(Step("view", [name], [max(size, 0) for size in shape]), shape) for name in values.input]
+    told = [max(size, 0) for size in shape]
+    if axis > 0 and min(shape[1:]) > 0:
+        told[0] = 0  # the file's batch may be run at another size, as long as it stays the first one
+    views = [(Step("view", [name], told), shape) for name in values.input]
     joined = Step("concatenation", list(range(len(views))), [axis])
     put_steps(graph, [values, node], [*views, (joined, made.shape)])
     return True
