@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mindspore_serving.worker.rewrites.elements import repeats_few
-from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT32
+from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT32, TOLD_FLOAT32
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import Step, are_here, bits, float_value, is_large, step_node
 from mindspore_serving.worker.rewrites.values import Value
 
-_FLOAT32_OF_CASTS = 43  # MindSpore's enumeration of types
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -39,13 +38,11 @@ def fill_by_kernels(graph: GraphFile) -> int:
 def _made(graph: GraphFile, node: Any, numbers: dict[str, str]) -> bool:
     """numbers: masks that are numbers already, and what these are called."""
     made, given = float_value(graph, node.output[0]), _READERS[graph.op(node)](graph, node)
-    if made is None or given is None:
-        return False
     x, mask, number = float_value(graph, given.x), graph.value(given.mask), graph.constant(given.number)
     truths = graph.truths(given.mask)
     if truths is not None:
         mask = Value(BOOL, truths.shape)
-    if x is None or mask is None or mask.data_type != BOOL or not mask.shape or not _is_single(number):
+    if made is None or x is None or mask is None or mask.data_type != BOOL or not mask.shape or not _is_single(number):
         return False
     if repeats_few(made, [x.shape, mask.shape]) or not is_large(graph, node.output[0]):
         return False
@@ -58,7 +55,7 @@ def _made(graph: GraphFile, node: Any, numbers: dict[str, str]) -> bool:
     return True
 
 
-def _selected(graph: GraphFile, node: Any) -> _Filling | None:
+def _selected(graph: GraphFile, node: Any) -> _Filling:
     """Select: where the mask is set the first value, elsewhere the second one."""
     mask, first, second = node.input
     if float_value(graph, first) is not None:
@@ -66,7 +63,7 @@ def _selected(graph: GraphFile, node: Any) -> _Filling | None:
     return _Filling(second, mask, first, is_kept=False)
 
 
-def _filled(_: GraphFile, node: Any) -> _Filling | None:
+def _filled(_: GraphFile, node: Any) -> _Filling:
     x, mask, number = node.input
     return _Filling(x, mask, number, is_kept=False)
 
@@ -76,7 +73,7 @@ _READERS = {"Select": _selected, "MaskedFill": _filled, "MaskedFillScalar": _fil
 
 def _numbers(graph: GraphFile, name: str, mask: Value) -> list[Any]:
     """Nodes, the last of which makes 1 and 0 of a mask."""
-    kind = graph.new.constant(_FLOAT32_OF_CASTS)
+    kind = graph.new.constant(TOLD_FLOAT32)
     return [kind, graph.new.node("Cast", [name, kind], Value(FLOAT32, mask.shape))]
 
 

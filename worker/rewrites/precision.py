@@ -10,14 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from mindspore_serving.worker.rewrites.file_constants import FLOAT32, TENSORS
+from mindspore_serving.worker.rewrites.file_constants import (
+    FLOAT32,
+    TENSORS,
+    TOLD_BFLOAT16,
+    TOLD_FLOAT16,
+    TOLD_FLOAT32,
+)
 
 _FLOAT16, _BFLOAT16 = 10, 16  # TensorProto.DataType
 _HALVES = (_FLOAT16, _BFLOAT16)
 _WHOLE = 7  # AttributeProto.AttributeType
-# MindSpore's enumeration of types, as operators are told of them.
-_TOLD_FLOAT16, _TOLD_FLOAT32, _TOLD_BFLOAT16 = 42, 43, 45
-_TOLD_HALVES = (_TOLD_FLOAT16, _TOLD_BFLOAT16)
+_TOLD_HALVES = (TOLD_FLOAT16, TOLD_BFLOAT16)
 # Those that are told a type besides Cast; a number like that means something else to others.
 _TYPED = (
     *("SumExt", "MeanExt", "ProdExt", "CumsumExt", "LogSoftmaxExt", "LinalgVectorNorm"),
@@ -74,7 +78,7 @@ class _Widening:
     def run(self) -> int:
         """Returns how many values have become float32."""
         count = sum(data_type in _HALVES for data_type in self._types.values())
-        single = self._constant(_TOLD_FLOAT32)
+        single = self._constant(TOLD_FLOAT32)
         for given in self._graph.input:
             if self._types.get(given.name) in _HALVES:
                 self._instead[given.name] = self._cast(given.name, single, FLOAT32, given.tensor[0].dims)
@@ -98,7 +102,7 @@ class _Widening:
             self._write_outputs(node)
             return
         names = [self._instead.get(name, name) for name in node.input]
-        if op == "Cast" and target in (*_TOLD_HALVES, _TOLD_FLOAT32):
+        if op == "Cast" and target in (*_TOLD_HALVES, TOLD_FLOAT32):
             if self._types.get(node.input[0]) in (*_HALVES, FLOAT32):
                 self._instead[node.output[0]] = names[0]
                 return
@@ -132,7 +136,7 @@ class _Widening:
         found = self._instead.get(name, name)
         if self._types.get(name) != _FLOAT16:
             return found
-        return self._cast(found, self._constant(_TOLD_FLOAT16), _FLOAT16, self._dims(name))
+        return self._cast(found, self._constant(TOLD_FLOAT16), _FLOAT16, self._dims(name))
 
     def _dims(self, name: str) -> list[int]:
         makers = [node for node in self._graph.node if node.output[0] == name]

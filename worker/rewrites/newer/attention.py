@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mindspore_serving.worker.rewrites.file_constants import FLOAT32
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32, TOLD_FLOAT32
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import float_value
 from mindspore_serving.worker.rewrites.newer.spelling import Spelling, alike, axes_of, first_item, number, slice_of
@@ -12,7 +12,6 @@ _OPEN = -1
 _BSH, _BNSD, _BSND = 0, 1, 3  # MindSpore's enumeration of what the axes are
 _ATTENTION = 3  # of four values
 _UNLIMITED = 2147483647  # tokens before and behind
-_FLOAT32_OF_CASTS = 43  # MindSpore's enumeration of types
 _NEVER = -1.0e38  # what is masked is no part of the whole: its exponential is 0
 
 
@@ -36,7 +35,7 @@ def _attention(graph: GraphFile, node: Any) -> bool:
     scores = spelling.make("Mul", [spelling.make("BatchMatMul", [queries, keys, False, True], pairs), scale], pairs)
     if masked is not None:
         number_for_each = Value(FLOAT32, masked.shape)
-        share = spelling.make("Cast", [mask, _FLOAT32_OF_CASTS], number_for_each)
+        share = spelling.make("Cast", [mask, TOLD_FLOAT32], number_for_each)
         scores = spelling.make("Add", [scores, spelling.make("Mul", [share, _NEVER], number_for_each)], pairs)
     shares = spelling.make("Softmax", [scores, (-1,)], pairs)
     name = spelling.make("BatchMatMul", [shares, seen, False, False], made)

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from mindspore_serving.worker.rewrites.file_constants import FLOAT32, INT32, INT64
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32, INT32, INT64, TOLD_INT64
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import float_value, is_large
 from mindspore_serving.worker.rewrites.newer.spelling import (
@@ -16,8 +16,6 @@ from mindspore_serving.worker.rewrites.newer.spelling import (
     slice_of,
 )
 from mindspore_serving.worker.rewrites.values import Value
-
-_INT64_OF_CASTS = 35  # MindSpore's enumeration of types
 
 
 def _kept(x: Value, axes: tuple[int, ...]) -> Value:
@@ -201,7 +199,7 @@ def _values_and_places(
         several = spelling.make(op, given, [made, places], told)
         found = spelling.first(several, places if which else made, which)
         if which:
-            spelling.make("Cast", [found, _INT64_OF_CASTS], Value(INT64, made.shape))
+            spelling.make("Cast", [found, TOLD_INT64], Value(INT64, made.shape))
         spelling.put()
     graph.remove_unused(node.output[0])
     return True
