@@ -15,6 +15,8 @@ from tests.proxies import KINDS, proxy
 
 def main(interpreter: str, script: str, *options: str) -> int:
     """The exit code of the first judge who finds fault."""
+    if not KINDS:
+        print("no proxy is tried: neither nginx nor HAProxy is installed")
     for kind in KINDS:
         print(f"behind {kind}", flush=True)
         with tempfile.TemporaryDirectory() as scratch:
