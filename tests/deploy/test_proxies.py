@@ -85,7 +85,7 @@ class Callers:
 def commands(ports: dict[str, int], servables: Path) -> list[list[str]]:
     """Those of the page, with a test's ports and exported servable."""
     (block,) = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "proxies.md").read_text(), flags=re.DOTALL)
-    text = re.sub(r"\b\d{4}\b", lambda found: str(ports[found[0]]), block.replace("examples/add", str(servables)))
+    text = re.sub(r"\b\d{4}\b", lambda found: str(ports[found[0]]), block).replace("examples/add", str(servables))
     return [shlex.split(line.removeprefix(".venv/bin/python ")) for line in text.splitlines()]
 
 
