@@ -42,16 +42,19 @@ async def until_workers_are_here(
 
 async def until_servables_are_here(server: MasterServer, servables: Sequence[str], told_to_stop: asyncio.Event) -> None:
     """Returns when each of them can be called, or when told to stop."""
-    stop = asyncio.create_task(told_to_stop.wait())
+    tasks = [asyncio.create_task(work) for work in (_none_is_lacking(server, servables), told_to_stop.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+async def _none_is_lacking(server: MasterServer, servables: Sequence[str]) -> None:
     told: list[str] = []
-    while (lacking := server.lacking(servables)) and not stop.done():
+    while lacking := server.lacking(servables):
         if lacking != told:
             told = lacking
             print(f"Serving: clients may connect when there are workers of {', '.join(lacking)}", flush=True)
-        change = asyncio.create_task(server.workers_change())
-        await asyncio.wait((stop, change), return_when=asyncio.FIRST_COMPLETED)
-        change.cancel()
-    stop.cancel()
+        await server.workers_change()
 
 
 async def _count(server: MasterServer, place: Place) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from mindspore_serving.chaos import free_ports as chosen
 
-__all__ = ["READY_SECONDS", "ROOT", "Process", "Processes", "free_port", "free_ports", "processes", "until"]
+__all__ = ["READY_SECONDS", "ROOT", "Process", "Processes", "free_port", "free_ports", "listens", "processes", "until"]
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 120.0  # generous: a busy machine is not a failure
@@ -23,6 +24,15 @@ def free_ports(count: int) -> list[int]:
     """So many in a row that nobody uses now, nor the other process that runs tests (pytest-xdist) will choose."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     return chosen.free_ports(count, number, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections at this port of the loopback address."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionError:  # refused; or reset, at the moment of the end
+        return False
+    return True
 
 
 def free_port() -> int:

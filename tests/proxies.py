@@ -2,13 +2,12 @@
 
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.processes import ROOT, free_ports, until
+from tests.processes import ROOT, free_ports, listens, until
 
 KINDS = [kind for kind in ("nginx", "haproxy") if shutil.which(kind)]
 _FILES = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}
@@ -30,8 +29,7 @@ def proxy(kind: str, masters: Sequence[tuple[int, int]], folder: Path) -> Iterat
     log = (folder / f"{kind}.log").open("w")
     process = subprocess.Popen(_command(kind, text, folder), stdout=log, stderr=subprocess.STDOUT)
     try:
-        for port in ports[:2]:
-            until(lambda port=port: process.poll() is not None or _listens(port), f"{kind}, see {log.name}")  # type: ignore[misc]
+        until(lambda: process.poll() is not None or all(map(listens, ports[:2])), f"{kind}, see {log.name}")
         assert process.poll() is None, Path(log.name).read_text()
         yield ports[0], ports[1]
     finally:
@@ -49,11 +47,3 @@ def _command(kind: str, text: str, folder: Path) -> list[str]:
     file.write_text(text.replace("http {", "\n".join(["http {", "access_log off;", *places])))
     options = f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;"
     return ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(file), "-g", options]
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionRefusedError:
-        return False
-    return True

@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, cast
 
 import pytest
 import zmq
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.dispatch_events import Limits
-from mindspore_serving.joining import compare, until_workers_are_here
+from mindspore_serving.joining import compare, until_servables_are_here, until_workers_are_here
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.siblings import Place, Tally
 
@@ -92,6 +92,36 @@ def test_workers_that_reach_only_other_processes_are_told_of_once() -> None:
         logger.removeHandler(told)
     text = "0 workers are registered here, 1 at another process: workers have to reach host:6500 too"
     assert told.texts == [text]
+
+
+class LateServer:
+    """Gets its servable in the turn of the loop in which it is asked for the first time. Tells of a change once."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._is_here = False
+        self._change = self._loop.create_future()
+
+    def lacking(self, servables: Sequence[str]) -> list[str]:
+        if not self._is_here:
+            self._loop.call_soon(self._come)
+        return [] if self._is_here else list(servables)
+
+    async def workers_change(self) -> None:
+        await self._change
+
+    def _come(self) -> None:
+        self._is_here = True
+        self._change.set_result(None)
+        self._change = self._loop.create_future()
+
+
+def test_a_servable_that_comes_at_once_is_not_missed() -> None:
+    async def scenario() -> None:
+        server = cast(MasterServer, LateServer())
+        await until_servables_are_here(server, ["add"], asyncio.Event())
+
+    run(scenario())
 
 
 def test_each_process_tells_its_workers_of_the_others() -> None:

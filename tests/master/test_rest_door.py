@@ -21,7 +21,7 @@ from mindspore_serving.master.rest_api import RestDoor
 from mindspore_serving.master.rest_json import read_instances, write_reply
 from tests.master.rest_client import RestClient
 from tests.master.running_master import WAIT_SECONDS, RunningMaster
-from tests.processes import until
+from tests.processes import listens, until
 
 ECHO = "/model/add:echo"
 BODY = json.dumps({"instances": [{"x": 1}, {"x": 2}, {"x": 3}]})
@@ -172,7 +172,7 @@ def test_a_stopping_master_answers_what_it_accepted_and_refuses_the_rest(master:
     batch = master.workers[0].next_batch()
     stopping = asyncio.run_coroutine_threadsafe(master.server.stop(WAIT_SECONDS), master.loop)
     until(lambda: master.server._desk.phase is Phase.DRAINING, "the end of what was on its way")
-    assert refuses(address)
+    assert not listens(address.port)
     status, headers, told = late.exchange(b"", "/readyz", "GET")
     assert (status, headers["connection"], told) == (503, "close", b"the master is stopping\n")
     status, _, body = later.exchange(BODY.encode(), ECHO)
@@ -182,14 +182,6 @@ def test_a_stopping_master_answers_what_it_accepted_and_refuses_the_rest(master:
     stopping.result(WAIT_SECONDS)
     for client in (accepted, late, later):
         client.connection.close()
-
-
-def refuses(address: Address) -> bool:
-    try:
-        socket.create_connection(address, WAIT_SECONDS).close()
-    except ConnectionError:  # refused; or reset, at the moment of the end
-        return True
-    return False
 
 
 def echoed_by(master: RunningMaster, client: RestClient) -> http.client.HTTPMessage:
@@ -226,7 +218,7 @@ def test_whoever_has_connected_when_the_door_parts_is_served(master: RunningMast
     stopping: list[asyncio.Task[None]] = []
     client = RestClient(address)
     client.connection.sock = master.run(connect_and_part())
-    until(lambda: refuses(address), "the end of listening")
+    until(lambda: not listens(address.port), "the end of listening")
     assert echoed_by(master, client)["connection"] == "close"
     client.connection.close()
     master.run(asyncio.wait_for(stopping[0], WAIT_SECONDS))
