@@ -26,7 +26,7 @@ In reading order:
     v2_rest        its URLs; v2_json: its bodies
     health_service, reflection_service: gRPC's own companions
     rest_api       the RESTful door
-    rest_protocol  bounds on its connections; joined_writes: one packet for each answer
+    rest_protocol  bounds on its connections; http_heads: on requests' heads; joined_writes: one packet for each answer
     whole_calls    calls that came in one read need no ASGI application
     rest_body      bodies within a limit, packed and unpacked; waits: time-outs, and clients that have gone
     json_reader, json_child: large bodies are read by a process of their own

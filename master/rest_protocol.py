@@ -13,15 +13,14 @@ from typing import Any, cast
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from mindspore_serving.master.http_heads import RefusedHead, check_head, check_size, refusal, without_upgrade
 from mindspore_serving.master.http_limits import HttpLimits
 from mindspore_serving.master.http_watches import IdleWatch, StallWatch
 from mindspore_serving.master.joined_writes import JoinedWrites
 from mindspore_serving.master.known_heads import KnownHeads
 from mindspore_serving.master.whole_calls import Calls, WholeCall, WholeHead
 
-MOST_HEAD_BYTES = 16 * 1024  # of a head behind the slice that it begins in
 _SLICE_BYTES = 16 * 1024  # parsed at once: as many requests as these may hold wait behind one that is answered
-_TOO_LARGE = f"the request line and the headers have more than {MOST_HEAD_BYTES} bytes"
 
 
 class _Place(Enum):
@@ -40,14 +39,6 @@ class _Awaited(Enum):
     NOTHING = auto()
     HEAD = auto()
     REST_OF_BODY = auto()  # of a request that is answered already
-
-
-class _RefusedHead(Exception):
-    """A head that is complete, but not served: the parser stops at it."""
-
-    def __init__(self, status: HTTPStatus, text: str) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -70,7 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = b""  # what is parsed, where it begins with a request
         self._held: list[bytes] | None = None  # of a request that may come whole: what has come of its body
         self._asked: Calls | None = None  # about that one
-        self._refused_head: _RefusedHead | None = None  # which the parser stops at
+        self._refused_head: RefusedHead | None = None  # which the parser stops at
         self._last_words = b""  # to say when all is answered that came before; nothing is read any more
         self._writes: asyncio.Transport  # of answers
         self._awaited: tuple[_Awaited, object] = (_Awaited.NOTHING, None)
@@ -85,7 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._writes = cast(asyncio.Transport, JoinedWrites(transport, self.loop))
         self._stalled = StallWatch(self.loop, self.limits.stalled_seconds, transport)
         if len(self.connections) > self.limits.most_connections:
-            self._refuse(_refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", "retry-after: 1\r\n"))
+            self._refuse(refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", "retry-after: 1\r\n"))
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -125,11 +116,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         try:
-            self._check_head()
-        except _RefusedHead as refused:
+            check_size(self._head_bytes)
+            check_head(self.parser.get_method(), self.parser.get_http_version(), self.headers)
+        except RefusedHead as refused:
             self._refused_head = refused
             raise
-        if not self.parser.should_upgrade():  # see _without_upgrade
+        if not self.parser.should_upgrade():  # see without_upgrade
             if self._may_come_whole():
                 self._held = []
             else:
@@ -196,18 +188,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
             (end,) = upgrade.args
-            self._unread = b"".join((self._without_upgrade(), data[end:], self._unread))
+            head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+            self.parser = HttpRequestParser(self)
+            self._unread = b"".join((head, data[end:], self._unread))
         except HttpParserError as error:
             refused = self._refused_head
             if refused is not None:
-                self._refuse(_refusal(refused.status, str(refused)))
+                self._refuse(refused.words())
             else:
                 # Of a method of uvicorn's, httptools tells nothing but that it has raised.
                 reason = "its URL cannot be read" if isinstance(error, HttpParserCallbackError) else error
-                self._refuse(_refusal(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {reason}"))
+                self._refuse(refusal(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {reason}"))
         self._let_go()
-        if self._place is _Place.HEAD and self._head_bytes > MOST_HEAD_BYTES:
-            self._refuse(_refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE))
+        if self._place is _Place.HEAD:
+            try:
+                check_size(self._head_bytes)
+            except RefusedHead as refused:
+                self._refuse(refused.words())
 
     def _may_come_whole(self) -> bool:
         """Whether this may be a call that is answered without the application."""
@@ -260,31 +257,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.is_parting:
             self.cycle.keep_alive = False
 
-    def _without_upgrade(self) -> bytes:
-        """The head that was parsed, without its wish for another protocol: we ignore that, as RFC 9110 §7.8 allows.
-
-        The parser stops behind such a head, and would take no body.
-        """
-        fields = [b": ".join(field) for field in self.headers if field[0] not in (b"upgrade", b"connection")]
-        version = self.parser.get_http_version().encode()
-        first = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)
-        self.parser = HttpRequestParser(self)
-        return b"\r\n".join((first, *fields, b"\r\n"))
-
-    def _check_head(self) -> None:
-        if self._head_bytes > MOST_HEAD_BYTES:
-            raise _RefusedHead(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
-        if self.parser.get_method() == b"CONNECT":
-            raise _RefusedHead(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is for proxies")
-        hosts = 0
-        for name, value in self.headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-                raise _RefusedHead(HTTPStatus.NOT_IMPLEMENTED, "Transfer-Encoding may be chunked, and nothing else")
-        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):  # RFC 9112 §3.2
-            raise _RefusedHead(HTTPStatus.BAD_REQUEST, f"a request has one header 'Host', given {hosts}")
-
     def _refuse(self, last_words: bytes) -> None:
         """Says so and closes, when all is answered that came before."""
         if self._last_words:
@@ -330,7 +302,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _on_late(self) -> None:
         if self._place is _Place.HEAD:
-            self._refuse(_refusal(HTTPStatus.REQUEST_TIMEOUT, "the headers of the request came too slowly"))
+            self._refuse(refusal(HTTPStatus.REQUEST_TIMEOUT, "the headers of the request came too slowly"))
         else:
             self._end()
 
@@ -340,11 +312,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         """Whether nothing is asked, nor begins to be."""
         return self._place in _BETWEEN and not self._unread and self._has_answered()
-
-
-def _refusal(status: HTTPStatus, text: str, header: str = "") -> bytes:
-    head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{header}content-type: text/plain\r\nconnection: close\r\n"
-    return f"{head}content-length: {len(text) + 1}\r\n\r\n{text}\n".encode()
 
 
 def protocol_with(limits: HttpLimits, calls: Sequence[Calls] = ()) -> type[BoundedProtocol]:
