@@ -31,6 +31,15 @@ def parse_local_servable(text: str) -> LocalServable:
     return LocalServable(Path(path), integer("the device of --servable", 0, 65535)(device))
 
 
+def parse_awaited(text: str) -> str:
+    """Reads the name of a servable. Raises SetupError for a path, or several."""
+    if not text or not set(text).isdisjoint("/, "):
+        raise SetupError(
+            f"--wait-for '{text}' is not a servable's name: give --wait-for once for each, without a folder"
+        )
+    return text
+
+
 class SecuritySettings(Protocol):
     """Those of a master that say who may talk to it; `mindspore-serving up` has them too."""
 
@@ -96,7 +105,7 @@ class MasterConfig:
         "SERVABLE",
         "clients may connect once this servable has a worker; until then they are refused, as if nothing ran here, and "
         "turn to another master; may be repeated (default: they may at once)",
-        str,
+        parse_awaited,
         (),
         True,
     )
@@ -186,6 +195,10 @@ class MasterConfig:
         check_security(self)
         if self.ctrl is None and not self.servable:
             raise SetupError("give --ctrl [HOST:]PORT for workers to register at, or --servable PATH to run one here")
+        own = [servable.path.resolve().name for servable in self.servable]
+        never = [name for name in self.wait_for if self.ctrl is None and name not in own]
+        if never:
+            raise SetupError(f"--wait-for {never[0]}: no --servable is called so, and no worker comes without --ctrl")
         for name in ("lease_seconds", "default_timeout_seconds", "hang_seconds"):
             if not getattr(self, name) > 0:
                 raise SetupError(f"--{name.replace('_', '-')} should be more than 0")

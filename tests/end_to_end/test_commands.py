@@ -93,6 +93,13 @@ def test_the_master_runs_servables_of_its_own(run: Processes, servables: Path) -
     assert both.stop() == 0
 
 
+def test_a_master_may_wait_for_a_servable_of_its_own(run: Processes, servables: Path) -> None:
+    place = str(servables / "add")
+    master = run.start("-m", "master", "--grpc", str(free_port()), "--servable", place, "--wait-for", "add")
+    master.wait_for("Serving gRPC start success")
+    assert master.stop() == 0
+
+
 def test_the_directory_comes_from_the_environment_or_is_the_current_one(run: Processes, servables: Path) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     place = {"MINDSPORE_SERVING_DIRECTORY": str(servables)}
@@ -114,6 +121,9 @@ BAD_ARGUMENTS = [
     (("master", "--grpc", "5500", "--nonsense"), 2, "--nonsense"),
     (("master", "--grpc", "5500", "--ctrl", "6500", "--max-message-mb", "513"), 2, "[1,512]"),
     (("master", "--grpc", "5500", "--servable", ":3"), 2, "PATH[:DEVICE]"),
+    (("master", "--grpc", "5500", "--ctrl", "6500", "--wait-for", "add,lenet"), 2, "give --wait-for once for each"),
+    (("master", "--grpc", "5500", "--ctrl", "6500", "--wait-for", ""), 2, "is not a servable's name"),
+    (("master", "--grpc", "5500", "--servable", "./add", "--wait-for", "lenet"), 2, "no worker comes without --ctrl"),
     (("master", "--grpc", "5500", "--ctrl", "6500", "--processes", "0"), 2, "[1,64]"),
     (("master", "--grpc", "unix:/x", "--ctrl", "6500", "--processes", "2"), 2, "give --grpc [HOST:]PORT"),
     (("master", "--grpc", "5500", "--servable", "x", "--processes", "2"), 2, "serve it by a worker"),

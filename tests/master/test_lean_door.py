@@ -211,7 +211,7 @@ def test_whoever_has_connected_when_a_door_parts_is_let_in_and_told(door: Runnin
         hear_goodbye(client)
 
 
-def test_a_client_who_never_knows_holds_up_no_parting(door: RunningDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_who_never_knows_holds_up_no_parting(door: RunningDoor) -> None:
     with RawClient(door) as client:
         client.call("Say", message_prefix(b"x") + b"x")
         client.hear(h2.events.DataReceived)
