@@ -36,8 +36,8 @@ HOT = {
         streams template""",
     "worker": """
         answer_memory arrays batch_plan batch_sizes bell call_costs direct_door function_stage graph_calls
-        handshakes inbox lent_line line link loan lookout model_stage pipeline servable stages talks watches
-        work_thread""",
+        handshakes inbox lent_line line link loan lookout model_stage pipeline servable stages straight_calls talks
+        watches work_thread""",
 }
 COMMANDS = {"egg_info", "dist_info", "sdist", "--help", "clean"}  # that compile nothing
 NAMES = [f"mindspore_serving.{package}.{module}" for package, modules in HOT.items() for module in modules.split()]

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
+import numpy as np
+
 K = TypeVar("K", bound=Hashable)
 Clock = Callable[[], tuple[float, ...]]  # the first is the time of day, the last what a call is charged
 
@@ -50,3 +52,11 @@ def rising(costs: Mapping[int, float]) -> dict[int, float]:
     for size in sorted(costs, reverse=True):
         least = found[size] = min(least, costs[size])
     return dict(sorted(found.items()))
+
+
+def of_every_size(costs: Mapping[int, float], most: int) -> dict[int, float]:
+    """From 1 to the most: costs as measured, on a line between two that were, in proportion beyond the last."""
+    last = max(costs)
+    known = {**costs, most: costs[last] * most / last} if last < most else costs
+    every = range(1, most + 1)
+    return dict(zip(every, np.interp(every, list(known), list(known.values())).tolist(), strict=True))

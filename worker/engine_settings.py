@@ -116,12 +116,12 @@ def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -
     convolutions, oneDNN's are not in the way of more.
     """
     found: list[dict[str, Any]] = []
-    if ONE_THREAD not in environment:
+    if not environment.get(ONE_THREAD):
         found.append({"one_thread": True})
-    rewritten = {} if REWRITES in environment else {"rewritten": True}
+    rewritten = {} if environment.get(REWRITES) else {"rewritten": True}
     # Without rewritten graphs only where they are wished.
-    kernels = environment.get(KERNELS, environment.get(REWRITES))
-    if KERNELS not in environment and kernels != "off":
+    kernels = environment.get(KERNELS) or environment.get(REWRITES)
+    if not environment.get(KERNELS) and kernels != "off":
         found.append({**rewritten, "kernels": True})
     if rewritten:
         found.append(rewritten)

@@ -1,10 +1,12 @@
-"""Calls of a loaded graph: straight into the compiled graph where that is proven to give what the public call gives.
+"""Calls of a loaded graph: by the shortest way that is proven to give what the public call gives.
 
 nn.GraphCell finds the compiled graph anew at each call, which takes longer than a small model's own work (MindSpore
 2.10: 100-200 us, of which the graph takes 25-60). What it finds in the end is a phase, the compiled graph's name. The
 executor that it hands the phase to is private, so each shape is called both ways before the worker registers, and the
 public call stays where they differ. A phase must only meet the shapes that it was compiled for: given others, the
 executor answers without an error, and wrongly.
+
+Where nothing but kernels/ is left of a graph there is a shorter way still: straight_calls.py. It is proven alike.
 
 Small outputs are taken as bytes: asnumpy() of a fresh tensor makes an array by way of a format string that numpy parses
 in Python, which is a quarter of a small graph's call. Large ones share the tensor's memory, without a copy.
@@ -14,12 +16,13 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mindspore_serving.worker.batch_sizes import equal
+from mindspore_serving.worker.straight_calls import ShapesError, readable
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -30,45 +33,72 @@ Shapes = tuple[tuple[int, ...], ...]
 _SMALL_BYTES = 16 * 1024  # up to here a copy costs less than an array that shares the tensor's memory
 
 
+class Straight(Protocol):
+    """What is needed of StraightCalls."""
+
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]: ...
+    def one_by_one(self, arrays: Sequence[Array]) -> list[Array]: ...
+
+
 class GraphCalls:
     """One graph's calls, on MindSpore's thread. `learn` comes first for each shape, and then the calls.
 
     to_tensor: makes a tensor of MindSpore's, which may share the array's memory. execute: runs tensors through a phase;
-    None for the public call alone.
+    None for the public call alone. straight: computes the same without MindSpore; None where that cannot be.
     """
 
-    def __init__(self, cell: Any, path: Path, to_tensor: Callable[[Array], Any], execute: Execute | None) -> None:
+    def __init__(
+        self,
+        cell: Any,
+        path: Path,
+        to_tensor: Callable[[Array], Any],
+        execute: Execute | None,
+        straight: Straight | None = None,
+    ) -> None:
         self._cell = cell
         self._path = path
         self._to_tensor = to_tensor
         self._execute = execute
+        self._straight = straight
+        self._straight_shapes: set[Shapes] = set()
         self._phases: dict[Shapes, str] = {}
         self._dtypes: tuple[np.dtype[Any], ...] = ()  # of the outputs
         self._open = False
         self._open_phase: str | None = None  # takes every shape that the inputs allow
+        self._is_straight_open = False  # so do straight calls
 
     @property
     def direct(self) -> bool:
         """Calls go straight into the compiled graph."""
         return self._execute is not None
 
+    @property
+    def straight(self) -> Straight | None:
+        """What calls go to past the compiled graph, for shapes that are learnt; None: to nothing of that kind."""
+        return self._straight
+
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
-        """Arrays of learnt shapes in, outputs in memory of their own out. Raises whatever MindSpore raises."""
-        phase = self._phases.get(tuple([array.shape for array in arrays]), self._open_phase)
-        if phase is None or self._execute is None:
-            return self._public(arrays)
-        return self._direct(self._execute, arrays, phase)
+        """Arrays of learnt shapes in, outputs in memory of their own out.
+
+        Raises whatever MindSpore raises, or ShapesError.
+        """
+        shapes = tuple([array.shape for array in arrays])
+        if self._straight is not None and (self._is_straight_open or shapes in self._straight_shapes):
+            return self._straight(arrays)
+        return self._by_phase(arrays, self._phases.get(shapes, self._open_phase))
 
     def run_open(self, arrays: Sequence[Array]) -> list[Array]:
         """The same by the graph for all shapes, though there be one for these alone."""
-        if self._open_phase is None or self._execute is None:
-            return self._public(arrays)
-        return self._direct(self._execute, arrays, self._open_phase)
+        if self._straight is not None and self._is_straight_open:
+            return self._straight(arrays)
+        return self._by_phase(arrays, self._open_phase)
 
     def learn(self, arrays: Sequence[Array]) -> list[Array]:
         """The public call: compiles the graph for these shapes if it must. Finds out whether the direct one agrees."""
         expected = self._public(arrays)
         self._dtypes = tuple(array.dtype for array in expected)
+        if self._straight is not None:
+            self._prove_straight(self._straight, arrays, expected)
         if self._execute is not None:
             fault = self._prove(self._execute, arrays, expected)
             if fault:
@@ -97,13 +127,33 @@ class GraphCalls:
             found = self._direct(execute, arrays, phase)
         except Exception as error:
             return f"this MindSpore does not take a direct call ({type(error).__name__})"
-        if len(found) != len(expected) or not all(map(equal, found, expected)):
+        if not _are_equal(found, expected):
             return "a direct call gave other numbers than the public call"
         if self._open:
             self._open_phase = phase
         else:
             self._phases[tuple([array.shape for array in arrays])] = phase
         return ""
+
+    def _prove_straight(self, straight: Straight, arrays: Sequence[Array], expected: Sequence[Array]) -> None:
+        try:
+            found = straight(arrays)
+            agrees = _are_equal(found, expected)
+        except ShapesError:
+            agrees = False
+        if not agrees:
+            logger.debug("model file '%s': calls past MindSpore do not give its numbers", self._path)
+            if self._open:
+                self._straight, self._is_straight_open = None, False
+        elif self._open:
+            self._is_straight_open = True
+        else:
+            self._straight_shapes.add(tuple([array.shape for array in arrays]))
+
+    def _by_phase(self, arrays: Sequence[Array], phase: str | None) -> list[Array]:
+        if phase is None or self._execute is None:
+            return self._public(arrays)
+        return self._direct(self._execute, arrays, phase)
 
     def _public(self, arrays: Sequence[Array]) -> list[Array]:
         tensors = self._tensors(arrays)
@@ -117,13 +167,11 @@ class GraphCalls:
         return [_array(result, dtype) for result, dtype in zip(results, self._dtypes, strict=True)]
 
     def _tensors(self, arrays: Sequence[Array]) -> tuple[Any, ...]:
-        # The memory is read as if it were contiguous: make sure that it is.
-        return tuple(
-            [
-                self._to_tensor(array if array.flags.c_contiguous and array.flags.aligned else array.copy())
-                for array in arrays
-            ]
-        )
+        return tuple([self._to_tensor(readable(array)) for array in arrays])
+
+
+def _are_equal(found: Sequence[Array], expected: Sequence[Array]) -> bool:
+    return len(found) == len(expected) and all(map(equal, found, expected))
 
 
 def _array(result: Any, dtype: "np.dtype[Any]") -> Array:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.worker.batch_plan import BatchPlan
 from mindspore_serving.worker.batch_sizes import equal, proven_sizes, sample
-from mindspore_serving.worker.call_costs import LONG_SECONDS, Clock, measure, rising, shortest
+from mindspore_serving.worker.call_costs import LONG_SECONDS, Clock, measure, of_every_size, rising, shortest
 from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.mindir_file import DYNAMIC
 
@@ -65,7 +65,8 @@ class OutputSpec:
 class ReadyModel(Protocol):
     """What the others need of a model that can be called: a LoadedModel, or a StackedModel.
 
-    `plan` cuts what comes into calls; `sizes` are the numbers of instances that have a graph of their own.
+    `plan` cuts what comes into calls; `sizes` are the numbers of instances that have a graph of their own. is_straight:
+    calls go past MindSpore.
     """
 
     inputs: tuple[InputSpec, ...]
@@ -79,6 +80,8 @@ class ReadyModel(Protocol):
     def outputs(self) -> tuple[OutputSpec, ...]: ...
     @property
     def outputs_count(self) -> int: ...
+    @property
+    def is_straight(self) -> bool: ...
     def run(self, arrays: Sequence[Array]) -> list[Array]: ...
 
 
@@ -118,6 +121,10 @@ class LoadedModel:
     def outputs_count(self) -> int:
         return len(self.outputs)
 
+    @property
+    def is_straight(self) -> bool:
+        return self._calls.straight is not None
+
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """One call: arrays of the model's own shapes in, its outputs out. Raises whatever MindSpore raises."""
         return self._calls(arrays)
@@ -138,7 +145,7 @@ class LoadedModel:
     def _warm_up_open_batch(self, open_tensors: Sequence[Any]) -> None:
         """One graph runs every number. For powers of two another one is compiled, and kept where it costs less."""
         known = not any(spec.is_open for spec in self.inputs)
-        own = self._graphs_of_one_size() if known and self._calls.direct else {}
+        own = self._graphs_of_one_size() if known and self._calls.direct and self._calls.straight is None else {}
         self._calls.open(open_tensors)
         self.outputs = self._first_call()
         self._calls.learn(self._samples(2, other=3))
@@ -152,7 +159,7 @@ class LoadedModel:
         )
         costs = rising({size: min(seconds, again.get(size, seconds)) for size, seconds in costs.items()})
         self.seconds_per_call = costs[1] if costs else measure(partial(self.run, self._samples(1)), self._clock)
-        self.plan = BatchPlan(_of_every_size(costs or {1: self.seconds_per_call}), fill=False)
+        self.plan = BatchPlan(of_every_size(costs or {1: self.seconds_per_call}, MAX_DYNAMIC_BATCH), fill=False)
 
     def _cheaper_way(self, size: int, own: list[Array] | None) -> float:
         """Decides which graph runs so many instances. Returns the seconds. own: what the graph of that size gave."""
@@ -220,12 +227,3 @@ def first_line(error: BaseException) -> str:
 
 def _powers_of_two(most: int) -> list[int]:
     return [1 << exponent for exponent in range(most.bit_length())]
-
-
-def _of_every_size(costs: dict[int, float]) -> dict[int, float]:
-    """The costs from 1 to MAX_DYNAMIC_BATCH: as measured, on a line between two measured, in proportion beyond."""
-    last = max(costs)
-    beyond = {MAX_DYNAMIC_BATCH: costs[last] * MAX_DYNAMIC_BATCH / last} if last < MAX_DYNAMIC_BATCH else {}
-    known = {**costs, **beyond}
-    every = range(1, MAX_DYNAMIC_BATCH + 1)
-    return dict(zip(every, np.interp(every, list(known), list(known.values())).tolist(), strict=True))

@@ -24,8 +24,9 @@ from mindspore_serving.worker.graph_calls import Execute, GraphCalls
 from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel, ReadyModel, first_line
 from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
 from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
-from mindspore_serving.worker.rewritten_file import rewritten_file
-from mindspore_serving.worker.stacked_model import can_be_stacked, stacked
+from mindspore_serving.worker.rewritten_file import rewritten_file, straight_graph_of
+from mindspore_serving.worker.stacked_model import can_be_stacked, in_one_call, stacked
+from mindspore_serving.worker.straight_calls import StraightCalls
 from mindspore_serving.worker.target import Target
 
 logger = logging.getLogger("mindspore_serving.worker")
@@ -110,10 +111,13 @@ def _load_file(
     given = read_inputs(path, target)
     inputs = _specs(path, model, given)
     clock = cpu_clock if target.device_type == "CPU" else wall_clock
-    loaded = LoadedModel(inputs, *open_graph(path, given, target, rewriting), path, clock)
-    if can_be_stacked(loaded) and may_stack(path):
-        return stacked(loaded, partial(_open_stacked, path, given, target, rewriting), clock)
-    return loaded
+    calls, open_tensors = open_graph(path, given, target, rewriting)
+    loaded = LoadedModel(inputs, calls, open_tensors, path, clock)
+    if not can_be_stacked(loaded):
+        return loaded
+    if calls.straight is not None:
+        return in_one_call(loaded, calls.straight.one_by_one, clock)
+    return stacked(loaded, partial(_open_stacked, path, given, target, rewriting), clock) if may_stack(path) else loaded
 
 
 def open_graph(
@@ -121,20 +125,20 @@ def open_graph(
 ) -> tuple[GraphCalls, list[Any]]:
     """A file's graph, and where it has open dimensions the tensors for GraphCalls.open. Raises ServableError."""
     try:
-        calls = _calls(_cell(path, target, rewriting), path, inputs)
+        calls = _calls(*_cell(path, target, rewriting), path, inputs)
         is_open = any(DYNAMIC in spec.shape for spec in inputs)
         return calls, [_open_tensor(spec) for spec in inputs] if is_open else []
     except Exception as error:
         raise ServableError(f"model file '{path}' cannot be loaded: {first_line(error)}") from error
 
 
-def _calls(cell: Any, path: Path, inputs: Sequence[FileInput]) -> GraphCalls:
+def _calls(cell: Any, straight: StraightCalls | None, path: Path, inputs: Sequence[FileInput]) -> GraphCalls:
     from mindspore import Tensor
 
     # What a batch lies in is not the graph's to change: the memory that a master shares cannot even be written.
     copied = any(given.changed for given in inputs)
     shares_memory = getattr(Tensor, "from_numpy", Tensor)  # which MindSpore says is to go
-    return GraphCalls(cell, path, Tensor if copied else shares_memory, executor())
+    return GraphCalls(cell, path, Tensor if copied else shares_memory, executor(), straight)
 
 
 def executor() -> Execute | None:
@@ -149,7 +153,8 @@ def executor() -> Execute | None:
     return execute
 
 
-def _cell(path: Path, target: Target, rewriting: Rewriting) -> Any:
+def _cell(path: Path, target: Target, rewriting: Rewriting) -> tuple[Any, StraightCalls | None]:
+    """The graph of a file, and what computes the same without MindSpore, where something does."""
     import mindspore
     from mindspore import nn
 
@@ -157,7 +162,8 @@ def _cell(path: Path, target: Target, rewriting: Rewriting) -> Any:
     if target.device_type == "CPU":
         rewriting |= Rewriting.RUNNABLE
     with rewritten_file(path, rewriting) as file:
-        return nn.GraphCell(mindspore.load(str(file), **key))
+        graph = straight_graph_of(file) if file != path and Rewriting.KERNELS in rewriting else None
+        return nn.GraphCell(mindspore.load(str(file), **key)), None if graph is None else StraightCalls(graph)
 
 
 def _open_stacked(path: Path, inputs: Sequence[FileInput], target: Target, rewriting: Rewriting) -> GraphCalls:
@@ -177,7 +183,8 @@ def _open_stacked(path: Path, inputs: Sequence[FileInput], target: Target, rewri
             return self.compile_and_run(*columns)  # as a graph, like a GraphCell, whichever mode the user has set
 
     # Without kernels: vmap knows no rule for them, and would call them once for each instance.
-    return _calls(Stacked(_cell(path, target, rewriting & ~Rewriting.KERNELS)), path, inputs)
+    one, _ = _cell(path, target, rewriting & ~Rewriting.KERNELS)
+    return _calls(Stacked(one), None, path, inputs)
 
 
 def _apply(context: Context, target: Target) -> None:

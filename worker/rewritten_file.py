@@ -9,6 +9,7 @@ from typing import Any
 
 from mindspore_serving.worker.mindir_file import parse
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, rewrite
+from mindspore_serving.worker.rewrites.straight import MOST_BYTES, StraightGraph, straight_graph
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -20,8 +21,15 @@ _BRANCHES_STAY = (
 
 
 def places(path: Path, rewriting: Rewriting = ALL) -> dict[Rewriting, int]:
-    """In how many places rules of each of these kinds would write a file otherwise; nothing where it must stay."""
-    return _rewritten(path, rewriting)[0]
+    """In how many places rules of each of these kinds would write a file otherwise; nothing where it must stay.
+
+    Of the others without kernels: these may leave nothing to them.
+    """
+    found = _rewritten(path, rewriting)[0]
+    if Rewriting.KERNELS not in rewriting:
+        return found
+    others = _rewritten(path, rewriting & ~Rewriting.KERNELS)[0]
+    return {kind: found[kind] if kind == Rewriting.KERNELS else others.get(kind, 0) for kind in found}
 
 
 @contextlib.contextmanager
@@ -40,6 +48,11 @@ def rewritten_file(path: Path, rewriting: Rewriting) -> Iterator[Path]:
         except OSError as error:
             logger.warning("model file '%s' is loaded as it is, rewritten it finds no place: %s", path, error)
         yield file
+
+
+def straight_graph_of(file: Path) -> StraightGraph | None:
+    """What a file that was rewritten computes, if that can be done without MindSpore."""
+    return straight_graph(parse(file.read_bytes())) if file.stat().st_size <= MOST_BYTES else None
 
 
 def _rewritten(path: Path, rewriting: Rewriting) -> tuple[dict[Rewriting, int], Any]:

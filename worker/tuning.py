@@ -57,9 +57,10 @@ _ONE_THREAD_DRAW, _ON_FEW_CORES_DRAW, _FEW_CORES = 1.10, 1.60, 3
 # And one to twice as many threads for kernels, of a full batch and of one instance, which hardly gains: each core that
 # they take is one less for others. What is over sooner has no need of them.
 _TWICE_THE_THREADS, _WORTH_THREADS_SECONDS = 0.85, 0.4e-3
-_NOTHING_TO_GAIN_SECONDS = 50e-6  # a call that takes less is hardly more than MindSpore's own overhead
+# A call that takes less is hardly more than MindSpore's own overhead: only calls past MindSpore are faster.
+_NOTHING_TO_GAIN_SECONDS = 50e-6
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
-_FORMAT = "23"
+_FORMAT = "24"
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,6 @@ def compare(
         times = best.measure(0)
         places = best.places
         for change in changes:
-            if times and max(times) < _NOTHING_TO_GAIN_SECONDS:
-                break
             if times and not _is_of_use(change, best, places, max(times)):
                 continue
             before = None if KINDS.keys().isdisjoint(change) else best.settings.rewriting
@@ -240,6 +239,8 @@ def compare(
 
 def _is_of_use(change: Mapping[str, Any], best: Contestant, places: Mapping[Rewriting, int], seconds: float) -> bool:
     """Whether this change of what is best so far can change anything. seconds: of its longest call."""
+    if seconds < _NOTHING_TO_GAIN_SECONDS and not change.get("kernels"):
+        return False
     if "own_threads" in change:
         is_next = change["own_threads"] == 2 * max(best.settings.own_threads, 1)
         return best.settings.kernels and is_next and seconds > _WORTH_THREADS_SECONDS

@@ -1,6 +1,6 @@
 """`mindspore-serving check`: loads servables as a worker would, and says what is in them and what is wrong."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mindspore_serving.cluster.errors import SetupError
@@ -73,10 +73,17 @@ def _model(graph: ReadyModel) -> str:
     elif graph.batch_size == DYNAMIC:
         size = "runs any number of instances together"
     else:
-        size = f"runs {' or '.join(map(str, graph.sizes))} instances together"
+        size = f"runs {_sizes(graph.sizes)} instances together"
+    how = ", by own kernels alone" if graph.is_straight else ""
     inputs = ", ".join(_input(spec, batched) for spec in graph.inputs)
     outputs = ", ".join(f"{spec.dtype} {shape_text(spec.shape)}" for spec in graph.outputs)
-    return f"{size}; takes {inputs}; gives {outputs}"
+    return f"{size}{how}; takes {inputs}; gives {outputs}"
+
+
+def _sizes(sizes: Sequence[int]) -> str:
+    if len(sizes) > 2 and list(sizes) == list(range(1, len(sizes) + 1)):
+        return f"up to {sizes[-1]}"
+    return " or ".join(map(str, sizes))
 
 
 def _input(spec: InputSpec, batched: bool) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.tensors import Column
-from mindspore_serving.worker import mindspore_model
+from mindspore_serving.worker import mindspore_model, rewrites
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.servable import Servable
 from mindspore_serving.worker.target import Target
@@ -35,6 +35,12 @@ def on_thread(mindspore_thread: WorkThread) -> Callable[[Callable[[], Any]], Any
     """Calls there, for what has no servable."""
     mindspore_thread.call(lambda: mindspore_model.set_device(Target()))
     return mindspore_thread.call
+
+
+@pytest.fixture
+def called_by_mindspore(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs are written as if MindSpore was to call all that is in them."""
+    monkeypatch.setattr(rewrites, "may_be_straight", lambda _: False)
 
 
 class Workshop:

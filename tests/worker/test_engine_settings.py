@@ -65,6 +65,8 @@ def test_no_change_is_tried_of_what_the_user_has_set_or_the_machine_lacks() -> N
     assert changes(told, ("avx2",), 1) == [{"one_thread": True}, {"rewritten": True}, {"transposed": True}]
     set_by_user = {INSTRUCTIONS: "ALL", OPENMP_THREADS: "2", ONE_THREAD: "off", REWRITES: "off"}
     assert changes(set_by_user, AVX512, 2) == [{"kernel_threads": 1}]
+    empty = dict.fromkeys((ONE_THREAD, REWRITES, KERNELS), "")  # as in a file of settings that leaves it open
+    assert changes(empty, AVX512, 2) == changes({}, AVX512, 2)
     tried = changes({}, AVX512, 8)
     assert tried[0] == {"one_thread": True}
     assert tried[1:3] == rewritten

@@ -22,7 +22,10 @@ from tests.processes import Processes, free_port
 from tests.worker.conftest import Workshop
 from tests.worker.rewriting import ORDER, chains_of_instances, export_networks, rewritten_operators, same_numbers
 
-pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
+pytestmark = [
+    pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled"),
+    pytest.mark.usefixtures("called_by_mindspore"),  # test_straight_calls.py has the others
+]
 
 PHASES = {"chain": 1, "convolution": 1, "view": 2, "transposition": 1}  # of a transposed convolution
 # The operators of each network, with those of a chain behind it.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mindspore_serving.worker import mindspore_model, rewritten_file, stacked_model, tuning_trial
+from mindspore_serving.worker import kernels, mindspore_model, rewritten_file, stacked_model, tuning_trial
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.engine_settings import EngineSettings
 from mindspore_serving.worker.mindir_file import parse
@@ -418,7 +418,8 @@ def test_a_trial_tells_how_many_places_there_are(networks: Path, tmp_path: Path)
             trial.measure(1)
             if 1 < len(os.sched_getaffinity(0)) <= 4:
                 assert os.sched_getaffinity(trial.pid) != first  # it has taken its turn on the next core
-            assert trial.places == {**dict.fromkeys(Rewriting, 0), Rewriting.FASTER: 1}
+            of_kernels = 0 if kernels.library() is None else 2
+            assert trial.places == {**dict.fromkeys(Rewriting, 0), Rewriting.FASTER: 1, Rewriting.KERNELS: of_kernels}
             assert trial.batches == {str(tmp_path / "model.mindir"): 16}
         finally:
             trial.close()

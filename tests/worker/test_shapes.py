@@ -17,6 +17,7 @@ from mindspore_serving.worker.rewrites.shapes import tell_shapes
 from mindspore_serving.worker.rewrites.sizes import OPEN, Size, named, product
 from tests.worker.rewriting import ORDER, chains_of_instances, export_networks, rewritten_operators, same_numbers
 
+pytestmark = pytest.mark.usefixtures("called_by_mindspore")
 with_kernels = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
 
 KERNELS: dict[str, dict[str, int]] = {

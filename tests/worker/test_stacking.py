@@ -48,6 +48,7 @@ class Halving:
         self.sizes: tuple[int, ...] = (1,)
         self.plan = BatchPlan({1: seconds}, fill=True)
         self.seconds_per_call = seconds
+        self.is_straight = False
         self.clock = clock
         self.calls = 0
 

@@ -21,6 +21,7 @@ from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.worker import tuning_cache, tuning_process, tuning_trial
 from mindspore_serving.worker.config import AUTO, OFF, TUNE_VARIABLE, read_tuning
 from mindspore_serving.worker.engine_settings import INSTRUCTIONS, EngineSettings
+from mindspore_serving.worker.kernels import library
 from mindspore_serving.worker.mindir_file import FileInput
 from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
 from mindspore_serving.worker.target import Target
@@ -29,6 +30,7 @@ from mindspore_serving.worker.tuning_process import Trial
 from tests.processes import Processes, free_port
 
 DEFAULT = EngineSettings("AVX2")
+with_kernels = pytest.mark.skipif(library() is None, reason="the kernels are not compiled")
 ALL, ONE_THREAD = {"instructions": "ALL"}, {"kernel_threads": 1}
 
 Speed = Callable[[EngineSettings], list[float]]
@@ -338,6 +340,16 @@ def test_a_model_that_is_all_overhead_is_not_measured_further() -> None:
     assert field.started == [DEFAULT]
 
 
+@pytest.mark.parametrize(("with_kernels", "wins"), [(4e-6, True), (25e-6, False)])
+def test_such_a_model_may_be_called_past_mindspore(with_kernels: float, wins: bool) -> None:
+    """Whose calls kernels make short, though they are all overhead."""
+    field = Field(lambda settings: [with_kernels if settings.kernels else 20e-6])
+    field.places[Rewriting.KERNELS] = 1
+    finding = field.find(ONE_THREAD, {"rewritten": True, "kernels": True}, {"rewritten": True}, ALL)
+    assert (finding.settings.kernels, finding.whole) == (wins, True)
+    assert len(field.started) == 2
+
+
 def test_when_the_time_is_over_the_best_so_far_stays() -> None:
     field = Field(lambda s: [0.02] if s == DEFAULT else [0.01])
     finding = field.find(ALL, ONE_THREAD, over=lambda: len(field.started) > 1)
@@ -501,16 +513,23 @@ def test_the_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch)
         read_tuning(None)
 
 
-def test_a_worker_and_check_show_what_was_found(run: Processes, servables: Path, cache: Path) -> None:
+ALONE = pytest.param("", "runs up to 64 instances together, by own kernels alone; ", marks=with_kernels)
+
+
+# Though the file has no batch axis.
+@pytest.mark.parametrize(("of_kernels", "how"), [ALONE, ("off", "runs 1 or .*16.* instances together; ")])
+def test_a_worker_and_check_show_what_was_found(
+    run: Processes, servables: Path, cache: Path, of_kernels: str, how: str
+) -> None:
     arguments = ("--servable", "add", "--directory", str(servables), "--master", f"127.0.0.1:{free_port()}")
-    told = {"XDG_CACHE_HOME": str(cache.parent.parent)}
+    told = {"XDG_CACHE_HOME": str(cache.parent.parent), "MINDSPORE_SERVING_KERNELS": of_kernels}
     worker = run.start("-m", "worker", *arguments, "--tune", "auto", environment=told)
     worker.wait_for("measuring the fastest settings for version")
     worker.wait_for("Start servable success")
     check = run.start("-m", "mindspore_serving", "check", str(servables / "add"), "--tune", "auto", environment=told)
     assert check.wait() == 0
     assert "fastest on this machine: " in check.output
-    assert re.search("runs 1 or .*16.* instances together", check.output)  # though the file has no batch axis
+    assert re.search(how, check.output)
 
 
 class Graph:

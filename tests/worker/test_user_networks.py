@@ -59,7 +59,7 @@ KERNELS: dict[str, dict[str, int]] = {
         "combination": 1,
     },
     "of_length_one": {"chain": 1, "view": 2, "dense": 1, "activation": 4, "reduction": 2, "combination": 5},
-    "by_lengths": {"chain": 1, "view": 4, "dense": 1, "activation": 4, "reduction": 3, "combination": 7},
+    "by_lengths": {"chain": 1, "view": 2, "dense": 1, "activation": 4, "reduction": 3, "combination": 7},
     "norm_of_groups": {"chain": 1, "convolution": 1, "group_norm": 1, "activation": 1},
     "norm_of_groups_relu": {"chain": 1, "convolution": 1, "group_norm": 1},
     "norm_of_one_group": {"chain": 1, "view": 2, "dense": 1, "group_norm": 1},

@@ -1,6 +1,8 @@
 """Operators in C, which take a part of the time of MindSpore's own. MindSpore loads their library, and calls it.
 
-    chain.c         as MindSpore calls it: several operators as one, and where what lies between them is kept
+    custom.c        as MindSpore calls them
+    straight.c      as straight_calls.py does
+    chain.c         several operators as one, and where what lies between them is kept
     chain.h         what an operator is
     operators.c     all of them, which are in
     layers.c, rows.c, elements.c, places.c

@@ -1,16 +1,11 @@
-/* The one operator that MindSpore knows: `Custom` of its func_type "aot", described with mindspore.ops.Custom.
+/* Several operators as one, and where what lies between them is kept.
  *
- * There is `chain`, which computes, chainInferShape and chainInferType. MindSpore calls these as functions of C++ that
- * return a std::vector<int64_t>, and that take a std::vector of types by value. By the C++ ABI for 64-bit machines
- * (Itanium C++ ABI, 3.1) the one is returned in memory as a structure of C of that size, the other is passed by its
- * address; and a vector is three pointers into memory of operator new, which is malloc.
- *
- * What is no tensor cannot be an input, and shapes are told before values: so the steps of a chain stand in the shape of
- * its first input, which has no elements. Its dimensions are 0, how many inputs there are besides, how many of these, the
- * first ones, have instances along their first axis that do not depend on each other (0: it is not known), and for each
- * step: the number of its operator, how many values it takes, how many numbers it is told, which values, these numbers.
- * Values are those inputs, and then what the steps make, in order. The last step's is what the chain makes; it is no view
- * of an input. */
+ * What is no tensor cannot be an input of an operator of MindSpore's, and shapes are told before values: so the steps of
+ * a chain stand in the shape of its first input, which has no elements. Its dimensions are 0, how many inputs there are
+ * besides, how many of these, the first ones, have instances along their first axis that do not depend on each other
+ * (0: it is not known), and for each step: the number of its operator, how many values it takes, how many numbers it is
+ * told, which values, these numbers. Values are those inputs, and then what the steps make, in order. The last step's is
+ * what the chain makes; it is no view of an input. */
 
 #include "chain.h"
 #include "kernels.h"
@@ -18,20 +13,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct chain {
-    int64_t inputs, of_instances, steps;
-    struct step step[MOST_STEPS];
-    struct tensor value[MOST_INPUTS + MOST_STEPS];
-};
-
-/* What MindSpore hands over: dimensions of the program, and of each input. */
-struct shapes {
-    const int *counts;
-    int64_t *const *shapes;
-};
-
-enum { ALL_INSTANCES = -1 };
 
 static int read_inputs(struct chain *chain, struct shapes all, int64_t instances) {
     chain->inputs = all.shapes[0][1];
@@ -73,16 +54,13 @@ static const int64_t *read_step(struct chain *chain, const int64_t *next, const 
     return step->operator->infer(step) == 0 ? next + step->count_told : NULL;
 }
 
-/* The steps, with all shapes, for so many instances. */
-static int read_chain(struct chain *chain, struct shapes all, int64_t instances) {
+int read_chain(struct chain *chain, struct shapes all, int64_t instances) {
     const int64_t *next = all.shapes[0] + 3, *end = all.shapes[0] + all.counts[0];
     chain->steps = 0;
     if (next >= end || read_inputs(chain, all, instances) != 0) return -1;
     while (next != NULL && next < end) next = read_step(chain, next, end);
     return next == NULL ? -1 : 0;
 }
-
-static const struct tensor *last_of(const struct chain *chain) { return chain->step[chain->steps - 1].made; }
 
 /* Where what a step makes lies in the memory of a call, until the last step that needs it. */
 struct place {
@@ -212,65 +190,29 @@ static int compute_all(struct chain *chain, void **values) {
     return compute_steps(chain, values[1 + chain->inputs]);
 }
 
-struct vector {
-    int64_t *begin, *end, *room;
-};
-
-struct types {
-    const int *begin, *end, *room;
-};
-
-EXPORTED struct vector chainInferShape(int *counts, int64_t **shapes, void *attributes);
-EXPORTED int chainInferType(struct types *inputs, void *attributes);
-EXPORTED int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream,
-                   void *extra);
-
-/* In place of a shape of which not even the number of axes is known. */
-static const int64_t UNRANKED = -2;
-
-static int has_unranked(struct shapes all) {
-    for (int64_t input = 1; input <= all.shapes[0][1]; input++)
-        if (all.counts[input] == 1 && all.shapes[input][0] == UNRANKED) return 1;
-    return 0;
-}
-
-/* Unranked too if there is no such chain: MindSpore leaves out what has no axes when it calls this for the next one. A
- * vector that is empty makes MindSpore report a wrong shape: there is no memory. */
-struct vector chainInferShape(int *counts, int64_t **shapes, void *attributes) {
-    (void)attributes;
-    struct vector shape = {0};
-    struct chain chain;
-    const struct shapes all = {counts, shapes};
-    const int is_known = !has_unranked(all) && read_chain(&chain, all, ALL_INSTANCES) == 0;
-    const int64_t axes = is_known ? last_of(&chain)->axes : 1;
-    shape.begin = malloc((axes + 1) * sizeof(int64_t));
-    if (shape.begin == NULL) return shape;
-    memcpy(shape.begin, is_known ? last_of(&chain)->shape : &UNRANKED, axes * sizeof(int64_t));
-    shape.end = shape.begin + axes;
-    shape.room = shape.end + 1;
-    return shape;
-}
-
-/* float32, as the program is. */
-int chainInferType(struct types *inputs, void *attributes) {
-    (void)attributes;
-    return inputs->begin[0];
-}
-
-/* 0, or -1, which MindSpore makes an error: sizes do not belong together, or there is no memory. */
-int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra) {
-    (void)types, (void)stream, (void)extra;
-    const struct shapes all = {counts, shapes};
+int compute_chain(struct shapes all, int count, void **values) {
     struct chain chain;
     if (read_chain(&chain, all, ALL_INSTANCES) != 0 || count != chain.inputs + 2) return -1;
     const struct tensor *made = last_of(&chain);
-    if (counts[count - 1] != made->axes) return -1;
+    if (all.counts[count - 1] != made->axes) return -1;
     for (int64_t axis = 0; axis < made->axes; axis++)
-        if (shapes[count - 1][axis] != made->shape[axis]) return -1;
+        if (all.shapes[count - 1][axis] != made->shape[axis]) return -1;
     const int64_t of_part = instances_of_part(&chain, all);
     if (of_part == 0) return compute_all(&chain, values);
     atomic_int has_failed = 0;
     const struct call call = {all, values, chain.value[0].shape[0], of_part, &has_failed};
     in_turns(compute_part, &call, divided_up(call.instances, of_part));
     return atomic_load(&has_failed) ? -1 : 0;
+}
+
+int compute_each(struct shapes all, void **values, const int64_t *apart, int64_t count) {
+    struct chain chain;
+    if (read_chain(&chain, all, ALL_INSTANCES) != 0) return -1;
+    for (int64_t number = 0; number < count; number++) {
+        for (int64_t input = 0; input < chain.inputs; input++)
+            chain.value[input].numbers = (float *)values[1 + input] + number * apart[1 + input];
+        float *made = (float *)values[1 + chain.inputs] + number * count_of(last_of(&chain));
+        if (compute_steps(&chain, made) != 0) return -1;
+    }
+    return 0;
 }

@@ -20,7 +20,7 @@ from mindspore_serving.worker.rewrites.dense import multiply_by_kernels
 from mindspore_serving.worker.rewrites.elements import compute_elements_by_kernels
 from mindspore_serving.worker.rewrites.fixed import fix_constants
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
-from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.graph_file import LEAST_NUMBERS, GraphFile
 from mindspore_serving.worker.rewrites.in_place import write_apart, write_views_apart
 from mindspore_serving.worker.rewrites.joined import join_by_kernels
 from mindspore_serving.worker.rewrites.lstm import remember_by_kernels
@@ -38,6 +38,7 @@ from mindspore_serving.worker.rewrites.resizing import repeat_pixels, repeat_pix
 from mindspore_serving.worker.rewrites.rows import compute_rows_by_kernels
 from mindspore_serving.worker.rewrites.shapes import tell_shapes
 from mindspore_serving.worker.rewrites.shared import share_again, unshare
+from mindspore_serving.worker.rewrites.straight import may_be_straight, straight_graph
 from mindspore_serving.worker.rewrites.transposed import convolve_transposed_by_kernels
 from mindspore_serving.worker.rewrites.unrolled import roll_up
 from mindspore_serving.worker.rewrites.windows import convolve_by_kernels, pool_by_kernels
@@ -103,12 +104,24 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
         return {}
     if rewriting == AS_IT_IS:
         return {}
+    if Rewriting.KERNELS in rewriting and may_be_straight(model):
+        attempt = type(model)()
+        attempt.CopyFrom(model)
+        places = _rewrite(attempt, rewriting, is_straight=True)
+        if straight_graph(attempt) is not None:
+            model.CopyFrom(attempt)
+            return places
+    return _rewrite(model, rewriting)
+
+
+def _rewrite(model: Any, rewriting: Rewriting, *, is_straight: bool = False) -> dict[Rewriting, int]:
+    """is_straight: whatever an operator of kernels/ can do it does, for MindSpore is not to call them: straight.py."""
     places = dict.fromkeys(Rewriting, 0)
     if Rewriting.FASTER in rewriting:
         places[Rewriting.FASTER] = compute_in_single(model)
     elif Rewriting.RUNNABLE in rewriting and lacks_kernels(model):
         places[Rewriting.RUNNABLE] = compute_in_single(model)
-    graph = GraphFile(model)
+    graph = GraphFile(model, 1 if is_straight else LEAST_NUMBERS)
     if Rewriting.RUNNABLE in rewriting:
         places[Rewriting.RUNNABLE] += spell_missing(graph) + write_views_apart(graph)
     if not rewriting & ~Rewriting.RUNNABLE:
@@ -121,7 +134,9 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     shared = unshare(graph)
     _apply(_OF_LAYERS, graph, rewriting, places)
     share_again(graph, shared)
-    chain_steps(graph)
+    chains = chain_steps(graph, is_straight)
+    if is_straight:
+        places[Rewriting.KERNELS] += chains
     graph.save()
     return places
 

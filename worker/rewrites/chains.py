@@ -34,20 +34,28 @@ _ATTRIBUTES: dict[str, bool | str] = {
 }
 
 
-def chain_steps(graph: GraphFile) -> int:
-    """Makes all steps parts of chains, from the last one on. Returns how many chains there are."""
+def chain_steps(graph: GraphFile, of_anything: bool = False) -> int:
+    """Makes all steps parts of chains, from the last one on. Returns how many chains there are.
+
+    of_anything: what is no step becomes a chain too, wherever it can.
+    """
     steps = {node.output[0] for node in graph.nodes if step_of(graph, node) is not None}
     chained: set[str] = set()
     count = 0
-    for node in reversed(graph.nodes) if steps else ():
+    for node in reversed(graph.nodes) if steps or of_anything else ():
         if node.output[0] in chained:
             continue
         chain = _chain(graph, node)
-        if not steps.isdisjoint(chain):
+        if _computes(chain) if of_anything else not steps.isdisjoint(chain):
             _put_chain(graph, chain)
             chained |= chain.keys()
             count += 1
     return count
+
+
+def _computes(chain: dict[str, Step]) -> bool:
+    """Whether it is more than views: what a chain makes lies in memory of its own."""
+    return any(step.operator != "view" for step in chain.values())
 
 
 def _chain(graph: GraphFile, last: Any) -> dict[str, Step]:

@@ -18,6 +18,7 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
     Step,
     are_here,
     float_value,
+    has_many,
     is_large,
     put_large,
 )
@@ -61,7 +62,7 @@ def element_step(graph: GraphFile, node: Any, clamp: int = UNCLAMPED) -> Step | 
         return Step("activation", node.input[:1], [ACTIVATIONS.index(name)])
     if name not in _COMBINATIONS or len(node.input) != 2 or (name == "PReLU" and not _is_by_channel(graph, node)):
         return None
-    if is_large(graph, node.output[0]) and _repeats_few(graph, node):
+    if has_many(graph, node.output[0]) and _repeats_few(graph, node):
         return None
     sides = [_side(graph, given) for given in node.input]
     return None if None in sides else Step("combination", sides, [_COMBINATIONS[name], clamp])

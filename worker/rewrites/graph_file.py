@@ -15,19 +15,35 @@ from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT32, INT3
 from mindspore_serving.worker.rewrites.new_nodes import REFERENCE, NewNodes
 from mindspore_serving.worker.rewrites.values import Value
 
+LEAST_NUMBERS = 2048  # where MindSpore calls it
 _ORDER_ALONE = ("UpdateState", "Depend")  # that is what these are for
+_COMPUTE_NOTHING = ("Constant", "Load", "MakeTuple", *_ORDER_ALONE)
 
 
 class GraphFile:
-    """The main graph of a ModelProto. Parameters and primitives change in place, nodes by `save`."""
+    """The main graph of a ModelProto. Parameters and primitives change in place, nodes by `save`.
 
-    def __init__(self, model: Any) -> None:
+    least_numbers: of an instance, from which on an operator of kernels/ is worth it that does little with each.
+    """
+
+    def __init__(self, model: Any, least_numbers: int = LEAST_NUMBERS) -> None:
+        self.least_numbers = least_numbers
         self._graph = model.graph
         self._nodes = list(self._graph.node)
         self._primitives = {primitive.name: primitive for primitive in model.primitives}
         self._parameters = {parameter.name: parameter for parameter in self._graph.parameter}
         self.new = NewNodes(model, self._primitives)
         self._enter_all()
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of what the graph is given, in order."""
+        return [given.name for given in self._graph.input]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of what it gives, in order: a tuple has one."""
+        return [given.name for given in self._graph.output]
 
     @property
     def nodes(self) -> list[Any]:
@@ -67,6 +83,10 @@ class GraphFile:
         primitive = self._primitives.get(node.op_type.removeprefix(REFERENCE))
         found = [] if primitive is None else [given for given in primitive.attribute if given.name == name]
         return found[0] if found else None
+
+    def computes_nothing(self, node: Any) -> bool:
+        """Whether a node is there for what others give, or for their order."""
+        return self.op(node) in _COMPUTE_NOTHING
 
     def maker(self, name: str) -> Any:
         """The node that makes a value; None for inputs and parameters."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from mindspore_serving.worker.kernels import library
 from mindspore_serving.worker.rewrites.file_constants import FLOAT32
-from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.graph_file import LEAST_NUMBERS, GraphFile
 from mindspore_serving.worker.rewrites.values import Value
 
 # In the order of kernels/operators.c.
@@ -37,7 +37,6 @@ OPERATORS = (
 UNCLAMPED = 0
 CLAMPS = {"ReLU": 1, "ReLU6": 2}
 MOST_AXES, MOST_GIVEN, MOST_STEPS, MOST_INPUTS = 8, 8, 64, 256  # kernels/chain.h
-_LEAST_NUMBERS = 2048  # of one instance
 _PREFIX = "kernel:"
 _TOLD = "told"
 
@@ -84,8 +83,18 @@ def put_large(graph: GraphFile, old: Sequence[Any], step: Step | None, name: str
 
 def is_large(graph: GraphFile, name: str) -> bool:
     """Whether a value has so many numbers that an operator of its own is worth it."""
+    return _numbers(graph, name) >= graph.least_numbers
+
+
+def has_many(graph: GraphFile, name: str) -> bool:
+    """Whether a value has so many numbers that it counts how long each takes, and not how long it takes to begin."""
+    return _numbers(graph, name) >= LEAST_NUMBERS
+
+
+def _numbers(graph: GraphFile, name: str) -> int:
+    """Of one instance, as far as sizes are known; 0 for anything but float32."""
     value = float_value(graph, name)
-    return value is not None and math.prod(size for size in value.shape if size > 0) >= _LEAST_NUMBERS
+    return 0 if value is None else math.prod(size for size in value.shape if size > 0)
 
 
 def put_steps(graph: GraphFile, old: Sequence[Any], steps: Sequence[tuple[Step, tuple[int, ...]]]) -> None:

@@ -12,7 +12,15 @@ import numpy as np
 from mindspore_serving.worker.rewrites.elements import repeats_few
 from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT32, TOLD_FLOAT32
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
-from mindspore_serving.worker.rewrites.kernel_nodes import Step, are_here, bits, float_value, is_large, step_node
+from mindspore_serving.worker.rewrites.kernel_nodes import (
+    Step,
+    are_here,
+    bits,
+    float_value,
+    has_many,
+    is_large,
+    step_node,
+)
 from mindspore_serving.worker.rewrites.values import Value
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -44,7 +52,9 @@ def _made(graph: GraphFile, node: Any, numbers: dict[str, str]) -> bool:
         mask = Value(BOOL, truths.shape)
     if made is None or x is None or mask is None or mask.data_type != BOOL or not mask.shape or not _is_single(number):
         return False
-    if repeats_few(made, [x.shape, mask.shape]) or not is_large(graph, node.output[0]):
+    if not is_large(graph, node.output[0]):
+        return False
+    if has_many(graph, node.output[0]) and repeats_few(made, [x.shape, mask.shape]):
         return False
     new = []
     if given.mask not in numbers:
