@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mindspore_serving.worker.batch_sizes import equal
-from mindspore_serving.worker.straight_calls import ShapesError, readable
+from mindspore_serving.worker.straight_calls import CallError, readable
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -80,7 +80,7 @@ class GraphCalls:
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """Arrays of learnt shapes in, outputs in memory of their own out.
 
-        Raises whatever MindSpore raises, or ShapesError.
+        Raises whatever MindSpore raises, or CallError.
         """
         shapes = tuple([array.shape for array in arrays])
         if self._straight is not None and (self._is_straight_open or shapes in self._straight_shapes):
@@ -139,7 +139,7 @@ class GraphCalls:
         try:
             found = straight(arrays)
             agrees = _are_equal(found, expected)
-        except ShapesError:
+        except CallError:
             agrees = False
         if not agrees:
             logger.debug("model file '%s': calls past MindSpore do not give its numbers", self._path)

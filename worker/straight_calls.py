@@ -1,10 +1,11 @@
-"""Calls of a graph that is chains of kernels/ and nothing else: straight into their library, past MindSpore.
+"""Calls of a graph that is chains of kernels/ and casts, and nothing else: straight into their library.
 
 MindSpore 2.10 takes 60 to 130 us for a call whose kernels take 1 to 30 (Zen 4), and 260 to 430 where its code has to be
 fetched from memory first; a call from here takes 4. GraphCalls proves that both give the same numbers.
 """
 
 import ctypes
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from mindspore_serving.worker import kernels
 from mindspore_serving.worker.rewrites.kernel_nodes import MOST_AXES
-from mindspore_serving.worker.rewrites.straight import Chain, StraightGraph
+from mindspore_serving.worker.rewrites.straight import Cast, Chain, StraightGraph
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -22,8 +23,8 @@ _MOST_SHAPES = 256  # that are remembered
 _ALIGNED_BYTES = 64  # the largest vector's
 
 
-class ShapesError(ValueError):
-    """The inputs of a call do not belong together, or there is no memory for what is between them and its outputs."""
+class CallError(ValueError):
+    """The inputs of a call do not belong together, or name a row that is not there; or there is no memory for it."""
 
 
 class StraightCalls:
@@ -31,31 +32,34 @@ class StraightCalls:
 
     def __init__(self, graph: StraightGraph) -> None:
         self._outputs = graph.outputs
-        self._chains = [_FixedChain(chain) for chain in graph.chains]
-        self._known: dict[tuple[Shape, ...], list[_ShapedChain]] = {}
+        self._steps = [_FixedChain(step) if isinstance(step, Chain) else step for step in graph.steps]
+        self._known: dict[tuple[Shape, ...], list[_ShapedChain | _ShapedCast]] = {}
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
-        """Arrays of float32 in, outputs in memory of their own out. Raises ShapesError."""
+        """Arrays of the graph's types in, outputs in memory of their own out. Raises CallError."""
         values = [readable(array) for array in arrays]
-        for chain in self._shaped(tuple([array.shape for array in arrays])):
-            values.append(chain.compute(values))
+        for step in self._shaped(tuple([array.shape for array in arrays])):
+            values.append(step.compute(values))
         return [values[number] for number in self._outputs]
 
     def one_by_one(self, arrays: Sequence[Array]) -> list[Array]:
         """The same of several instances, each by itself: those of an array are along a further first axis."""
         values, count = [readable(array) for array in arrays], len(arrays[0])
-        for chain in self._shaped(tuple([array.shape[1:] for array in arrays])):
-            values.append(chain.compute_one_by_one(values, count))
+        for step in self._shaped(tuple([array.shape[1:] for array in arrays])):
+            values.append(step.compute_one_by_one(values, count))
         return [values[number] for number in self._outputs]
 
-    def _shaped(self, shapes: tuple[Shape, ...]) -> "list[_ShapedChain]":
+    def _shaped(self, shapes: tuple[Shape, ...]) -> "list[_ShapedChain | _ShapedCast]":
         known = self._known.get(shapes)
         if known is None:
             of_values = list(shapes)
             known = []
-            for chain in self._chains:
-                known.append(_ShapedChain(chain, of_values))
-                of_values.append(known[-1].made)
+            for step in self._steps:
+                shaped = (
+                    _ShapedChain(step, of_values) if isinstance(step, _FixedChain) else _ShapedCast(step, of_values)
+                )
+                known.append(shaped)
+                of_values.append(shaped.made)
             if len(self._known) >= _MOST_SHAPES:  # of open dimensions: any may come
                 self._known.clear()
             self._known[shapes] = known
@@ -67,16 +71,39 @@ def readable(array: Array) -> Array:
     return array if array.flags.c_contiguous and array.flags.aligned else array.copy()
 
 
+class _ShapedCast:
+    """made: the shape of what comes out."""
+
+    def __init__(self, cast: Cast, shapes: Sequence[Shape]) -> None:
+        self._given = cast.given
+        self._dtype = np.dtype(cast.dtype)
+        self.made = shapes[cast.given]
+
+    def compute(self, values: Sequence[Array]) -> Array:
+        given = values[self._given]
+        if given.dtype.kind == "f":
+            with np.errstate(all="ignore"):  # what has no place in the other type becomes what it becomes in C
+                return given.astype(self._dtype)
+        cast = given.astype(self._dtype)
+        if self._dtype == np.int32 and given.dtype == np.int64 and not np.array_equal(cast, given):
+            raise CallError("a whole number of int64 is used as one of int32, and is too large for that")
+        return cast
+
+    def compute_one_by_one(self, values: Sequence[Array], count: int) -> Array:
+        return self.compute(values)
+
+
 class _FixedChain:
     """A chain, with what is fixed where vectors like to read it."""
 
     def __init__(self, chain: Chain) -> None:
         self.program = chain.program
         self.given = [_aligned(given) if isinstance(given, np.ndarray) else given for given in chain.given]
+        self.lookups = chain.lookups
 
 
 class _ShapedChain:
-    """A chain for values of these shapes. Raises ShapesError. made: the shape of what it makes."""
+    """A chain for values of these shapes. Raises CallError. made: the shape of what it makes."""
 
     def __init__(self, chain: _FixedChain, shapes: Sequence[Shape]) -> None:
         self._chain = chain  # whose numbers must stay
@@ -95,13 +122,13 @@ class _ShapedChain:
                 self._values[place] = _address(given)
             else:
                 self._given.append((place, given))
-                self._apart[place] = int(np.prod(shapes[given], dtype=np.int64))
+                self._apart[place] = math.prod(shapes[given])
         library = kernels.loaded()
         assert library is not None
         library.shape_of.restype = ctypes.c_int64
         axes = library.shape_of(self._axes, self._sizes, made)
         if axes < 0:
-            raise ShapesError(f"inputs of shapes {', '.join(str(list(shape)) for shape in shapes)} do not fit")
+            raise CallError(f"inputs of shapes {', '.join(str(list(shape)) for shape in shapes)} do not fit")
         self.made: Shape = tuple(made[:axes])
         self._axes[count - 1] = axes
         self._compute, self._compute_one_by_one = library.compute, library.compute_one_by_one
@@ -110,14 +137,14 @@ class _ShapedChain:
         made = np.empty(self.made, np.float32)
         self._place(values, made)
         if self._compute(len(self._values), self._values, self._axes, self._sizes) != 0:
-            raise ShapesError("a chain of kernels cannot be computed: there is no memory")
+            raise CallError(self._fault(values))
         return made
 
     def compute_one_by_one(self, values: Sequence[Array], count: int) -> Array:
         made = np.empty((count, *self.made), np.float32)
         self._place(values, made)
         if self._compute_one_by_one(self._values, self._axes, self._sizes, self._apart, ctypes.c_int64(count)) != 0:
-            raise ShapesError("a chain of kernels cannot be computed: there is no memory")
+            raise CallError(self._fault(values))
         return made
 
     def _place(self, values: Sequence[Array], made: Array) -> None:
@@ -125,6 +152,13 @@ class _ShapedChain:
         for place, number in self._given:
             pointers[place] = _address(values[number])
         pointers[len(pointers) - 1] = _address(made)
+
+    def _fault(self, values: Sequence[Array]) -> str:
+        for number, rows in self._chain.lookups:
+            for found in values[number].ravel().tolist():
+                if not 0 <= found < rows:
+                    return f"a table of {rows} rows has none of the number {found}, by which one is looked up"
+        return "there is no memory to compute this in"
 
 
 def _address(array: Array) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import mint, nn, ops
 
 OPEN = None
 PAIRS = [OPEN, 3, 2], [OPEN, 3, 2]
@@ -91,7 +91,74 @@ class Large(nn.Cell):
         return self.layer(x)
 
 
-# name -> network, shapes of its inputs
+class Words(nn.Cell):
+    """What a table says of each word, and their mean."""
+
+    def __init__(self, table: Any, cast: Any = None) -> None:
+        super().__init__()
+        self.table, self.cast, self.layer = table, cast, nn.Dense(16, 5)
+
+    def construct(self, x: Any) -> Any:
+        if self.cast is not None:
+            x = x.astype(self.cast)
+        return self.layer(self.table(x).mean(-2))
+
+
+class TwoTables(nn.Cell):
+    """Two tables, one of which is asked twice, and is that of a layer too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = ms.Parameter(ms.Tensor(np.arange(60).reshape(10, 6) / 60, ms.float32), name="one")
+        self.other = ms.Parameter(ms.Tensor(np.arange(24).reshape(4, 6) / 24, ms.float32), name="other")
+
+    def construct(self, x: Any, y: Any) -> Any:
+        sums = ops.gather(self.one, x, 0) + ops.gather(self.other, y, 0) * ops.gather(self.one, y, 0)
+        return ops.matmul(sums, self.one.T)
+
+
+class OtherAxis(nn.Cell):
+    """Columns of a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = ms.Parameter(ms.Tensor(np.arange(60).reshape(10, 6) / 60, ms.float32), name="table")
+
+    def construct(self, x: Any) -> Any:
+        return ops.gather(self.table, x, 1).sum(0)
+
+
+class Half(nn.Cell):
+    """As networks for Ascend compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Dense(6, 4, weight_init="ones").to_float(ms.float16)
+
+    def construct(self, x: Any) -> Any:
+        return ops.relu(self.layer(x))
+
+
+class Where(nn.Cell):
+    """A mask that is given: as numbers, which it becomes here."""
+
+    def construct(self, x: Any) -> Any:
+        return 1.0 - x.astype(ms.float32)
+
+
+# name -> network, shapes of its inputs, and their type where that is not float32
+OTHERS: dict[str, tuple[Any, tuple[list[int | None], ...], Any]] = {
+    "words": (Words(nn.Embedding(50, 16)), ([OPEN, 7],), ms.int32),
+    "words_of_int64": (Words(nn.Embedding(50, 16)), ([OPEN, 7],), ms.int64),
+    "words_of_floats": (Words(nn.Embedding(50, 16), ms.int32), ([OPEN, 7],), ms.float32),
+    "words_of_one": (Words(nn.Embedding(50, 16)), ([7],), ms.int32),
+    "words_of_mint": (Words(mint.nn.Embedding(50, 16)), ([OPEN, 7],), ms.int64),
+    "two_tables": (TwoTables(), ([OPEN, 3], [OPEN, 3]), ms.int32),
+    "half": (Half(), ([OPEN, 6],), ms.float16),
+    "where": (Where(), ([OPEN, 6],), ms.bool_),
+    "other_axis": (OtherAxis(), ([OPEN],), ms.int32),
+    "whole": (Whole(), ([OPEN, 3],), ms.int32),
+}
 NETWORKS: dict[str, tuple[Any, tuple[list[int | None], ...]]] = {
     "sum": (Sum(), PAIRS),
     "sum_of_one": (Sum(), ([3, 2], [3, 2])),
@@ -110,11 +177,10 @@ NETWORKS: dict[str, tuple[Any, tuple[list[int | None], ...]]] = {
 
 def main(folder: str) -> None:
     """Writes them all."""
-    for name, (network, shapes) in NETWORKS.items():
-        tensors = [ms.Tensor(shape=shape, dtype=ms.float32) for shape in shapes]
+    of_floats = {name: (network, shapes, ms.float32) for name, (network, shapes) in NETWORKS.items()}
+    for name, (network, shapes, kind) in {**of_floats, **OTHERS}.items():
+        tensors = [ms.Tensor(shape=shape, dtype=kind) for shape in shapes]
         ms.export(network, *tensors, file_name=str(Path(folder, name)), file_format="MINDIR")
-    whole = ms.Tensor(shape=[OPEN, 3], dtype=ms.int32)
-    ms.export(Whole(), whole, file_name=str(Path(folder, "whole")), file_format="MINDIR")
 
 
 if __name__ == "__main__":

@@ -493,6 +493,27 @@ def test_a_number_takes_the_place_of_others_where_a_mask_says_so(number: float) 
             np.testing.assert_array_equal(found, expected, err_msg=f"{one} {other}")
 
 
+def in_whole_numbers(numbers: Array) -> Array:
+    """The bits of int32, as a chain is given them."""
+    return numbers.astype(np.int32).view(np.float32)
+
+
+@pytest.mark.parametrize("table", [(1, 1), (9,), (5, 3), (5, 2, 70)])
+@pytest.mark.parametrize("asked", [(1,), (4,), (3, 2), (0, 2)])
+def test_rows_are_looked_up(table: Shape, asked: Shape) -> None:
+    rows, numbers = whole_numbers(1, *table), np.random.default_rng(2).integers(0, table[0], asked)
+    found = call("lookup", [rows, in_whole_numbers(numbers)], [], (*asked, *table[1:]))
+    np.testing.assert_array_equal(found, rows[numbers])
+
+
+@pytest.mark.parametrize("number", [-1, 5, 2**31 - 1, -(2**31)])
+def test_a_row_that_is_not_there_is_refused(number: int) -> None:
+    rows, numbers, room = np.zeros((5, 3), np.float32), in_whole_numbers(np.array([0, number])), np.zeros(6, np.float32)
+    values = (ctypes.c_void_p * 4)(None, rows.ctypes.data, numbers.ctypes.data, room.ctypes.data)
+    shapes = [program("lookup", 2, []), (5, 3), (2,), (2, 3)]
+    assert library().chain(4, values, *described(shapes), None, None, None) == -1
+
+
 def test_what_is_masked_may_be_no_number() -> None:
     x, mask = np.array([np.nan, np.inf, np.nan, 1], np.float32), np.array([1, 1, 0, 0], np.float32)
     np.testing.assert_array_equal(call("filling", [x, mask], [bits(-1.0), 0], (4,)), [-1, -1, np.nan, 1])
@@ -673,6 +694,8 @@ MISFITS: dict[str, tuple[str, list[Shape], list[int]]] = {
     "behind another size": ("concatenation", [(2, 3), (2, 4)], [0]),
     "behind another number of axes": ("concatenation", [(2, 3), (2, 3, 1)], [0]),
     "paddings of fewer axes": ("padding", [(2, 3)], [0, 1, 1]),
+    "a number for a table": ("lookup", [(), (3,)], []),
+    "rows of too many axes": ("lookup", [(2, 1, 1, 1, 1), (2, 1, 1, 1, 1)], []),
     "behind along no axis": ("concatenation", [(2, 3), (2, 3)], [2]),
 }
 
@@ -695,6 +718,7 @@ OPEN: dict[str, tuple[list[Shape], list[int], Shape]] = {
     "convolution": ([(-1, 3, 6, 7), (1, 2, 27, 8), (1, 16)], [*SEEN, 11, 1, 0], (-1, 11, 6, 7)),
     "pooling": ([(-1, 3, 6, 7)], SEEN, (-1, 3, 6, 7)),
     "dense": ([(-1, 5), (2, 5, 64), (128,)], [70, 1], (-1, 70)),
+    "lookup": ([(50, 16, 2), (-1, 7)], [], (-1, 7, 16, 2)),
     "products": ([(-1, 2, 3, 5), (-1, 2, 5, 70)], [0], (-1, 2, 3, 70)),
     "recurrence": ([(4, -1, 3), *LAYER], [0, 20, 0, 1], (5, -1, 20)),
     "layer_norm": ([(-1, 3, 9), (9,), (9,)], [0], (-1, 3, 9)),

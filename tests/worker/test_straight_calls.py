@@ -6,23 +6,24 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.worker import kernels, mindspore_model, stacked_model, straight_calls
 from mindspore_serving.worker.batch_sizes import sample
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.loaded_model import LoadedModel
 from mindspore_serving.worker.mindir_file import DYNAMIC, read_inputs
-from mindspore_serving.worker.model_stage import run_stacked
+from mindspore_serving.worker.model_stage import run_each, run_stacked
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, straight
 from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS
 from mindspore_serving.worker.rewrites.straight import Chain, StraightGraph
 from mindspore_serving.worker.stacked_model import StackedModel
-from mindspore_serving.worker.straight_calls import ShapesError, StraightCalls
+from mindspore_serving.worker.straight_calls import CallError, StraightCalls
 from mindspore_serving.worker.target import Target
 from tests.worker.kernel_calls import GUARD, MARK, described, library
 from tests.worker.rewriting import export_networks
@@ -35,8 +36,11 @@ Array = npt.NDArray[Any]
 OnThread = Callable[[Callable[[], Any]], Any]
 
 OPEN_SIZE = 13  # of any open dimension but the first
-STRAIGHT = ["sum", "sum_of_one", "sum_of_eight", "three", "three_of_one", "deep", "deep_of_one", "rows"]
-OTHERS = ["given", "seen", "counted", "whole", "large"]
+STRAIGHT = [
+    *("sum", "sum_of_one", "sum_of_eight", "three", "three_of_one", "deep", "deep_of_one", "rows"),
+    *("words", "words_of_int64", "words_of_floats", "words_of_one", "words_of_mint", "two_tables", "half", "where"),
+]
+OTHERS = ["given", "seen", "counted", "whole", "large", "other_axis"]
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +90,13 @@ def arrays_of(path: Path, rows: int, seed: int = 3) -> list[Array]:
     known = [[OPEN_SIZE if size == DYNAMIC else size for size in given.shape] for given in inputs]
     is_open = [given.shape[:1] == (DYNAMIC,) for given in inputs]
     shapes = [(rows, *sizes[1:]) if has_rows else tuple(sizes) for sizes, has_rows in zip(known, is_open, strict=True)]
-    return [sample(chance, shape, given.dtype) for shape, given in zip(shapes, inputs, strict=True)]
+    arrays = [sample(chance, shape, given.dtype) for shape, given in zip(shapes, inputs, strict=True)]
+    return [abs(array) if path.stem == "words_of_floats" else array for array in arrays]
 
 
 def agree(found: Sequence[Array], expected: Sequence[Array]) -> None:
     for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
@@ -178,9 +184,57 @@ def test_inputs_that_do_not_fit_are_named_and_the_next_ones_are_computed(network
         graph = Opened(path)
         graph.calls.learn(arrays_of(path, 3))
         x, y = arrays_of(path, 3)
-        with pytest.raises(ShapesError, match=re.escape("inputs of shapes [3, 13, 2], [3, 5, 2] do not fit")):
+        with pytest.raises(CallError, match=re.escape("inputs of shapes [3, 13, 2], [3, 5, 2] do not fit")):
             graph.calls([x, y[:, :5]])
         np.testing.assert_array_equal(graph.past_mindspore([x, y])[0], np.maximum(x, 0) * y)
+
+    on_thread(work)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "says"),
+    [
+        ("words", 50, "a table of 50 rows has none of the number 50, by which one is looked up"),
+        ("words", -1, "a table of 50 rows has none of the number -1, by which one is looked up"),
+        ("words_of_mint", 50, "a table of 50 rows has none of the number 50, by which one is looked up"),
+        ("words_of_int64", 1 << 32, "a whole number of int64 is used as one of int32, and is too large for that"),
+        ("words_of_one", 50, "a table of 50 rows has none of the number 50, by which one is looked up"),
+        ("two_tables", 5, "a table of 4 rows has none of the number 5, by which one is looked up"),
+    ],
+)
+def test_a_row_that_is_not_there_is_the_fault_of_the_instance_that_asks_for_it(
+    networks: Path, name: str, number: int, says: str, on_thread: OnThread
+) -> None:
+    path = networks / f"{name}.mindir"
+
+    def work() -> None:
+        model = loaded(path, with_batch_dim=name != "words_of_one")
+        shapes = [(3, *spec.instance_shape) for spec in model.inputs]
+        good = [np.ones(shape, spec.dtype) for shape, spec in zip(shapes, model.inputs, strict=True)]
+        bad = [array.copy() for array in good]
+        bad[-1][1, 2] = number
+        with pytest.raises(CallError, match=f"^{re.escape(says)}$"):
+            run_stacked(model, bad)
+        expected, found = run_each(model, good, range(3)), run_each(model, bad, range(3))
+        assert found[1] == Failure(Code.FAILED, says)
+        for place in (0, 2):
+            np.testing.assert_array_equal(cast(Any, found[place])[0], cast(Any, expected[place])[0])
+
+    on_thread(work)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_have_no_place_in_another_type_are_no_warning(networks: Path, on_thread: OnThread) -> None:
+    path = networks / "half.mindir"
+
+    def work() -> None:
+        graph = Opened(path)
+        (x,) = arrays_of(path, 2)
+        graph.calls.learn([x])
+        x[0] = 6e4
+        (found,) = graph.past_mindspore([x])
+        assert np.isinf(found[0]).any()
+        assert np.isfinite(found[1]).all()
 
     on_thread(work)
 
@@ -246,7 +300,7 @@ def loaded(path: Path, with_batch_dim: bool, rewriting: Any = ALL) -> Any:
     return found
 
 
-@pytest.mark.parametrize("name", ["sum_of_one", "three_of_one", "deep_of_one"])
+@pytest.mark.parametrize("name", ["sum_of_one", "three_of_one", "deep_of_one", "words_of_one"])
 @pytest.mark.parametrize("count", [1, 2, 5, 64, 100])
 def test_any_number_of_instances_goes_through_a_model_of_one_in_one_call(
     networks: Path, name: str, count: int, on_thread: OnThread, monkeypatch: pytest.MonkeyPatch
@@ -310,6 +364,6 @@ def test_the_library_reads_and_writes_what_it_is_told_and_no_more() -> None:
 def test_a_program_of_other_sizes_has_no_shape(networks: Path) -> None:
     graph = StraightGraph((Chain((0, 2, 0, OPERATORS.index("combination"), 2, 2, 0, 1, 0, 0), (0, 1)),), (2,))
     x, y = np.ones((3, 2), np.float32), np.ones((5, 2), np.float32)
-    with pytest.raises(ShapesError, match=re.escape("inputs of shapes [3, 2], [5, 2] do not fit")):
+    with pytest.raises(CallError, match=re.escape("inputs of shapes [3, 2], [5, 2] do not fit")):
         StraightCalls(graph)([x, y])
     np.testing.assert_array_equal(StraightCalls(graph)([x, x])[0], x + x)

@@ -10,7 +10,7 @@ enum { MOST_AXES = 8, MOST_GIVEN = 8, MOST_STEPS = 64, MOST_INPUTS = 256 };
 
 /* An open dimension is -1, as long as only shapes are asked for. */
 struct tensor {
-    float *numbers;
+    float *numbers; /* what rows are looked up by is int32, of the same size */
     int64_t axes, shape[MOST_AXES];
 };
 
@@ -23,7 +23,7 @@ struct step {
     struct tensor *made;
 };
 
-/* Each returns 0, or -1: sizes do not belong together, or there is no memory. */
+/* Each returns 0, or -1: sizes do not belong together, or there is no memory, or no such row. */
 struct operator {
     int given, told;                        /* how many tensors it takes, and how many numbers; ANY: some */
     int (*infer)(const struct step *step);  /* the shape of what it makes, for dimensions that may be open */

@@ -33,6 +33,7 @@ static const struct operator OPERATORS[] = {
     {1, ANY, infer_padding, compute_padding, 0},
     {1, ANY, infer_view, nothing_to_compute, 1},
     {2, 2, infer_filling, compute_filling, 0},
+    {2, 0, infer_lookup, compute_lookup, 0},
 };
 
 const struct operator *operator_of(int64_t number) {

@@ -59,6 +59,7 @@ int infer_part(const struct step *step), compute_part_of(const struct step *step
 int infer_repetition(const struct step *step), compute_repetition(const struct step *step);
 int infer_concatenation(const struct step *step), compute_concatenation(const struct step *step);
 int infer_padding(const struct step *step), compute_padding(const struct step *step);
+int infer_lookup(const struct step *step), compute_lookup(const struct step *step);
 int infer_view(const struct step *step), nothing_to_compute(const struct step *step);
 
 #endif

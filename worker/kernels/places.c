@@ -3,6 +3,8 @@
 #include "operators.h"
 #include "kernels.h"
 
+#include <string.h>
+
 /* Told: for each axis of what is made, which one it was. */
 int infer_transposition(const struct step *step) {
     const struct tensor *x = step->given[0];
@@ -185,5 +187,28 @@ int infer_view(const struct step *step) {
 
 int nothing_to_compute(const struct step *step) {
     (void)step;
+    return 0;
+}
+
+/* Rows of the first value, a table, by the numbers of the second one, which are int32 where all others are floats. */
+int infer_lookup(const struct step *step) {
+    const struct tensor *table = step->given[0], *numbers = step->given[1];
+    const int64_t axes = numbers->axes + table->axes - 1;
+    if (table->axes < 1 || axes > MOST_AXES) return -1;
+    made_as(step, numbers->axes, numbers->shape);
+    for (int64_t axis = numbers->axes; axis < axes; axis++) step->made->shape[axis] = table->shape[axis - numbers->axes + 1];
+    step->made->axes = axes;
+    return 0;
+}
+
+int compute_lookup(const struct step *step) {
+    const struct tensor *table = step->given[0], *numbers = step->given[1];
+    const int64_t rows = table->shape[0], width = product_of(table->shape + 1, table->axes - 1), count = count_of(numbers);
+    for (int64_t place = 0; place < count; place++) {
+        int32_t row;
+        memcpy(&row, numbers->numbers + place, sizeof row);
+        if (row < 0 || row >= rows) return -1;
+        memcpy(step->made->numbers + place * width, table->numbers + row * width, width * sizeof(float));
+    }
     return 0;
 }

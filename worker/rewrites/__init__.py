@@ -20,9 +20,10 @@ from mindspore_serving.worker.rewrites.dense import multiply_by_kernels
 from mindspore_serving.worker.rewrites.elements import compute_elements_by_kernels
 from mindspore_serving.worker.rewrites.fixed import fix_constants
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
-from mindspore_serving.worker.rewrites.graph_file import LEAST_NUMBERS, GraphFile
+from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.in_place import write_apart, write_views_apart
 from mindspore_serving.worker.rewrites.joined import join_by_kernels
+from mindspore_serving.worker.rewrites.lookups import look_up_by_kernels
 from mindspore_serving.worker.rewrites.lstm import remember_by_kernels
 from mindspore_serving.worker.rewrites.masks import fill_by_kernels
 from mindspore_serving.worker.rewrites.means import reduce_by_kernels
@@ -88,6 +89,7 @@ _OF_LAYERS: _Rules = (
     (Rewriting.KERNELS, multiply_by_kernels),
     (Rewriting.KERNELS, compute_elements_by_kernels),
     (Rewriting.KERNELS, fill_by_kernels),
+    (Rewriting.KERNELS, look_up_by_kernels),
     (Rewriting.KERNELS, join_by_kernels),
     (Rewriting.KERNELS, copy_by_kernels),
     (Rewriting.KERNELS, take_parts_first),
@@ -121,7 +123,7 @@ def _rewrite(model: Any, rewriting: Rewriting, *, is_straight: bool = False) -> 
         places[Rewriting.FASTER] = compute_in_single(model)
     elif Rewriting.RUNNABLE in rewriting and lacks_kernels(model):
         places[Rewriting.RUNNABLE] = compute_in_single(model)
-    graph = GraphFile(model, 1 if is_straight else LEAST_NUMBERS)
+    graph = GraphFile(model, is_straight=is_straight)
     if Rewriting.RUNNABLE in rewriting:
         places[Rewriting.RUNNABLE] += spell_missing(graph) + write_views_apart(graph)
     if not rewriting & ~Rewriting.RUNNABLE:

@@ -23,11 +23,13 @@ _COMPUTE_NOTHING = ("Constant", "Load", "MakeTuple", *_ORDER_ALONE)
 class GraphFile:
     """The main graph of a ModelProto. Parameters and primitives change in place, nodes by `save`.
 
-    least_numbers: of an instance, from which on an operator of kernels/ is worth it that does little with each.
+    is_straight: MindSpore is not to call what becomes of it.
     """
 
-    def __init__(self, model: Any, least_numbers: int = LEAST_NUMBERS) -> None:
-        self.least_numbers = least_numbers
+    def __init__(self, model: Any, *, is_straight: bool = False) -> None:
+        self.is_straight = is_straight
+        # Of an instance, from which on an operator of kernels/ is worth it that does little with each.
+        self.least_numbers = 1 if is_straight else LEAST_NUMBERS
         self._graph = model.graph
         self._nodes = list(self._graph.node)
         self._primitives = {primitive.name: primitive for primitive in model.primitives}

@@ -53,6 +53,8 @@ def _is_apart(
         return have_instances[0] and not any(have_instances[1:]) and (len(made) > 1 or step.operator == "activation")
     if step.operator == "view":
         return told[0] == 0
+    if step.operator == "lookup":
+        return not have_instances[0]
     if step.operator in ("combination", "filling", "products"):
         return (step.operator != "products" or len(made) > 2) and all(
             len(shape) == len(made) and shape[0] != 1 if of_instances else len(shape) < len(made) or shape[0] == 1

@@ -32,6 +32,7 @@ OPERATORS = (
     "padding",
     "view",
     "filling",
+    "lookup",
 )
 # What an operator may do with each number that it makes, by the activation behind it: kernels/operators.h.
 UNCLAMPED = 0

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.worker.rewrites.file_constants import (
+    FLOAT16,
     FLOAT32,
     TENSORS,
     TOLD_BFLOAT16,
@@ -18,8 +19,8 @@ from mindspore_serving.worker.rewrites.file_constants import (
     TOLD_FLOAT32,
 )
 
-_FLOAT16, _BFLOAT16 = 10, 16  # TensorProto.DataType
-_HALVES = (_FLOAT16, _BFLOAT16)
+_BFLOAT16 = 16  # TensorProto.DataType
+_HALVES = (FLOAT16, _BFLOAT16)
 _WHOLE = 7  # AttributeProto.AttributeType
 _TOLD_HALVES = (TOLD_FLOAT16, TOLD_BFLOAT16)
 # Those that are told a type besides Cast; a number like that means something else to others.
@@ -134,9 +135,9 @@ class _Widening:
 
     def _as_it_was(self, name: str) -> str:
         found = self._instead.get(name, name)
-        if self._types.get(name) != _FLOAT16:
+        if self._types.get(name) != FLOAT16:
             return found
-        return self._cast(found, self._constant(TOLD_FLOAT16), _FLOAT16, self._dims(name))
+        return self._cast(found, self._constant(TOLD_FLOAT16), FLOAT16, self._dims(name))
 
     def _dims(self, name: str) -> list[int]:
         makers = [node for node in self._graph.node if node.output[0] == name]
@@ -216,7 +217,7 @@ def _is_whole_in_file(tensor: Any) -> bool:
 
 def _widen(tensor: Any) -> None:
     """Makes it float32, and its numbers, where it has some."""
-    if tensor.data_type == _FLOAT16:
+    if tensor.data_type == FLOAT16:
         numbers = np.frombuffer(tensor.raw_data, "<f2").astype("<f4")
     elif tensor.data_type == _BFLOAT16:
         numbers = (np.frombuffer(tensor.raw_data, "<u2").astype("<u4") << 16).view("<f4")

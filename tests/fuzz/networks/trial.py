@@ -12,9 +12,11 @@ import mindspore as ms
 import numpy as np
 
 from mindspore_serving.worker import mindspore_model
+from mindspore_serving.worker.batch_sizes import equal
 from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.mindir_file import read_inputs
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
+from mindspore_serving.worker.straight_calls import CallError
 from mindspore_serving.worker.target import Target
 from tests.fuzz.networks.eager import Array, Eager, fill, inputs_of, module_of
 from tests.fuzz.networks.network import Network, program
@@ -161,7 +163,7 @@ def _of_file(faults: Sequence[_Fault]) -> Verdict:
 
 
 def _compared(graph: GraphCalls, case: _Case) -> _Fault | None:
-    was_direct = graph.direct
+    was_direct, was_straight = graph.direct, graph.straight is not None
     try:
         found = graph.learn([array.copy() for array in case.inputs])  # `x += y` may change them
     except Exception as error:
@@ -171,7 +173,19 @@ def _compared(graph: GraphCalls, case: _Case) -> _Fault | None:
     off = max(map(_distance, found, case.expected))
     if off > case.tolerance:
         return _Fault(f"is off by {off:.2g} of the largest number, where {case.tolerance:.2g} would do,")
+    if was_straight and not _is_straight(graph, case.inputs, found):
+        return _Fault("differs past MindSpore")
     return _Fault("differs from call to call") if was_direct and not graph.direct else None
+
+
+def _is_straight(graph: GraphCalls, inputs: Sequence[Array], expected: Sequence[Array]) -> bool:
+    """Whether a call without MindSpore gives the same."""
+    if graph.straight is None:
+        return False
+    try:
+        return all(map(equal, graph.straight(inputs), expected))
+    except CallError:
+        return False
 
 
 def _distance(found: Array, expected: Array) -> float:
