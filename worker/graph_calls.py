@@ -74,7 +74,7 @@ class GraphCalls:
 
     @property
     def straight(self) -> Straight | None:
-        """What calls go to past the compiled graph, for shapes that are learnt; None: to nothing of that kind."""
+        """What calls of learnt shapes go to, of all or of some, past the compiled graph; None: to nothing of that kind."""
         return self._straight
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
@@ -143,7 +143,7 @@ class GraphCalls:
             agrees = False
         if not agrees:
             logger.debug("model file '%s': calls past MindSpore do not give its numbers", self._path)
-            if self._open:
+            if self._open or not self._straight_shapes:
                 self._straight, self._is_straight_open = None, False
         elif self._open:
             self._is_straight_open = True

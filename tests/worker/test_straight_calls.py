@@ -280,6 +280,7 @@ def test_calls_that_give_other_numbers_are_not_used(
         x, y = arrays_of(path, 2)
         with caplog.at_level(logging.DEBUG, "mindspore_serving.worker"):
             graph.calls.learn([x, y])
+        assert graph.calls.straight is None
         np.testing.assert_array_equal(graph.calls([x, y])[0], x + y)
 
     on_thread(work)
