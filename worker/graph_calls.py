@@ -74,7 +74,7 @@ class GraphCalls:
 
     @property
     def straight(self) -> Straight | None:
-        """What calls of learnt shapes go to, of all or of some, past the compiled graph; None: to nothing of that kind."""
+        """What calls of learnt shapes, all or some, go to past the compiled graph. None: to nothing of that kind."""
         return self._straight
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
