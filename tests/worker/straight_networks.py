@@ -146,6 +146,40 @@ class Where(nn.Cell):
         return 1.0 - x.astype(ms.float32)
 
 
+class Formula(nn.Cell):
+    """A function of what is given."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def construct(self, x: Any) -> Any:
+        return self.function(x)
+
+
+def more(x: Any) -> Any:
+    """Masks by each comparison, and by what logic makes of them."""
+    either = ops.logical_or(x < -1, ops.logical_not(x <= 1.0))
+    return x.masked_fill(x > 0.5, 3.0) + (either & (x != 0)).astype(ms.float32)
+
+
+def not_less(x: Any) -> Any:
+    """By other values, one of which is fixed."""
+    kept = ops.where(x >= x.mean(-1, keep_dims=True), x, 0.0)
+    return kept + (x == ms.Tensor(np.array([0, 1, 0, 1, 0, 1]), ms.float32)).astype(ms.float32)
+
+
+def padded(x: Any) -> Any:
+    """The mask of an attention, of words."""
+    seen = ops.not_equal(x, 0).expand_dims(1).astype(ms.float32)
+    return (1.0 - (x == 3).astype(ms.float32)).expand_dims(1) * -10000.0 + seen
+
+
+def compared(x: Any) -> Any:
+    """Whole numbers with each other, which may be too large for floats."""
+    return (x > ops.flip(x, (1,))).astype(ms.float32)
+
+
 # name -> network, shapes of its inputs, and their type where that is not float32
 OTHERS: dict[str, tuple[Any, tuple[list[int | None], ...], Any]] = {
     "words": (Words(nn.Embedding(50, 16)), ([OPEN, 7],), ms.int32),
@@ -158,6 +192,9 @@ OTHERS: dict[str, tuple[Any, tuple[list[int | None], ...], Any]] = {
     "where": (Where(), ([OPEN, 6],), ms.bool_),
     "other_axis": (OtherAxis(), ([OPEN],), ms.int32),
     "whole": (Whole(), ([OPEN, 3],), ms.int32),
+    "padded": (Formula(padded), ([OPEN, 6],), ms.int32),
+    "padded_of_int64": (Formula(padded), ([OPEN, 6],), ms.int64),
+    "compared": (Formula(compared), ([OPEN, 6],), ms.int32),
 }
 NETWORKS: dict[str, tuple[Any, tuple[list[int | None], ...]]] = {
     "sum": (Sum(), PAIRS),
@@ -168,6 +205,8 @@ NETWORKS: dict[str, tuple[Any, tuple[list[int | None], ...]]] = {
     "deep": (Deep(), ([OPEN, 5],)),
     "deep_of_one": (Deep(), ([5],)),
     "rows": (Rows(), ([OPEN, OPEN, 2], [OPEN, OPEN, 2])),
+    "more": (Formula(more), ([OPEN, 6],)),
+    "not_less": (Formula(not_less), ([OPEN, 6],)),
     "given": (Given(), PAIRS),
     "seen": (Seen(), ([OPEN, 3, 2],)),
     "counted": (Counted(), ([OPEN, 3],)),

@@ -173,7 +173,7 @@ KERNELS: dict[str, dict[str, int]] = {
     "between_others": {"chain": 2, "dense": 2, "Atan": 1},
     "flat": {"chain": 1, "view": 1, "dense": 1, "activation": 1},
     "thrice": {"chain": 1, "view": 3, "concatenation": 1},
-    "filled": {"Greater": 1, "Cast": 1, "chain": 1, "filling": 1, "combination": 1},
+    "filled": {"chain": 1, "filling": 1, "combination": 2},
     "filled_by_either_side": {
         "StridedSlice": 1,
         "Greater": 1,

@@ -463,14 +463,22 @@ COMBINED: dict[str, Callable[[Array, Array], Array]] = {
     "Maximum": np.maximum,
     "Minimum": np.minimum,
     "PReLU": lambda x, other: np.where(x < 0, x * other, x),
+    "Greater": lambda x, other: (x > other).astype(np.float32),
+    "GreaterEqual": lambda x, other: (x >= other).astype(np.float32),
+    "Equal": lambda x, other: (x == other).astype(np.float32),
+    "NotEqual": lambda x, other: (x != other).astype(np.float32),
 }
 
 
+NAMES_OF_COMBINATIONS = [names[0] for names in COMBINATIONS]
+
+
 @pytest.mark.parametrize("clamp", range(3))
-@pytest.mark.parametrize("number", range(len(COMBINATIONS)), ids=[names[0] for names in COMBINATIONS])
+@pytest.mark.parametrize("number", range(len(COMBINATIONS)), ids=NAMES_OF_COMBINATIONS)
 def test_combinations(number: int, clamp: int) -> None:
     for one, other in SIZES_OF_COMBINATIONS:
-        x, y = whole_numbers(1, *one), whole_numbers(2, *other) + np.float32(0.5)
+        are_compared = number >= NAMES_OF_COMBINATIONS.index("Greater")  # some of them are equal then
+        x, y = whole_numbers(1, *one), whole_numbers(2, *other) + np.float32(0.0 if are_compared else 0.5)
         expected = np.clip(COMBINED[COMBINATIONS[number][0]](x, y), *CLAMPS[clamp])
         found = call("combination", [x, y], [number, clamp], expected.shape)
         np.testing.assert_array_equal(found, expected, err_msg=f"{one} {other}")

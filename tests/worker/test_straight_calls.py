@@ -39,8 +39,9 @@ OPEN_SIZE = 13  # of any open dimension but the first
 STRAIGHT = [
     *("sum", "sum_of_one", "sum_of_eight", "three", "three_of_one", "deep", "deep_of_one", "rows"),
     *("words", "words_of_int64", "words_of_floats", "words_of_one", "words_of_mint", "two_tables", "half", "where"),
+    *("more", "not_less", "padded", "padded_of_int64"),
 ]
-OTHERS = ["given", "seen", "counted", "whole", "large", "other_axis"]
+OTHERS = ["given", "seen", "counted", "whole", "large", "other_axis", "compared"]
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ NOT_STRAIGHT = {
     *("lstm_from_another_state", "lstm_from_the_end", "lstm_last_of_open_sizes", "lstm_twice"),
     *("gru_from_another_state", "gru_from_the_end", "backward"),
     *("norm_scaled", "norm_mean", "norm_of_two_axes", "between_others", "spread_by_hand", "newer_sum_of_double"),
-    *("filled", "filled_by_either_side", "filled_of_few", "filled_with_another_value", "kept", "with_many"),
+    *("filled_with_another_value", "with_many"),
     *("convolution_of_open_sizes", "pooling_of_open_sizes", "by_itself_of_few_rows"),
     *("transposed_of_groups", "transposed_of_more", "transposed_of_phases_without_taps", "transposed_dilated"),
     *("transposed_of_open_sizes", "transposed_within"),
@@ -219,6 +220,23 @@ def test_a_row_that_is_not_there_is_the_fault_of_the_instance_that_asks_for_it(
         assert found[1] == Failure(Code.FAILED, says)
         for place in (0, 2):
             np.testing.assert_array_equal(cast(Any, found[place])[0], cast(Any, expected[place])[0])
+
+    on_thread(work)
+
+
+@pytest.mark.parametrize("name", ["more", "not_less", "padded"])
+def test_masks_are_what_they_were_where_numbers_are_equal_or_none(
+    networks: Path, name: str, on_thread: OnThread
+) -> None:
+    path = networks / f"{name}.mindir"
+    special = {"padded": np.array([0, 1, 3, 2**24 + 3, -(2**31), 2**31 - 1], np.int32)}
+    x = special.get(name, np.array([0, 1, -1, np.nan, np.inf, 0.5], np.float32))[np.newaxis]
+
+    def work() -> None:
+        graph, inputs = Opened(path), read_inputs(path, Target())
+        (expected,) = mindspore_model.open_graph(path, inputs, Target(), AS_IT_IS)[0].learn([x])
+        graph.calls.learn(arrays_of(path, 1))
+        np.testing.assert_array_equal(graph.past_mindspore([x])[0], expected)
 
     on_thread(work)
 

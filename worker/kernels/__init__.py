@@ -17,8 +17,8 @@
     scratch.c       memory from call to call
 
 rewrites/ puts them into graphs, once shapes.py has found sizes: lstm.py, unrolled.py, windows.py, whole_windows.py,
-transposed.py, dense.py, norms.py, rows.py, elements.py, masks.py, lookups.py, means.py, joined.py, copies.py, and then
-chains.py; straight.py finds graphs of which nothing else is left.
+transposed.py, dense.py, norms.py, rows.py, elements.py, masks.py, truths.py, lookups.py, means.py,
+joined.py, copies.py, and then chains.py; straight.py finds graphs of which nothing else is left.
 """
 
 import ctypes

@@ -55,7 +55,11 @@ enum activation {
 };
 /* PARAMETRIC_RELU: the one, times the other where it is negative. FILLED, KEPT: the one, or the filling, where the other is
  * not 0, and where it is. */
-enum combination { SUM, DIFFERENCE, PRODUCT, QUOTIENT, LARGER, SMALLER, PARAMETRIC_RELU, FILLED, KEPT };
+enum combination {
+    SUM, DIFFERENCE, PRODUCT, QUOTIENT, LARGER, SMALLER, PARAMETRIC_RELU,
+    IS_MORE, IS_NOT_LESS, IS_EQUAL, IS_ANOTHER, /* 1 or 0 */
+    FILLED, KEPT
+};
 
 /* y[place] of one value at x and another one: of each the numbers from there on, or this one number for all places. */
 struct combined {

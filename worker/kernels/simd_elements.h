@@ -104,6 +104,14 @@ INLINE V NAME(combination)(const enum combination combination, V one, V other) {
         return NAME(larger)(one, other);
     case PARAMETRIC_RELU:
         return NAME(choose)(one < 0, one * other, one);
+    case IS_MORE:
+        return NAME(choose)(one > other, NAME(all)(1), NAME(all)(0));
+    case IS_NOT_LESS:
+        return NAME(choose)(one >= other, NAME(all)(1), NAME(all)(0));
+    case IS_EQUAL:
+        return NAME(choose)(one == other, NAME(all)(1), NAME(all)(0));
+    case IS_ANOTHER:
+        return NAME(choose)(one != other, NAME(all)(1), NAME(all)(0));
     default:
         return NAME(choose)((one < other) | (one != one), one, other);
     }
@@ -156,6 +164,10 @@ TARGET static void NAME(combine)(const struct combined *combined) {
         FOR(LARGER)
         FOR(SMALLER)
         FOR(PARAMETRIC_RELU)
+        FOR(IS_MORE)
+        FOR(IS_NOT_LESS)
+        FOR(IS_EQUAL)
+        FOR(IS_ANOTHER)
         FOR(FILLED)
         FOR(KEPT)
     default:

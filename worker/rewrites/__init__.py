@@ -41,6 +41,7 @@ from mindspore_serving.worker.rewrites.shapes import tell_shapes
 from mindspore_serving.worker.rewrites.shared import share_again, unshare
 from mindspore_serving.worker.rewrites.straight import may_be_straight, straight_graph
 from mindspore_serving.worker.rewrites.transposed import convolve_transposed_by_kernels
+from mindspore_serving.worker.rewrites.truths import compare_by_kernels
 from mindspore_serving.worker.rewrites.unrolled import roll_up
 from mindspore_serving.worker.rewrites.windows import convolve_by_kernels, pool_by_kernels
 
@@ -89,6 +90,7 @@ _OF_LAYERS: _Rules = (
     (Rewriting.KERNELS, multiply_by_kernels),
     (Rewriting.KERNELS, compute_elements_by_kernels),
     (Rewriting.KERNELS, fill_by_kernels),
+    (Rewriting.KERNELS, compare_by_kernels),
     (Rewriting.KERNELS, look_up_by_kernels),
     (Rewriting.KERNELS, join_by_kernels),
     (Rewriting.KERNELS, copy_by_kernels),

@@ -32,6 +32,7 @@ ACTIVATIONS = (
 COMBINATIONS = (
     *(("Add", "Adds"), ("Sub", "Subs"), ("Mul", "Muls"), ("Div", "RealDiv", "Divs"), ("Maximum",), ("Minimum",)),
     ("PReLU",),
+    *(("Greater",), ("GreaterEqual",), ("Equal",), ("NotEqual",)),  # which make truths: truths.py
 )
 _COMBINATIONS = {name: number for number, names in enumerate(COMBINATIONS) for name in names}
 _SILU = ACTIVATIONS.index("SiLU")
