@@ -1,6 +1,6 @@
 /* Calls of worker/kernels/ with sizes by chance, for a compiler's sanitizers to watch: `kernel_chances SET THREADS SEED`.
  *
- * Its numbers are proven elsewhere, test_kernels.py; here are only memory and threads. Inputs and outputs are each as
+ * Its numbers are proven elsewhere, kernels/; here are only memory and threads. Inputs and outputs are each as
  * large as they must be, and no larger. 77: this machine lacks that set of instructions. */
 
 #include "../../worker/kernels/chain.h"
@@ -138,9 +138,10 @@ static void call_by_rows(void) {
 }
 
 int chain(int count, void **values, int *counts, int64_t **shapes, const char **types, void *stream, void *extra);
+int compute_one_by_one(void **values, const int *counts, int64_t *const *shapes, const int64_t *apart, int64_t instances);
 
 /* In the order of operators.c. */
-enum { ACTIVATION = 9, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, PADDING, VIEW, FILLING };
+enum { ACTIVATION = 9, COMBINATION, REDUCTION, TRANSPOSITION, PART, REPETITION, CONCATENATION, PADDING, VIEW, FILLING, LOOKUP };
 
 /* Puts a step, or two, after which there is one value more, of 4 axes again. Returns how many numbers describe it. */
 static int64_t some_step(int64_t *step, int64_t values, int *made) {
@@ -160,7 +161,7 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
         break;
     case 1: /* with a part of itself, which is repeated, or with a number */
         STEP(REDUCTION, 1, 4, value, axis, between(axis + 1, 4), 1, between(0, 3));
-        STEP(COMBINATION, 2, 2, value, values, between(0, PARAMETRIC_RELU), between(0, 2));
+        STEP(COMBINATION, 2, 2, value, values, between(0, IS_ANOTHER), between(0, 2));
         break;
     case 2:
         STEP(TRANSPOSITION, 1, 4, value, turn, (turn + 1) % 4, (turn + 2) % 4, (turn + 3) % 4);
@@ -185,7 +186,7 @@ static int64_t some_step(int64_t *step, int64_t values, int *made) {
         STEP(FILLING, 2, 2, value, values, between(0, 1000), between(0, 1));
         break;
     default:
-        STEP(COMBINATION, 2, 2, value, 0, between(0, PARAMETRIC_RELU), 0);
+        STEP(COMBINATION, 2, 2, value, 0, between(0, IS_ANOTHER), 0);
     }
     return size;
 #undef STEP
@@ -218,6 +219,23 @@ static void call_chain_of_instances(void) {
     free(x), free(y);
 }
 
+/* Rows of a table that instances share, looked up for one of them after the other; now and then by the number of none. */
+static void call_one_by_one(void) {
+    const int64_t rows = between(1, 9), asked = between(0, 20), width = between(1, 70), instances = between(0, 5);
+    const int is_there = between(0, 9) > 0 || asked * instances == 0;
+    int64_t program[] = {0, 2, 0, LOOKUP, 2, 0, 0, 1, ACTIVATION, 1, 1, 2, RELU};
+    int64_t of_table[] = {rows, width}, of_asked[] = {asked}, of_made[] = {asked, width}, apart[] = {0, 0, asked, 0};
+    int64_t *shapes[] = {program, of_table, of_asked, of_made};
+    float *table = numbers(rows * width), *by = numbers(instances * asked), *y = numbers(instances * asked * width);
+    for (int64_t place = 0; place < instances * asked; place++) {
+        const int32_t row = (int32_t)between(0, rows - 1), none = between(0, 1) ? (int32_t)rows : -1;
+        memcpy(by + place, is_there || place > 0 ? &row : &none, sizeof row);
+    }
+    const int made = compute_one_by_one((void *[]){NULL, table, by, y}, (int[]){13, 2, 1, 2}, shapes, apart, instances);
+    if (made != (is_there ? 0 : -1)) abort();
+    free(table), free(by), free(y);
+}
+
 int main(int count, char **told) {
     if (count != 4 || choose_instructions(atoi(told[1])) != 1) return LACKING;
     use_threads(atoi(told[2]));
@@ -231,6 +249,7 @@ int main(int count, char **told) {
         call_recur();
         call_by_rows();
         call_chain();
+        call_one_by_one();
         if (round % 10 == 0) call_chain_of_instances();
     }
     return 0;

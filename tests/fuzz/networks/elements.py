@@ -26,6 +26,11 @@ _OF_ONE = (
     *("mint.nn.functional.relu({0})", "mint.nn.functional.gelu({0})", "mint.nn.functional.silu({0})", "mint.tanh({0})"),
     *("ops.elu({0}, 0.5)", "ops.where({0} > 0.0, {0}, {0} * 0.3)", "ops.cast({0}, ms.float32)", "ops.logsigmoid({0})"),
     *("{0} * ops.sigmoid({0} * 1.702)", "ops.reciprocal(ops.abs({0}) + 0.5)", "ops.ones_like({0}) + {0}"),
+    *("{0} * ops.cast({0} > 0.0, ms.float32)", "{0} + ops.cast({0} != {0}, ms.float32)"),
+    *(
+        "{0} * ops.cast(ops.logical_and({0} >= 0.0, ops.logical_not({0} == 0.0)), ms.float32)",
+        "ops.masked_fill({0}, ({0} <= 0.0) | ({0} < -1.0), 0.0)",
+    ),
 )
 _OF_TWO = (
     *("{0} + {1}", "{0} + {1}", "{0} - {1}", "{0} * {1}", "ops.add({0}, {1})", "{0} / (ops.abs({1}) + 1.0)"),
@@ -36,6 +41,7 @@ _OF_TWO = (
         "mint.sub({0}, {1})",
         "mint.mul({0}, {1})",
     ),
+    "ops.cast({0} > {1}, ms.float32) * ({0} - {1})",
     *("ops.relu({0} + {1})", "ops.relu6({0} + {1})", "ops.tanh({0}) * ops.sigmoid({1})", "ops.relu({0} * {1})"),
 )
 
