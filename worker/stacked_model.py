@@ -117,7 +117,9 @@ def stacked(single: ReadyModel, open_graph: Callable[[], GraphCalls], clock: Clo
 
 def in_one_call(single: ReadyModel, calls: Calls, clock: Clock) -> ReadyModel:
     """The same by calls that take any number of instances."""
-    costs = _worth_it(single, dict.fromkeys(_SIZES, calls), clock) if _is_proven(single, calls, _SOME) else {1: 0.0}
+    if not _is_proven(single, calls, _SOME):
+        return single
+    costs = _worth_it(single, dict.fromkeys(_SIZES, calls), clock)
     most = max(costs)
     if most == 1:
         return single
