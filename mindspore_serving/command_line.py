@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import importlib
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ def run(
     The module is imported only now: --help and mistakes need nothing that a plain installation lacks.
     """
     settings = parse(config, prog, description, arguments)
+    write_whole_lines()
     set_up_logging(settings.log_level)
     notify = ServiceManager(_tell_what_runs)
     try:
@@ -44,6 +46,16 @@ def run(
         notify(f"STATUS={error}")  # before the last line: whoever started this may wait for either
         print(error, file=sys.stderr, flush=True)
         return 1
+
+
+def write_whole_lines() -> None:
+    """Each line on standard output leaves by one write, since processes of one master, or workers, may share it.
+
+    Where PYTHONUNBUFFERED is set, as in many a container, print() writes the end of a line by itself: then two lines
+    became one, for which whoever counts them waited in vain.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)
 
 
 def _tell_what_runs() -> None:

@@ -1,0 +1,34 @@
+"""Lines on standard output that several processes share."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.processes import ROOT
+
+LINES = "print('one', 1); print('two', flush=True)"
+WHOLE = "from mindspore_serving.command_line import write_whole_lines; write_whole_lines()"
+
+
+def written(program: str, unbuffered: str) -> list[bytes]:
+    """What each write of a program's to its standard output wrote."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        subprocess.run(
+            [sys.executable, "-c", program], stdout=theirs.fileno(), env=environment, cwd=ROOT, check=True, timeout=60
+        )
+        theirs.close()
+        return list(iter(lambda: ours.recv(4096), b""))
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_line_leaves_by_one_write(unbuffered: str) -> None:
+    assert written(f"{WHOLE}; {LINES}", unbuffered) == [b"one 1\n", b"two\n"]
+
+
+def test_python_alone_may_write_it_in_parts() -> None:
+    assert len(written(LINES, "1")) > 2
