@@ -82,8 +82,10 @@ class GraphCalls:
 
         Raises whatever MindSpore raises, or CallError.
         """
+        if self._straight is not None and self._is_straight_open:
+            return self._straight(arrays)
         shapes = tuple([array.shape for array in arrays])
-        if self._straight is not None and (self._is_straight_open or shapes in self._straight_shapes):
+        if self._straight is not None and shapes in self._straight_shapes:
             return self._straight(arrays)
         return self._by_phase(arrays, self._phases.get(shapes, self._open_phase))
 

@@ -156,7 +156,7 @@ class _ShapedChain:
     def _fault(self, values: Sequence[Array]) -> str:
         for number, rows in self._chain.lookups:
             for found in values[number].ravel().tolist():
-                if not 0 <= found < rows:
+                if not -rows <= found < rows:
                     return f"a table of {rows} rows has none of the number {found}, by which one is looked up"
         return "there is no memory to compute this in"
 

@@ -228,7 +228,7 @@ static void call_one_by_one(void) {
     int64_t *shapes[] = {program, of_table, of_asked, of_made};
     float *table = numbers(rows * width), *by = numbers(instances * asked), *y = numbers(instances * asked * width);
     for (int64_t place = 0; place < instances * asked; place++) {
-        const int32_t row = (int32_t)between(0, rows - 1), none = between(0, 1) ? (int32_t)rows : -1;
+        const int32_t row = (int32_t)between(-rows, rows - 1), none = (int32_t)(between(0, 1) ? rows : -rows - 1);
         memcpy(by + place, is_there || place > 0 ? &row : &none, sizeof row);
     }
     const int made = compute_one_by_one((void *[]){NULL, table, by, y}, (int[]){13, 2, 1, 2}, shapes, apart, instances);

@@ -190,7 +190,8 @@ int nothing_to_compute(const struct step *step) {
     return 0;
 }
 
-/* Rows of the first value, a table, by the numbers of the second one, which are int32 where all others are floats. */
+/* Rows of the first value, a table, by the numbers of the second one, which are int32 where all others are floats. Below 0
+ * they count from the end, as MindSpore's do. */
 int infer_lookup(const struct step *step) {
     const struct tensor *table = step->given[0], *numbers = step->given[1];
     const int64_t axes = numbers->axes + table->axes - 1;
@@ -207,8 +208,9 @@ int compute_lookup(const struct step *step) {
     for (int64_t place = 0; place < count; place++) {
         int32_t row;
         memcpy(&row, numbers->numbers + place, sizeof row);
-        if (row < 0 || row >= rows) return -1;
-        memcpy(step->made->numbers + place * width, table->numbers + row * width, width * sizeof(float));
+        if (row < -rows || row >= rows) return -1;
+        const float *from = table->numbers + (row < 0 ? row + rows : row) * width;
+        memcpy(step->made->numbers + place * width, from, width * sizeof(float));
     }
     return 0;
 }
