@@ -4,6 +4,7 @@ An instance is one value per input; a batch is columnar: per input one Column, s
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -29,12 +30,27 @@ INLINE_BYTES = 64 * 1024  # measured: below this a copy into a message's header 
 _PIECE_BYTES = 4096  # smaller ones are joined faster at once than one by one later
 
 
+class Borrowed(ABC):
+    """Bytes that somebody else keeps. They are copied when they are wanted, and straight to where they are wanted."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read_into(self, room: memoryview) -> None:
+        """Fills the room, which is as long as this."""
+
+    @abstractmethod
+    def joined(self) -> bytes:
+        """As one buffer."""
+
+
 class Pieces:
-    """Buffers that follow each other. Whoever copies them anyway need not join them first."""
+    """Bytes that follow each other. Whoever copies them anyway need not join them first."""
 
     __slots__ = ("_nbytes", "parts")
 
-    def __init__(self, parts: Sequence[Buffer]) -> None:
+    def __init__(self, parts: Sequence[Buffer | Borrowed]) -> None:
         self.parts = parts
         self._nbytes = sum([len(part) for part in parts])
 
@@ -43,15 +59,15 @@ class Pieces:
 
     def joined(self) -> bytes:
         """As one buffer."""
-        return b"".join(self.parts)
+        return b"".join([as_buffer(part) for part in self.parts])
 
 
-Frame: TypeAlias = Buffer | Pieces
+Frame: TypeAlias = Buffer | Pieces | Borrowed
 
 
 def as_buffer(frame: Frame) -> Buffer:
-    """The frame, joined if it is in pieces."""
-    return frame.joined() if isinstance(frame, Pieces) else frame
+    """The frame, as one buffer here."""
+    return frame.joined() if isinstance(frame, Pieces | Borrowed) else frame
 
 
 class Tensor(NamedTuple):
@@ -81,7 +97,7 @@ class Stacked:
 
     @property
     def frame(self) -> Frame:
-        """The values, in as many pieces as they came in."""
+        """The values, as they came in: in pieces, or elsewhere."""
         return self._frame
 
     @property
@@ -138,17 +154,22 @@ def join_columns(parts: Sequence[Column]) -> Column:
         return first
     if isinstance(first, Stacked):
         dtype, count, shape = first.dtype, first.shape[0], first.shape[1:]
-        buffers = [first.data]
+        joined = [_undivided(first)]
         for part in parts[1:]:
             if not isinstance(part, Stacked) or part.dtype != dtype or part.shape[1:] != shape:
                 break
             count += part.shape[0]
-            buffers.append(part.data)
+            joined.append(_undivided(part))
         else:
-            pieces = Pieces(buffers)
-            is_large = len(pieces) >= max(INLINE_BYTES, _PIECE_BYTES * len(buffers))
+            pieces = Pieces(joined)
+            is_large = len(pieces) >= max(INLINE_BYTES, _PIECE_BYTES * len(joined))
             return Stacked(dtype, (count, *shape), pieces if is_large else pieces.joined())
     return to_column([value for part in parts for value in from_column(part)])
+
+
+def _undivided(column: Stacked) -> Buffer | Borrowed:
+    frame = column.frame
+    return frame if isinstance(frame, Borrowed) else column.data
 
 
 def cut_column(column: Column, start: int, stop: int) -> Column:

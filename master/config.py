@@ -40,6 +40,15 @@ def parse_awaited(text: str) -> str:
     return text
 
 
+def parse_memory_names(text: str) -> str:
+    """Reads a name of shared memory, or a pattern of names. Raises SetupError."""
+    if not text.removeprefix("/") or "/" in text.removeprefix("/"):
+        raise SetupError(
+            f"--shared-memory '{text}' is not a name of shared memory, nor a pattern of names such as 'app-*'"
+        )
+    return text
+
+
 class SecuritySettings(Protocol):
     """Those of a master that say who may talk to it; `mindspore-serving up` has them too."""
 
@@ -130,6 +139,14 @@ class MasterConfig:
     )
     max_message_mb: int = setting(
         "MB", "largest request accepted, in megabytes, 1 to 512", integer("--max-message-mb", 1, 512), 100
+    )
+    shared_memory: tuple[str, ...] = setting(
+        "NAMES",
+        "clients on this machine may lay tensors into shared memory of such a name, instead of sending them; with * "
+        "and ?, such as 'app-*'; may be repeated, see docs/doors.md (default: there is none)",
+        parse_memory_names,
+        (),
+        True,
     )
     max_enqueued_requests: int = setting(
         "N",

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from mindspore_serving.master.v2_about import server_metadata
+from mindspore_serving.master.v2_about import NAME, own_version
 from mindspore_serving.master.v2_rest import V2Route
 
 _TENSOR = {
@@ -99,10 +99,9 @@ def openapi(routes: Sequence[V2Route]) -> dict[str, Any]:
                     status = "501" if route.handler is None else "200"
                     bodies = ("InferRequest", "InferResponse") if is_infer else ("", "")
                     paths.setdefault(path, {})[method.lower()] = _operation(path, route.what, *bodies, status)
-    about = server_metadata()
     return {
         "openapi": "3.1.0",
-        "info": {"title": about["name"], "version": about["version"]},
+        "info": {"title": NAME, "version": own_version()},
         "paths": paths,
         "components": {"schemas": _SCHEMAS},
     }

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.free_address import share
 from mindspore_serving.master.front_desk import FrontDesk
@@ -55,6 +56,7 @@ class RestDoor:
         request_seconds: float = REQUEST_SECONDS,
         tokens: Tokens | None = None,
         limits: HttpLimits | None = None,
+        memory: ClientMemory | None = None,
         *,
         is_shared: bool = False,
         collapses: bool = True,
@@ -62,14 +64,15 @@ class RestDoor:
         self._desk = desk
         self._request_seconds = request_seconds
         self._calls = RestCalls(desk, request_seconds, collapses)
-        v2_calls = V2Calls(desk, request_seconds)
+        memory = memory or ClientMemory()
+        v2_calls = V2Calls(desk, memory, request_seconds)
         calls = [guarded_calls(each, tokens) for each in (self._calls, v2_calls)]
         self._is_shared = is_shared
         self._reader = JsonReader()
         self._room = Room(max_message_mb * MEGABYTE)
         self._listener: socket.socket | None = None
         self._main_loop: asyncio.Task[None] | None = None
-        self._v2 = V2Rest(desk, v2_calls, self._room, self._reader, request_seconds)
+        self._v2 = V2Rest(desk, memory, v2_calls, self._room, self._reader, request_seconds)
         health = [Route("/healthz", self._healthz), Route("/readyz", self._readyz)]
         urls = [*health, *documentation(self._v2.routes())]
         # Any other URL is searched for keywords, which a route cannot.

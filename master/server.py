@@ -13,6 +13,7 @@ from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import FromMaster
 from mindspore_serving.cluster.siblings import Sibling
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.config import DEFAULT_GRPC_ENGINE
 from mindspore_serving.master.curve import MasterKeys
 from mindspore_serving.master.front_desk import FrontDesk
@@ -37,7 +38,7 @@ class MasterServer:
     """Made and used inside a running event loop. The doors are opened one by one, in any order.
 
     `siblings`: the other processes of this master, with which it shares its ports for clients. `outlook`: for who waits
-    for what comes in here.
+    for what comes in here. `memory`: what clients may share; without it, none.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class MasterServer:
         tokens: Tokens | None = None,
         siblings: tuple[Sibling, ...] = (),
         outlook: Outlook | None = None,
+        memory: ClientMemory | None = None,
     ) -> None:
+        self._memory = memory or ClientMemory()
         self._context = context
         self._is_shared = bool(siblings)
         self._tokens = tokens  # what a call has to bring along, at either door
@@ -87,7 +90,7 @@ class MasterServer:
         """
         if self._grpc_door is not None:
             raise SetupError("Serving Error: Serving gRPC server is already running")
-        table = guarded(services(self._desk), self._tokens)
+        table = guarded(services(self._desk, self._memory), self._tokens)
         door = _grpc_door(engine)(table, max_message_mb, is_shared=self._is_shared)
         real = door.bind(address, tls)
         self._grpc_door = door
@@ -109,7 +112,13 @@ class MasterServer:
         if self._rest_door is not None:
             raise SetupError("Serving Error: RESTful server is already running")
         door = RestDoor(
-            self._desk, max_message_mb, tls, tokens=self._tokens, is_shared=self._is_shared, collapses=collapses
+            self._desk,
+            max_message_mb,
+            tls,
+            tokens=self._tokens,
+            memory=self._memory,
+            is_shared=self._is_shared,
+            collapses=collapses,
         )
         real = door.bind(address)
         self._rest_door = door
@@ -153,6 +162,7 @@ class MasterServer:
             logger.warning("requests were still open after %s s: they are dropped", drain_seconds)
         await asyncio.gather(*(door.stop() for door in doors))  # their replies leave,
         self._desk.close()
+        self._memory.close()
         self._workers.close()  # and only then the workers lose us.
         if self._zap is not None:
             self._zap.close()

@@ -17,7 +17,7 @@ import numpy as np
 from mindspore_serving.cluster.arena import Arena, aligned
 from mindspore_serving.cluster.direct import MARK_BYTES, Place
 from mindspore_serving.cluster.errors import FrameError
-from mindspore_serving.cluster.tensors import Frame, Pieces
+from mindspore_serving.cluster.tensors import Borrowed, Buffer, Frame, Pieces
 
 # For each worker and way: two of the largest batches, and more. Only what is used of it is there.
 NBYTES = 256 << 20
@@ -63,10 +63,17 @@ class RequestMemory(SharedMemory):
             places.append(Place(start, len(frame)))
             at = start
             for part in frame.parts if isinstance(frame, Pieces) else (frame,):
-                self._memory[at : at + len(part)] = part
+                self._write(at, part)
                 at += len(part)
             start += aligned(len(frame))
         return places
+
+    def _write(self, at: int, part: Buffer | Borrowed) -> None:
+        if isinstance(part, Borrowed):
+            with memoryview(self._memory)[at : at + len(part)] as room:
+                part.read_into(room)
+        else:
+            self._memory[at : at + len(part)] = part
 
     def give_back(self, key: int) -> None:
         """Nobody reads the frames of this key any more, if there are any."""

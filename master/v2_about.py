@@ -11,6 +11,7 @@ from typing import Any
 from mindspore_serving.cluster.messages import ANY_SIZE, MethodSpec, TensorType
 from mindspore_serving.cluster.registry import Route
 from mindspore_serving.cluster.statistics import Duration
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.front_desk import FrontDesk, Phase
 from mindspore_serving.master.service_table import STOPPING_TEXT
 from mindspore_serving.master.v2_target import Model, find_model, find_target
@@ -26,9 +27,18 @@ _MILLISECONDS = 1e3
 Document = dict[str, Any]
 
 
-def server_metadata() -> Document:
+def server_metadata(memory: ClientMemory) -> Document:
     """Of ServerMetadata and GET /v2."""
-    return {"name": NAME, "version": _own_version(), "extensions": EXTENSIONS}
+    extensions = (*EXTENSIONS, "system_shared_memory") if memory.is_on else EXTENSIONS
+    return {"name": NAME, "version": own_version(), "extensions": extensions}
+
+
+def regions(memory: ClientMemory, name: str) -> list[Document]:
+    """Of SystemSharedMemoryStatus: the region of this name, or all where it is empty. Raises CallFault."""
+    return [
+        {"name": region.name, "key": region.key, "offset": region.offset, "byte_size": region.nbytes}
+        for region in memory.regions(name)
+    ]
 
 
 def why_not_ready(desk: FrontDesk) -> str:
@@ -167,7 +177,8 @@ def _config_tensor(name: str, known: TensorType | None) -> Document:
     return {"name": name, "data_type": f"TYPE_{datatype}", "dims": list(dims)}
 
 
-def _own_version() -> str:
+def own_version() -> str:
+    """Of this package."""
     try:
         return version(NAME)
     except PackageNotFoundError:

@@ -5,6 +5,7 @@ import logging
 import math
 import re
 
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.error_status import (
     INTERNAL,
     OVERLOADED,
@@ -33,9 +34,10 @@ _BINARY = b"content-type: application/octet-stream\r\n%s: %%d\r\n" % _LENGTH_FIE
 class V2Calls:
     """Inferences. Where a body is as long as LARGE_BYTES or more, its JSON is not for this process."""
 
-    def __init__(self, desk: FrontDesk, request_seconds: float) -> None:
+    def __init__(self, desk: FrontDesk, memory: ClientMemory, request_seconds: float) -> None:
         self.urls = _URLS
         self._desk = desk
+        self._memory = memory
         self._request_seconds = request_seconds
 
     def answer(self, url: str, headers: Headers, body: bytes) -> Promise[Reply] | None:
@@ -79,7 +81,7 @@ class V2Calls:
             return Reply(body, fields=JSON if json_bytes is None else _BINARY % json_bytes, encoding=encoding)
 
         encoding = wanted_encoding(accepted) if accepted else "identity"
-        return infer(self._desk, asked, self._request_seconds, finish)
+        return infer(self._desk, self._memory, asked, self._request_seconds, finish)
 
     def _raw_request(self, model: str, version: str, body: bytes) -> InferRequest:
         """A body that is the values of the only input, of one instance, and nothing else."""

@@ -18,7 +18,7 @@ from mindspore_serving.master.message_forms import Form
 from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.v2_infer import Plan, conclude, find, make_plan, patience
 from mindspore_serving.master.v2_messages import write_response
-from mindspore_serving.master.v2_types import BYTES, InferRequest, V2Tensor
+from mindspore_serving.master.v2_types import BYTES, REGION, InferRequest, V2Tensor
 from mindspore_serving.master.wire_spans import inner_span, top_spans, varint
 from mindspore_serving.proto import open_inference_pb2 as pb
 
@@ -128,7 +128,7 @@ class InferForm(Form):
 
 def infer_form(message: bytes, request: InferRequest, is_typed: bool) -> InferForm | None:
     """The form of a message, and what was read in it; None when it has no form."""
-    if not request.inputs:
+    if not request.inputs or any(REGION in item.parameters for item in request.outputs):
         return None
     spans = _typed_spans(message, request) if is_typed else _raw_spans(message, request)
     if spans is None or [number for number, _, _ in spans].count(_ID) > 1:

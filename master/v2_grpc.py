@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError, Message
 
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.error_status import UNIMPLEMENTED, CallFault
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.message_fields import INFER, check_fields
@@ -15,6 +16,7 @@ from mindspore_serving.master.service_table import CallInfo, RpcFault, ServiceTa
 from mindspore_serving.master.v2_about import (
     model_config,
     model_metadata,
+    regions,
     repository_index,
     server_metadata,
     statistics,
@@ -25,18 +27,14 @@ from mindspore_serving.master.v2_forms import InferForm, infer_form
 from mindspore_serving.master.v2_infer import infer
 from mindspore_serving.master.v2_messages import read_request, write_response
 from mindspore_serving.master.v2_stream import stream_infer
-from mindspore_serving.master.v2_types import REPOSITORY_TEXT, SETTINGS_TEXT, SHARED_MEMORY_TEXT
+from mindspore_serving.master.v2_types import DEVICE_MEMORY_TEXT, REPOSITORY_TEXT, SETTINGS_TEXT
 from mindspore_serving.proto import open_inference_pb2 as pb
 
 SERVICE = "inference.GRPCInferenceService"
 
 _NOT_HERE: Mapping[str, str] = {
     **dict.fromkeys(("RepositoryModelLoad", "RepositoryModelUnload"), REPOSITORY_TEXT),
-    **{
-        f"{kind}SharedMemory{verb}": SHARED_MEMORY_TEXT
-        for kind in ("System", "Cuda")
-        for verb in ("Status", "Register", "Unregister")
-    },
+    **{f"CudaSharedMemory{verb}": DEVICE_MEMORY_TEXT for verb in ("Status", "Register", "Unregister")},
     **dict.fromkeys(("TraceSetting", "LogSettings"), SETTINGS_TEXT),
 }
 
@@ -44,7 +42,7 @@ T = TypeVar("T", bound=Message)
 R = TypeVar("R", bound=Message)
 
 
-def v2_service(desk: FrontDesk) -> ServiceTable:
+def v2_service(desk: FrontDesk, memory: ClientMemory) -> ServiceTable:
     """The service of tritonclient, KServe's clients and others."""
 
     forms: Forms[InferForm] = Forms()
@@ -60,7 +58,7 @@ def v2_service(desk: FrontDesk) -> ServiceTable:
         asked, is_typed = read_request(_parse(pb.ModelInferRequest, body), len(body))
         forms.learn(body, lambda: infer_form(body, asked, is_typed))
         return infer(
-            desk, asked, info.seconds_left, lambda answer: write_response(answer, is_typed).SerializeToString()
+            desk, memory, asked, info.seconds_left, lambda answer: write_response(answer, is_typed).SerializeToString()
         )
 
     methods: dict[str, Unary | Streaming] = {
@@ -70,7 +68,7 @@ def v2_service(desk: FrontDesk) -> ServiceTable:
         ),
         "ModelReady": _question(pb.ModelReadyRequest, lambda asked: _model_ready(desk, asked)),
         "ServerMetadata": _question(
-            pb.ServerMetadataRequest, lambda _: _message(server_metadata(), pb.ServerMetadataResponse())
+            pb.ServerMetadataRequest, lambda _: _message(server_metadata(memory), pb.ServerMetadataResponse())
         ),
         "ModelMetadata": _question(
             pb.ModelMetadataRequest,
@@ -88,8 +86,21 @@ def v2_service(desk: FrontDesk) -> ServiceTable:
             pb.RepositoryIndexRequest,
             lambda asked: _message({"models": repository_index(desk, asked.ready)}, pb.RepositoryIndexResponse()),
         ),
+        "SystemSharedMemoryStatus": _question(
+            pb.SystemSharedMemoryStatusRequest,
+            lambda asked: _message(
+                {"regions": {region["name"]: region for region in regions(memory, asked.name)}},
+                pb.SystemSharedMemoryStatusResponse(),
+            ),
+        ),
+        "SystemSharedMemoryRegister": _question(
+            pb.SystemSharedMemoryRegisterRequest, lambda asked: _register(memory, asked)
+        ),
+        "SystemSharedMemoryUnregister": _question(
+            pb.SystemSharedMemoryUnregisterRequest, lambda asked: _unregister(memory, asked)
+        ),
         "ModelInfer": Unary(model_infer),
-        "ModelStreamInfer": Streaming(lambda bodies, info: stream_infer(desk, bodies, info.seconds_left)),
+        "ModelStreamInfer": Streaming(lambda bodies, info: stream_infer(desk, memory, bodies, info.seconds_left)),
         **{name: Unary(_refusal(text)) for name, text in _NOT_HERE.items()},
     }
     return {SERVICE: methods}
@@ -117,6 +128,20 @@ def _model_ready(desk: FrontDesk, asked: pb.ModelReadyRequest) -> pb.ModelReadyR
     except CallFault:
         # Who waits for a model to come asks again and again: one that is not known yet is just not ready.
         return pb.ModelReadyResponse(ready=False)
+
+
+def _register(
+    memory: ClientMemory, asked: pb.SystemSharedMemoryRegisterRequest
+) -> pb.SystemSharedMemoryRegisterResponse:
+    memory.register(asked.name, asked.key, asked.offset, asked.byte_size)
+    return pb.SystemSharedMemoryRegisterResponse()
+
+
+def _unregister(
+    memory: ClientMemory, asked: pb.SystemSharedMemoryUnregisterRequest
+) -> pb.SystemSharedMemoryUnregisterResponse:
+    memory.unregister(asked.name)
+    return pb.SystemSharedMemoryUnregisterResponse()
 
 
 def _parse(kind: type[T], body: bytes) -> T:

@@ -15,19 +15,20 @@ from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import ANY_SIZE
 from mindspore_serving.cluster.results import Results
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Column, Stacked, Tensor, Value, column_length
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.error_status import INTERNAL, UNAVAILABLE, UNIMPLEMENTED, CallFault, failure_fate
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.predict import error_text
 from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.service_table import STOPPING_TEXT
 from mindspore_serving.master.tensor_rules import MOST_INSTANCES, TensorFault, is_shape, to_text
+from mindspore_serving.master.v2_memory import lay, lend
 from mindspore_serving.master.v2_target import Target, find_target
 from mindspore_serving.master.v2_types import (
     BYTES,
     DATATYPES,
     DTYPES,
     MOST_EMPTY_INSTANCES,
-    SHARED_MEMORY_TEXT,
     AskedOutput,
     InferRequest,
     InferResponse,
@@ -57,13 +58,18 @@ class Plan:
 
 
 def infer(
-    desk: FrontDesk, request: InferRequest, seconds_left: float | None, finish: Callable[[InferResponse], T]
+    desk: FrontDesk,
+    memory: ClientMemory,
+    request: InferRequest,
+    seconds_left: float | None,
+    finish: Callable[[InferResponse], T],
 ) -> Promise[T]:
     """What `finish` makes of the answer. `seconds_left` None: its caller waits for ever.
 
     Raises CallFault, and so may waiting for it.
     """
     target = find(desk, request)
+    request = lend(memory, request)
     plan = make_plan(target, request)
     seconds_left = patience(request.parameters, seconds_left)
 
@@ -112,7 +118,7 @@ def conclude(request: InferRequest, plan: Plan, answer: Answer) -> InferResponse
         raise _whole_fault(answer.results, plan.target)
     _check_all_succeeded(answer.results)
     columns = dict(zip(answer.outputs, answer.results.columns, strict=True))
-    outputs = tuple([_output(item.name, columns[item.name], plan.batched) for item in plan.asked])
+    outputs = tuple([lay(_output(item.name, columns[item.name], plan.batched), item) for item in plan.asked])
     return InferResponse(request.model, str(answer.version), request.id, _returned(request.parameters), outputs)
 
 
@@ -190,7 +196,7 @@ def _column(tensor: V2Tensor, batched: bool) -> Column:
     shape = tensor.shape if batched else (1, *tensor.shape)
     if not is_shape(shape[1:]):
         refuse(f"input {tensor.name}: in shape {list(tensor.shape)}, only the last dimension can be 0")
-    return Stacked(DTYPES[tensor.datatype], shape, tensor.raw)
+    return Stacked(DTYPES[tensor.datatype], shape, tensor.frame)
 
 
 def _texts(tensor: V2Tensor, batched: bool) -> Sequence[Value]:
@@ -215,8 +221,6 @@ def _asked(target: Target, outputs: Sequence[AskedOutput]) -> Sequence[AskedOutp
             refuse(f"{target} has no output {quoted(item.name)}: it has {', '.join(names) or 'none'}")
         if item.parameters.get("classification"):
             raise CallFault(UNIMPLEMENTED, f"output {item.name}: classification is not supported, sort the values")
-        if "shared_memory_region" in item.parameters:
-            raise CallFault(UNIMPLEMENTED, f"output {item.name}: {SHARED_MEMORY_TEXT}")
     return outputs or [AskedOutput(name) for name in names]
 
 

@@ -17,6 +17,7 @@ from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.master.v2_types import (
     BYTES,
     DTYPES,
+    REGION,
     AskedOutput,
     InferRequest,
     InferResponse,
@@ -123,7 +124,11 @@ def _input(item: dict[str, Any], rest: memoryview) -> tuple[V2Tensor, int]:
     datatype = _text(item, "datatype", f"input {quoted(name)}")
     shape = _shape(name, item.get("shape"))
     parameters = _parameters(item)
-    check_input(name, datatype, shape, parameters)
+    check_input(name, datatype, shape)
+    if REGION in parameters:
+        if "data" in item or "binary_data_size" in parameters:
+            refuse(f"input {quoted(name)} has both {REGION} and data or binary_data_size")
+        return V2Tensor(name, datatype, shape, b"", parameters), 0
     size = parameters.get("binary_data_size")
     if size is None:
         data = _elements(name, datatype, shape, item.get("data"))
@@ -190,6 +195,10 @@ def _numbers(name: str, datatype: str, flat: list[Any], types: set[type]) -> byt
 
 def _output(tensor: V2Tensor, binary: bool, blobs: list[Buffer]) -> dict[str, Any]:
     item: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+    if (
+        REGION in tensor.parameters
+    ):  # without parameters, as Triton has it: its client looks for binary_data_size in them
+        return item
     if tensor.parameters:
         item["parameters"] = dict(tensor.parameters)
     if binary:

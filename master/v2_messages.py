@@ -1,7 +1,7 @@
 """ModelInferRequest and ModelInferResponse <-> what v2_infer speaks of. Pure.
 
-A request's values are raw or typed, as a whole. The answer is raw, unless the request was typed and every output has a
-typed field (FP16 has none).
+A request's values are raw or typed, as a whole, but for those in clients' memory (see v2_memory). The answer is raw,
+unless the request was typed and every output has a typed field (FP16 has none).
 """
 
 import math
@@ -13,6 +13,7 @@ import numpy as np
 from mindspore_serving.master.v2_types import (
     BYTES,
     DTYPES,
+    REGION,
     AskedOutput,
     InferRequest,
     InferResponse,
@@ -43,7 +44,7 @@ def read_request(request: pb.ModelInferRequest, nbytes: int) -> tuple[InferReque
     """The inference asked for, and whether its values are typed. Raises CallFault."""
     raw = request.raw_input_contents
     inputs = _raw_inputs(request.inputs, raw) if raw else [_typed_input(tensor) for tensor in request.inputs]
-    is_typed = bool(inputs) and not raw
+    is_typed = not raw and not all(REGION in tensor.parameters for tensor in inputs)
     asked = InferRequest(
         model=request.model_name,
         version=request.model_version,
@@ -64,7 +65,10 @@ def write_response(answer: InferResponse, is_typed: bool) -> pb.ModelInferRespon
     for output in answer.outputs:
         tensor = response.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
         _write_parameters(output.parameters, tensor.parameters)
-        if is_typed:
+        if REGION in output.parameters:
+            if not is_typed:
+                response.raw_output_contents.append(b"")
+        elif is_typed:
             tensor.contents.SetInParent()
             getattr(tensor.contents, _FIELDS[output.datatype]).extend(_values(output))
         else:
@@ -103,19 +107,35 @@ def _raw_inputs(inputs: Sequence[pb.ModelInferRequest.InferInputTensor], raw: Se
             refuse(
                 f"contents field must not be specified when using raw_input_contents for input {quoted(tensor.name)}"
             )
-    if len(raw) != len(inputs):
-        refuse(f"raw_input_contents has {len(raw)} entries for {len(inputs)} inputs: one for each is needed")
-    return [
-        raw_tensor(tensor.name, tensor.datatype, tuple(tensor.shape), data, read_parameters(tensor.parameters))
-        for tensor, data in zip(inputs, raw, strict=True)
-    ]
+    here = sum([REGION not in tensor.parameters for tensor in inputs])
+    if len(raw) != here:
+        refuse(f"raw_input_contents has {len(raw)} entries for {here} inputs: one for each is needed")
+    data = iter(raw)
+    return [_elsewhere(tensor) or _raw_input(tensor, next(data)) for tensor in inputs]
+
+
+def _elsewhere(tensor: pb.ModelInferRequest.InferInputTensor) -> V2Tensor | None:
+    """An input that is not in the message; None: it is."""
+    if REGION not in tensor.parameters:
+        return None
+    shape = tuple(tensor.shape)
+    check_input(tensor.name, tensor.datatype, shape)
+    if tensor.HasField("contents"):
+        refuse(f"input {quoted(tensor.name)} has both contents and {REGION}")
+    return V2Tensor(tensor.name, tensor.datatype, shape, b"", read_parameters(tensor.parameters))
+
+
+def _raw_input(tensor: pb.ModelInferRequest.InferInputTensor, data: bytes) -> V2Tensor:
+    return raw_tensor(tensor.name, tensor.datatype, tuple(tensor.shape), data, read_parameters(tensor.parameters))
 
 
 def _typed_input(tensor: pb.ModelInferRequest.InferInputTensor) -> V2Tensor:
+    if elsewhere := _elsewhere(tensor):
+        return elsewhere
     name, datatype, shape = tensor.name, tensor.datatype, tuple(tensor.shape)
-    parameters = read_parameters(tensor.parameters)
-    check_input(name, datatype, shape, parameters)
+    check_input(name, datatype, shape)
     count = math.prod(shape)
+    parameters = read_parameters(tensor.parameters)
     if datatype not in _FIELDS:
         if count:
             refuse(f"input {quoted(name)}: {datatype} has no typed contents, send it in raw_input_contents")

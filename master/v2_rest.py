@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mindspore_serving.master.client_memory import OFF_TEXT, ClientMemory
 from mindspore_serving.master.error_status import (
     NOT_FOUND,
     UNAVAILABLE,
@@ -24,6 +25,7 @@ from mindspore_serving.master.v2_about import (
     model_config,
     model_metadata,
     model_names,
+    regions,
     repository_index,
     server_metadata,
     statistics,
@@ -33,9 +35,9 @@ from mindspore_serving.master.v2_about import (
 from mindspore_serving.master.v2_calls import HEADER_LENGTH, V2Calls, header_length
 from mindspore_serving.master.v2_json import read_document, write_document
 from mindspore_serving.master.v2_types import (
+    DEVICE_MEMORY_TEXT,
     REPOSITORY_TEXT,
     SETTINGS_TEXT,
-    SHARED_MEMORY_TEXT,
     InferRequest,
     quoted,
     refuse,
@@ -45,7 +47,9 @@ from mindspore_serving.master.whole_calls import Reply
 
 _MOST_QUESTION_BYTES = 1 << 16  # of a body that is no inference
 
-Handler: TypeAlias = Callable[[Request, str, str], Awaitable[Response]]
+GET, POST = ("GET", "HEAD"), ("POST",)
+
+Handler: TypeAlias = Callable[..., Awaitable[Response]]  # of the request, and the names in its path in their order
 
 
 class V2Route(NamedTuple):
@@ -60,8 +64,17 @@ class V2Route(NamedTuple):
 class V2Rest:
     """Serves every path under /v2 as an ASGI application. Never raises."""
 
-    def __init__(self, desk: FrontDesk, calls: V2Calls, room: Room, reader: JsonReader, request_seconds: float) -> None:
+    def __init__(
+        self,
+        desk: FrontDesk,
+        memory: ClientMemory,
+        calls: V2Calls,
+        room: Room,
+        reader: JsonReader,
+        request_seconds: float,
+    ) -> None:
         self._desk = desk
+        self._memory = memory
         self._calls = calls
         self._room = room
         self._reader = reader
@@ -80,45 +93,41 @@ class V2Rest:
 
     def routes(self) -> Sequence[V2Route]:
         """Every URL, the often used ones first."""
-        get, post, both = ("GET", "HEAD"), ("POST",), ("GET", "HEAD", "POST")
-        memory = [f"/v2/{kind}sharedmemory" for kind in ("system", "cuda")]
         repositories = ("/v2/repository", "/v2/repository/{repository}")
+        of_devices = _of_memory("/v2/cudasharedmemory")
         return (
-            V2Route(_of_model("/infer"), post, "an inference: JSON, or JSON and binary tensors", self._infer),
-            V2Route(("/v2/health/live",), get, "whether the server runs", self._live),
-            V2Route(("/v2/health/ready",), get, "whether some model takes requests; 503 with the reason", self._ready),
-            V2Route(_of_model("/ready"), get, "whether this model does; 503 with the reason", self._model_ready),
-            V2Route(("/v2",), get, "name, version and extensions of the server", self._server),
-            V2Route(("/v2/models",), get, "the models that take requests", self._models),
-            V2Route(("/v2/models/stats",), get, "statistics of all models", self._statistics),
-            V2Route(_of_model("/stats"), get, "statistics of a model", self._statistics),
-            V2Route(_of_model("/config"), get, "configuration of a model", self._config),
-            V2Route(_of_model(""), get, "inputs and outputs of a model", self._metadata),
-            V2Route([f"{place}/index" for place in repositories], post, "every version, and its state", self._index),
+            V2Route(_of_model("/infer"), POST, "an inference: JSON, or JSON and binary tensors", self._infer),
+            V2Route(("/v2/health/live",), GET, "whether the server runs", self._live),
+            V2Route(("/v2/health/ready",), GET, "whether some model takes requests; 503 with the reason", self._ready),
+            V2Route(_of_model("/ready"), GET, "whether this model does; 503 with the reason", self._model_ready),
+            V2Route(("/v2",), GET, "name, version and extensions of the server", self._server),
+            V2Route(("/v2/models",), GET, "the models that take requests", self._models),
+            V2Route(("/v2/models/stats",), GET, "statistics of all models", self._statistics),
+            V2Route(_of_model("/stats"), GET, "statistics of a model", self._statistics),
+            V2Route(_of_model("/config"), GET, "configuration of a model", self._config),
+            V2Route(_of_model(""), GET, "inputs and outputs of a model", self._metadata),
+            V2Route([f"{place}/index" for place in repositories], POST, "every version, and its state", self._index),
             V2Route(
                 [f"{place}/models/{{model}}/{verb}" for place in repositories for verb in ("load", "unload")],
-                post,
+                POST,
                 REPOSITORY_TEXT,
             ),
+            *self._memory_routes(),
+            V2Route(of_devices.status, GET, DEVICE_MEMORY_TEXT),
+            V2Route((*of_devices.register, *of_devices.unregister), POST, DEVICE_MEMORY_TEXT),
             V2Route(
-                [f"{place}{region}/status" for place in memory for region in ("", "/region/{region}")],
-                get,
-                SHARED_MEMORY_TEXT,
+                ("/v2/trace/setting", "/v2/models/{model}/trace/setting", "/v2/logging"), (*GET, *POST), SETTINGS_TEXT
             ),
-            V2Route(
-                [
-                    f"{place}{region}/{verb}"
-                    for place in memory
-                    for region, verb in (
-                        ("/region/{region}", "register"),
-                        ("/region/{region}", "unregister"),
-                        ("", "unregister"),
-                    )
-                ],
-                post,
-                SHARED_MEMORY_TEXT,
-            ),
-            V2Route(("/v2/trace/setting", "/v2/models/{model}/trace/setting", "/v2/logging"), both, SETTINGS_TEXT),
+        )
+
+    def _memory_routes(self) -> Sequence[V2Route]:
+        paths = _of_memory("/v2/systemsharedmemory")
+        if not self._memory.is_on:
+            return (V2Route(paths.status, GET, OFF_TEXT), V2Route((*paths.register, *paths.unregister), POST, OFF_TEXT))
+        return (
+            V2Route(paths.status, GET, "the regions of shared memory that clients have registered", self._regions),
+            V2Route(paths.register, POST, "registers a region: key, byte_size, and offset if not 0", self._register),
+            V2Route(paths.unregister, POST, "the region is not known any more, or none is", self._unregister),
         )
 
     async def _respond(self, request: Request) -> Response:
@@ -134,11 +143,10 @@ class V2Rest:
                 return response
             if route.handler is None:
                 raise CallFault(UNIMPLEMENTED, route.what)
-            names = {name: unquote(part) for name, part in match.groupdict().items()}
-            return await route.handler(request, names.get("model", ""), names.get("version", ""))
+            return await route.handler(request, *map(unquote, match.groups()))
         raise CallFault(NOT_FOUND, f"{quoted(path)} is not a URL of this server: see /docs")
 
-    async def _infer(self, request: Request, model: str, version: str) -> Response:
+    async def _infer(self, request: Request, model: str, version: str = "") -> Response:
         asked = await self._asked(request, model, version)
         accepted = request.headers.get("accept-encoding", "")
         reply = await unless_gone(self._calls.infer(asked, accepted), request.receive)
@@ -159,44 +167,78 @@ class V2Rest:
                 return self._calls.read(model, version, body, json_bytes)
             return await unless_gone(self._reader.read_v2(model, version, body, json_bytes), request.receive)
 
-    async def _live(self, _: Request, _model: str, _version: str) -> Response:
+    async def _live(self, _: Request) -> Response:
         return _json({"live": True})
 
-    async def _ready(self, _: Request, _model: str, _version: str) -> Response:
+    async def _ready(self, _: Request) -> Response:
         if reason := why_not_ready(self._desk):
             raise CallFault(UNAVAILABLE, reason)
         return _json({"ready": True, "live": True})  # KServe's client reads `ready`, the specification shows `live`
 
-    async def _model_ready(self, _: Request, model: str, version: str) -> Response:
+    async def _model_ready(self, _: Request, model: str, version: str = "") -> Response:
         if reason := why_model_not_ready(self._desk, model, version):
             raise CallFault(UNAVAILABLE, reason)
         return _json({"name": model, "ready": True})
 
-    async def _server(self, _: Request, _model: str, _version: str) -> Response:
-        return _json(server_metadata())
+    async def _server(self, _: Request) -> Response:
+        return _json(server_metadata(self._memory))
 
-    async def _models(self, _: Request, _model: str, _version: str) -> Response:
+    async def _models(self, _: Request) -> Response:
         return _json({"models": model_names(self._desk)})
 
-    async def _metadata(self, _: Request, model: str, version: str) -> Response:
+    async def _metadata(self, _: Request, model: str, version: str = "") -> Response:
         return _json(model_metadata(self._desk, model, version))
 
-    async def _config(self, _: Request, model: str, version: str) -> Response:
+    async def _config(self, _: Request, model: str, version: str = "") -> Response:
         return _json(model_config(self._desk, model, version))
 
-    async def _statistics(self, _: Request, model: str, version: str) -> Response:
+    async def _statistics(self, _: Request, model: str = "", version: str = "") -> Response:
         return _json(statistics(self._desk, model, version))
 
-    async def _index(self, request: Request, _model: str, _version: str) -> Response:
-        with self._room.place() as place:
-            body = await read_body(request, place, self._request_seconds)
-        if len(body) > _MOST_QUESTION_BYTES:
-            refuse(f"the body has more than {_MOST_QUESTION_BYTES} bytes: all that it can say is 'ready'")
-        asked = read_document(body)
+    async def _index(self, request: Request, _repository: str = "") -> Response:
+        asked = await self._question(request)
         ready = asked.get("ready", False)
         if not isinstance(ready, bool):
             refuse("'ready' should be true or false")
         return _json(repository_index(self._desk, ready))
+
+    async def _regions(self, _: Request, region: str = "") -> Response:
+        return _json(regions(self._memory, region))
+
+    async def _register(self, request: Request, region: str) -> Response:
+        asked = await self._question(request)
+        key, offset, nbytes = asked.get("key"), asked.get("offset", 0), asked.get("byte_size")
+        if not isinstance(key, str) or type(offset) is not int or type(nbytes) is not int:
+            refuse("'key' should be a string, 'byte_size' and 'offset' numbers of bytes; without it, the offset is 0")
+        self._memory.register(region, key, offset, nbytes)
+        return _json({})
+
+    async def _unregister(self, _: Request, region: str = "") -> Response:
+        self._memory.unregister(region)
+        return _json({})
+
+    async def _question(self, request: Request) -> dict[str, Any]:
+        """The body of a call that is no inference."""
+        with self._room.place() as place:
+            body = await read_body(request, place, self._request_seconds)
+        if len(body) > _MOST_QUESTION_BYTES:
+            refuse(f"the body has more than {_MOST_QUESTION_BYTES} bytes: there is no such question")
+        return read_document(body)
+
+
+class _MemoryPaths(NamedTuple):
+    status: Sequence[str]
+    register: Sequence[str]
+    unregister: Sequence[str]
+
+
+def _of_memory(place: str) -> _MemoryPaths:
+    region = f"{place}/region/{{region}}"
+    return _MemoryPaths(
+        (f"{place}/status", f"{region}/status"),
+        (f"{region}/register",),
+        (f"{place}/unregister", f"{region}/unregister"),
+    )
 
 
 def _of_model(call: str) -> tuple[str, str]:

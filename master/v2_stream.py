@@ -12,6 +12,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.front_desk import FrontDesk, Phase
 from mindspore_serving.master.message_fields import INFER, check_fields
 from mindspore_serving.master.service_table import OWN_FAULT_TEXT, STOPPING_TEXT, RpcFault, Status
@@ -25,7 +26,7 @@ MOST_OPEN = 256  # requests of one stream at a time; further ones are not read u
 
 
 async def stream_infer(
-    desk: FrontDesk, bodies: AsyncIterator[bytes], seconds_left: float | None
+    desk: FrontDesk, memory: ClientMemory, bodies: AsyncIterator[bytes], seconds_left: float | None
 ) -> AsyncIterator[bytes]:
     """The responses, in the order in which they are done. Raises RpcFault when the master has stopped.
 
@@ -53,7 +54,7 @@ async def stream_infer(
                     has_more = False
                 else:
                     left = None if expires_at is None else max(expires_at - loop.time(), 0.0)
-                    open_requests.add(asyncio.ensure_future(_respond(desk, body, left)))
+                    open_requests.add(asyncio.ensure_future(_respond(desk, memory, body, left)))
             for done in [request for request in open_requests if request.done()]:
                 open_requests.discard(done)
                 yield done.result()
@@ -74,14 +75,14 @@ async def _answered(desk: FrontDesk) -> None:
         await desk.health_change()
 
 
-async def _respond(desk: FrontDesk, body: bytes, seconds_left: float | None) -> bytes:
+async def _respond(desk: FrontDesk, memory: ClientMemory, body: bytes, seconds_left: float | None) -> bytes:
     response = pb.ModelStreamInferResponse()
     request = pb.ModelInferRequest()
     try:
         check_fields(body, INFER)
         request.MergeFromString(body)
         asked, is_typed = read_request(request, len(body))
-        answer = await infer(desk, asked, seconds_left, lambda found: write_response(found, is_typed))
+        answer = await infer(desk, memory, asked, seconds_left, lambda found: write_response(found, is_typed))
         response.infer_response.CopyFrom(answer)
     except DecodeError:
         response.error_message = "the request is not an inference.ModelInferRequest"

@@ -7,6 +7,7 @@ from typing import NoReturn, TypeAlias
 
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer
 from mindspore_serving.master.error_status import INVALID, UNIMPLEMENTED, CallFault
+from mindspore_serving.master.memory_part import Part
 from mindspore_serving.master.tensor_rules import MOST_DIMS, MOST_INSTANCES
 
 DTYPES = {
@@ -25,7 +26,8 @@ DTYPES = {
 }
 DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 BYTES = "BYTES"
-SHARED_MEMORY_TEXT = "shared memory is not supported: send tensors in requests"
+REGION = "shared_memory_region"  # the parameter of a tensor that is not in the message: see v2_memory
+DEVICE_MEMORY_TEXT = "memory of CUDA devices is not shared: send tensors in requests, or in system shared memory"
 REPOSITORY_TEXT = "models are not loaded by clients here: start or stop a worker with the servable"
 SETTINGS_TEXT = "trace and log settings cannot be changed by clients: see --log-level of the master"
 MOST_QUOTED = 100  # characters of a client's own text in an error
@@ -37,33 +39,43 @@ Parameters: TypeAlias = Mapping[str, Parameter]
 
 @dataclass(frozen=True, slots=True)
 class V2Tensor:
-    """A tensor with its batch dimension. `data`: little-endian values in C order; of BYTES, the elements."""
+    """A tensor with its batch dimension. `data`: little-endian values in C order; of BYTES, the elements.
+
+    Where the parameters name a REGION, there is no data yet in a request, and no more in an answer.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: Buffer | Sequence[bytes]
+    data: Buffer | Part | Sequence[bytes]
     parameters: Parameters = field(default_factory=dict)
 
     @property
     def elements(self) -> Sequence[bytes]:
         """Of a BYTES tensor."""
-        assert not isinstance(self.data, Buffer)
+        assert not isinstance(self.data, Buffer | Part)
         return self.data
 
     @property
     def raw(self) -> Buffer:
-        """Of any other tensor."""
+        """Of any other tensor, that is in the message."""
         assert isinstance(self.data, Buffer)
+        return self.data
+
+    @property
+    def frame(self) -> Buffer | Part:
+        """Of any other tensor."""
+        assert isinstance(self.data, Buffer | Part)
         return self.data
 
 
 @dataclass(frozen=True, slots=True)
 class AskedOutput:
-    """An output that the client wants."""
+    """An output that the client wants; in its memory, if there is a place."""
 
     name: str
     parameters: Parameters = field(default_factory=dict)
+    place: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +115,13 @@ def quoted(text: str) -> str:
     return f"'{shown}'"
 
 
-def check_input(name: str, datatype: str, shape: Sequence[int], parameters: Parameters) -> None:
+def check_input(name: str, datatype: str, shape: Sequence[int]) -> None:
     """Raises CallFault unless an input can be so, whatever its values."""
     if datatype == "BF16":
         raise CallFault(UNIMPLEMENTED, f"input {quoted(name)}: BF16 is not supported, send FP32 or FP16 instead")
     if datatype not in DTYPES and datatype != BYTES:
         known = ", ".join((*DTYPES, BYTES))
         refuse(f"input {quoted(name)}: datatype {quoted(datatype)} is none of {known}")
-    if "shared_memory_region" in parameters:
-        raise CallFault(UNIMPLEMENTED, f"input {quoted(name)}: {SHARED_MEMORY_TEXT}")
     if len(shape) > MOST_DIMS:
         refuse(f"input {quoted(name)}: {len(shape)} dimensions are more than {MOST_DIMS}")
     if any(size < 0 for size in shape):
@@ -123,7 +133,7 @@ def check_input(name: str, datatype: str, shape: Sequence[int], parameters: Para
 
 def raw_tensor(name: str, datatype: str, shape: tuple[int, ...], data: Buffer, parameters: Parameters) -> V2Tensor:
     """A tensor from its raw form. Raises CallFault; nothing is allocated before the sizes agree."""
-    check_input(name, datatype, shape, parameters)
+    check_input(name, datatype, shape)
     count = math.prod(shape)
     if datatype == BYTES:
         return V2Tensor(name, datatype, shape, _split(name, shape, count, data), parameters)

@@ -12,6 +12,7 @@ from mindspore_serving.allocator import keep_free_memory
 from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.joining import follow, until_servables_are_here, until_workers_are_here
+from mindspore_serving.master.client_memory import client_memory
 from mindspore_serving.master.config import MasterConfig
 from mindspore_serving.master.free_address import check_free
 from mindspore_serving.master.outlook import Outlook
@@ -46,7 +47,8 @@ async def _serve(
     context = zmq.Context[zmq.Socket[bytes]]()
     security = read_security(config)
     siblings = () if place is None else place.siblings
-    server = MasterServer(config.limits, context, security.tokens, siblings, outlook)
+    memory = client_memory(config, None if place is None else place.regions)
+    server = MasterServer(config.limits, context, security.tokens, siblings, outlook, memory)
     workers = _own_workers(context, server) if config.servable else None
     tasks = [asyncio.create_task(_feed_watchdog(notify))]
     try:

@@ -15,6 +15,7 @@ from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.master.config import MasterConfig
 from mindspore_serving.master.free_address import reserve
+from mindspore_serving.master.region_table import table_for
 from mindspore_serving.master_child import MasterChild, Voice
 from mindspore_serving.restarts import how_it_ended
 from mindspore_serving.siblings import Place, Tally
@@ -38,6 +39,7 @@ class MasterProcesses:
         self._life = life
         self._endpoints = config.control_endpoints
         self._tally = Tally(config.processes)
+        self._regions = table_for(config.shared_memory)
         self._watchdog_seconds = notify.watchdog_seconds
         stop_seconds = config.lame_duck_seconds + config.drain_seconds + KILL_AFTER_SECONDS
         self._upkeep = Upkeep(config.processes, self._watchdog_seconds, stop_seconds)
@@ -83,7 +85,7 @@ class MasterProcesses:
 
     def _start(self, slot: int) -> None:
         def life(voice: Voice) -> int:
-            return self._life(Place(slot, self._endpoints, self._tally, voice.fileno()), voice)
+            return self._life(Place(slot, self._endpoints, self._tally, voice.fileno(), self._regions), voice)
 
         child = MasterChild(slot, self._watchdog_seconds, life, self._forget)
         self._children[slot] = child

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mindspore_serving.cluster.addresses import Endpoint
 from mindspore_serving.cluster.siblings import Sibling, siblings_of
+from mindspore_serving.master.region_table import RegionTable
 
 _CELL_BYTES = 8
 
@@ -28,13 +29,15 @@ class Tally:
 class Place:
     """Where this process stands: its number from 0 on, everybody's control endpoints, everybody's workers.
 
-    lifeline: can be read when the process that started this one has gone.
+    lifeline: can be read when the process that started this one has gone. regions: everybody's clients' memory, if they
+    may share any.
     """
 
     slot: int
     endpoints: tuple[Endpoint, ...]
     tally: Tally
     lifeline: int
+    regions: RegionTable | None
 
     @property
     def endpoint(self) -> Endpoint:

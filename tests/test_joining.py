@@ -34,7 +34,7 @@ def place() -> Place:
     """Of the first of two processes; the other one has a worker."""
     tally = Tally(2)
     tally.put(1, 1)
-    return Place(0, (Address("host", 6500), Address("host", 6501)), tally, lifeline=-1)
+    return Place(0, (Address("host", 6500), Address("host", 6501)), tally, lifeline=-1, regions=None)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:

@@ -108,6 +108,7 @@ class UpConfig:
     grpc_engine: str = same_as(MasterConfig, "grpc_engine")
     device_type: str = same_as(WorkerConfig, "device_type")
     max_message_mb: int = same_as(MasterConfig, "max_message_mb")
+    shared_memory: tuple[str, ...] = same_as(MasterConfig, "shared_memory")
     max_enqueued_requests: int = same_as(MasterConfig, "max_enqueued_requests")
     lease_seconds: float = same_as(MasterConfig, "lease_seconds")
     default_timeout_seconds: float = same_as(MasterConfig, "default_timeout_seconds")
@@ -140,6 +141,7 @@ class UpConfig:
             ctrl=ctrl,
             grpc_engine=self.grpc_engine,
             max_message_mb=self.max_message_mb,
+            shared_memory=self.shared_memory,
             max_enqueued_requests=self.max_enqueued_requests,
             lease_seconds=self.lease_seconds,
             default_timeout_seconds=self.default_timeout_seconds,

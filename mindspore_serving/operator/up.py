@@ -14,6 +14,7 @@ import zmq
 from mindspore_serving import event_loop
 from mindspore_serving.cluster.addresses import UnixPath
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.master.client_memory import client_memory
 from mindspore_serving.master.outlook import Outlook
 from mindspore_serving.master.security import read_security
 from mindspore_serving.master.server import MasterServer
@@ -75,7 +76,8 @@ async def _serve(
     master_config = config.master(config.ctrl or control)
     security = read_security(master_config)
     context = zmq.Context[zmq.Socket[bytes]]()
-    server = MasterServer(master_config.limits, context, security.tokens, outlook=outlook)
+    memory = client_memory(master_config)
+    server = MasterServer(master_config.limits, context, security.tokens, outlook=outlook, memory=memory)
     supervisor = Supervisor(
         specs,
         control,

@@ -9,6 +9,7 @@ from typing import Any
 
 import hpack
 
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, HEAD_BYTES, PREFACE, Kind, pack, unpack_head
 from mindspore_serving.master.http2.limits import Limits
 from mindspore_serving.master.lean_connection import LeanConnection
@@ -107,7 +108,7 @@ def run(data: bytes) -> None:
 
 
 async def _door(desk: EchoDesk) -> LeanDoor:
-    return LeanDoor(services(desk.desk), 1, _LIMITS)
+    return LeanDoor(services(desk.desk, ClientMemory()), 1, _LIMITS)
 
 
 async def _converse(door: LeanDoor, client: _Client, said: bytes, size: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgpack
 
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.error_status import INTERNAL, CallFault
 from mindspore_serving.master.json_child import Kind, answer
 from mindspore_serving.master.v2_infer import infer
@@ -69,7 +70,7 @@ def run(data: bytes) -> None:
 
 
 async def _answered(request: InferRequest) -> tuple[bytes, int | None]:
-    return await infer(_desk[0].desk, request, None, lambda answer: write_response(request, answer))
+    return await infer(_desk[0].desk, ClientMemory(), request, None, lambda answer: write_response(request, answer))
 
 
 def _check_fault(fault: CallFault, packed: list[Any] | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.service_table import OWN_FAULT_TEXT, CallInfo, RpcFault, Status, Unary
 from mindspore_serving.master.v2_grpc import SERVICE, v2_service
 from mindspore_serving.master.v2_types import DTYPES
@@ -65,7 +66,7 @@ def run(data: bytes) -> None:
     if not _desk:
         _desk.append(EchoDesk())
     name, body = _NAMES[(data[0] if data else 0) % len(_NAMES)], data[1:]
-    how = v2_service(_desk[0].desk)[SERVICE][name]
+    how = v2_service(_desk[0].desk, ClientMemory())[SERVICE][name]
     try:
         if isinstance(how, Unary):
             reply = _desk[0].run(_one(how, body))

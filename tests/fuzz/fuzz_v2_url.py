@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.types import Message, Scope
 
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.json_reader import JsonReader
 from mindspore_serving.master.rest_body import Room
 from mindspore_serving.master.v2_calls import V2Calls
@@ -69,7 +70,7 @@ def run(data: bytes) -> None:
 
 async def _exchange(scope: Scope, body: bytes) -> list[Message]:
     desk = _desk[0].desk
-    app = V2Rest(desk, V2Calls(desk, 20.0), Room(_MOST_BYTES), JsonReader(), 20.0)
+    app = V2Rest(desk, ClientMemory(), V2Calls(desk, ClientMemory(), 20.0), Room(_MOST_BYTES), JsonReader(), 20.0)
     halves: list[Message] = [
         {"type": "http.request", "body": body[: len(body) // 2], "more_body": True},
         {"type": "http.request", "body": body[len(body) // 2 :], "more_body": False},

@@ -16,6 +16,7 @@ from tests.processes import ROOT, free_port, processes
 
 HERE = Path(__file__).resolve().parent
 JUDGE_SECONDS = 120.0
+MEMORY = ("--shared-memory", "*")  # of whatever name a judge's client gives it
 Front = Callable[[list[str]], AbstractContextManager[list[str]]]  # both doors' addresses -> what clients call instead
 
 
@@ -34,7 +35,9 @@ def judge(
     doors = [f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"]
     control = str(free_port())
     with processes() as group:
-        master = group.start("-m", "master", "--grpc", doors[0], "--rest", doors[1], "--ctrl", control, *options)
+        master = group.start(
+            "-m", "master", "--grpc", doors[0], "--rest", doors[1], "--ctrl", control, *MEMORY, *options
+        )
         master.wait_for("RESTful server start success")
         place = ("--directory", str(folder), "--master", f"127.0.0.1:{control}")
         worker = group.start("-m", "worker", "--servable", "judged", *place)

@@ -4,6 +4,7 @@ Run in an environment of its own: `python with_tritonclient.py GRPC_ADDRESS HTTP
 """
 
 import asyncio
+import os
 import queue
 import sys
 
@@ -17,7 +18,7 @@ import tritonclient.http.aio as by_http_aio
 from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from tritonclient.utils import InferenceServerException, triton_to_np_dtype
+from tritonclient.utils import InferenceServerException, shared_memory, triton_to_np_dtype
 
 TYPES = ("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "FP32", "FP64")
 MODEL = "judged"
@@ -87,10 +88,42 @@ def check_common(client, module):
     refused(lambda: client.infer(f"{MODEL}.wait", [seconds], timeout=1000), "deadline")
     refused(lambda: client.load_model(MODEL), "worker")
     refused(lambda: client.unload_model(MODEL), "worker")
-    refused(lambda: client.get_system_shared_memory_status(), "shared memory")
-    refused(lambda: client.register_system_shared_memory("r", "/r", 4), "shared memory")
+    check_memory(client, module)
+    refused(lambda: client.get_cuda_shared_memory_status(), "CUDA", "system shared memory")
     refused(lambda: client.get_trace_settings(), "trace")
     refused(lambda: client.get_log_settings(), "log")
+
+
+def check_memory(client, module):
+    """Tensors that lie in the client's memory, both ways."""
+    client.unregister_system_shared_memory()
+    array, nbytes = np.arange(20_000, dtype=np.float32).reshape(2, -1), 80_000
+    key = f"/judged-{os.getpid()}"
+    held = shared_memory.create_shared_memory_region("held", key, 2 * nbytes)
+    try:
+        shared_memory.set_shared_memory_region(held, [array])
+        client.register_system_shared_memory("whole", key, 2 * nbytes)
+        client.register_system_shared_memory("end", key, nbytes, offset=nbytes)
+        status = client.get_system_shared_memory_status()
+        known = status if isinstance(status, list) else [each for _, each in sorted(status.regions.items())]
+        assert sorted(str(each["name"] if isinstance(each, dict) else each.name) for each in known) == ["end", "whole"]
+        refused(lambda: client.register_system_shared_memory("end", key, 4), "registered already")
+        refused(lambda: client.register_system_shared_memory("no", "/judged-nobody", 4), "no shared memory")
+        given, asked = module.InferInput("x", list(array.shape), "FP32"), module.InferRequestedOutput("y")
+        given.set_shared_memory("whole", nbytes)
+        asked.set_shared_memory("end", nbytes)
+        output = client.infer(f"{MODEL}.echo", [given], outputs=[asked]).get_output("y")
+        shape = list(output["shape"] if isinstance(output, dict) else output.shape)
+        assert (shared_memory.get_contents_as_numpy(held, np.float32, shape, nbytes) == array).all()
+        back = client.infer(f"{MODEL}.echo", [given]).as_numpy("y")
+        assert (back == array).all()
+        given.set_shared_memory("whole", nbytes, offset=2 * nbytes - 4)
+        refused(lambda: client.infer(f"{MODEL}.echo", [given]), "whole", "160000 bytes")
+        client.unregister_system_shared_memory("whole")
+        refused(lambda: client.infer(f"{MODEL}.echo", [given]), "no shared memory region 'whole'")
+        client.unregister_system_shared_memory()
+    finally:
+        shared_memory.destroy_shared_memory_region(held)
 
 
 def check_http(address):

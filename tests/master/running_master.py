@@ -12,6 +12,7 @@ import zmq
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.messages import MethodSpec
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.config import DEFAULT_GRPC_ENGINE
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.proto import ms_service_pb2 as pb
@@ -26,7 +27,10 @@ PREDICT = "/mindspore.serving.proto.MSService/Predict"
 class RunningMaster:
     """A MasterServer in an event loop of its own, a worker, and a client."""
 
-    def __init__(self, limits: Limits, grpc_engine: str = DEFAULT_GRPC_ENGINE) -> None:
+    def __init__(
+        self, limits: Limits, grpc_engine: str = DEFAULT_GRPC_ENGINE, memory: ClientMemory | None = None
+    ) -> None:
+        self._memory = memory
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
@@ -41,7 +45,7 @@ class RunningMaster:
         self._predict: Any = self.channel.unary_unary(PREDICT)
 
     async def _open(self, limits: Limits, grpc_engine: str) -> tuple[Address, Address]:
-        self.server = MasterServer(limits, self.context)
+        self.server = MasterServer(limits, self.context, memory=self._memory)
         address = self.server.bind_grpc(Address("127.0.0.1", 0), max_message_mb=1, engine=grpc_engine)
         control = self.server.open_control(Address("127.0.0.1", 0))
         assert isinstance(address, Address) and isinstance(control, Address)

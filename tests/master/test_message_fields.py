@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.message_fields import INFER, LARGE_BYTES, MOST_FIELDS, PREDICT, Nested, check_fields
 from mindspore_serving.master.service_table import CallInfo, RpcFault, Status, Streaming, Unary
 from mindspore_serving.master.services import services
@@ -86,7 +87,7 @@ def test_the_services_ask_before_they_parse() -> None:
     """Either service, and a stream, in which it is an answer."""
     desk = EchoDesk()
     flood = b"\x2a\x00" * (MOST_FIELDS + 1) + PADDING, b"\x12\x00" * (MOST_FIELDS + 1) + PADDING
-    service = services(desk.desk)
+    service = services(desk.desk, ClientMemory())
     infer, stream = (service["inference.GRPCInferenceService"][name] for name in ("ModelInfer", "ModelStreamInfer"))
     predict = service["mindspore.serving.proto.MSService"]["Predict"]
     assert isinstance(infer, Unary) and isinstance(stream, Streaming) and isinstance(predict, Unary)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import BatchDone, MethodSpec, RunBatch
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Stacked
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.message_forms import Forms
 from mindspore_serving.master.service_table import CallInfo, RpcFault, Status, Unary
 from mindspore_serving.master.v2_forms import InferForm, infer_form
@@ -56,7 +57,7 @@ class Service:
     """ModelInfer with forms of its own."""
 
     def __init__(self, desk: EchoDesk) -> None:
-        method = v2_service(desk.desk)[SERVICE]["ModelInfer"]
+        method = v2_service(desk.desk, ClientMemory())[SERVICE]["ModelInfer"]
         assert isinstance(method, Unary)
         self._handler = method.handler
         self._desk = desk

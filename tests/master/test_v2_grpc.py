@@ -191,7 +191,11 @@ FAULTS: list[tuple[pb.ModelInferRequest, grpc.StatusCode, str]] = [
     (wrong(infer_input("x", "BYTES", [2**60]), raw=[b"ab"]), INVALID, "have more than 65536 elements"),
     (wrong(infer_input("x", "BYTES", [1, 2]), raw=[bytes(8)]), INVALID, "there are no arrays of them"),
     (wrong(infer_input("x", "BYTES", [1], content_type="str"), raw=[b"\1\0\0\0\xff"]), INVALID, "is not UTF-8"),
-    (wrong(infer_input("x", "UINT8", [1], shared_memory_region="r")), UNIMPLEMENTED, "shared memory is not supported"),
+    (
+        wrong(infer_input("x", "UINT8", [1], shared_memory_region="r", shared_memory_byte_size=1)),
+        UNIMPLEMENTED,
+        "without --shared-memory: send",
+    ),
     (wrong(typed("FP16", [1])), INVALID, "FP16 has no typed contents, send it in raw_input_contents"),
     (wrong(typed("FP32", [1], fp64_contents=[1.0])), INVALID, "belong into fp32_contents, not fp64_contents"),
     (wrong(typed("FP32", [2], fp32_contents=[1.0])), INVALID, "FP32 of shape [2] has 2 values, given 1"),
@@ -215,7 +219,8 @@ def test_a_wrong_request_is_refused_with_its_reason(
 
 
 def test_classification_and_outputs_in_shared_memory_are_refused(v2: V2Client) -> None:
-    for parameters, text in (({"classification": 3}, "classification"), ({"shared_memory_region": "r"}, "shared")):
+    elsewhere = {"shared_memory_region": "r", "shared_memory_byte_size": 1}
+    for parameters, text in (({"classification": 3}, "classification"), (elsewhere, "without --shared-memory")):
         asked = bytes_request(1)
         set_parameters(asked.outputs.add(name="y").parameters, parameters)
         status, given = v2.fault(asked)

@@ -253,7 +253,16 @@ GETS: list[tuple[str, int, Any]] = [
     ("/v2/models", 200, {"models": ["add"]}),
     ("/v2/nothing", 404, {"error": "'/v2/nothing' is not a URL of this server: see /docs"}),
     ("/v2/models/add/infer", 405, {"error": "'/v2/models/add/infer' supports POST"}),
-    ("/v2/systemsharedmemory/status", 501, {"error": "shared memory is not supported: send tensors in requests"}),
+    (
+        "/v2/systemsharedmemory/status",
+        501,
+        {"error": "the master was started without --shared-memory: send tensors in requests"},
+    ),
+    (
+        "/v2/cudasharedmemory/status",
+        501,
+        {"error": "memory of CUDA devices is not shared: send tensors in requests, or in system shared memory"},
+    ),
 ]
 
 

@@ -1,0 +1,29 @@
+"""A client's shared memory, as the protocol's clients make it."""
+
+import secrets
+from multiprocessing import resource_tracker, shared_memory
+from types import TracebackType
+
+
+class PosixMemory:
+    """So many bytes, in a name of their own until the end of the block."""
+
+    def __init__(self, nbytes: int, prefix: str = "mindspore-serving-test-") -> None:
+        self._memory = shared_memory.SharedMemory(f"{prefix}{secrets.token_hex(8)}", create=True, size=nbytes)
+        # The tracker is for what a process forgets: this one does not, and forked ones would tell it the same again.
+        resource_tracker.unregister(f"/{self._memory.name}", "shared_memory")
+        self.key = f"/{self._memory.name}"
+        self.path = f"/dev/shm/{self._memory.name}"
+        assert self._memory.buf is not None
+        self.buffer = self._memory.buf
+
+    def __enter__(self) -> "PosixMemory":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.buffer.release()
+        self._memory.close()
+        resource_tracker.register(f"/{self._memory.name}", "shared_memory")
+        self._memory.unlink()

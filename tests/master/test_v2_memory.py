@@ -1,0 +1,363 @@
+"""Tensors of the Open Inference Protocol in their client's memory, over both doors; a worker that echoes."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from mindspore_serving.cluster.dispatch_events import Limits
+from mindspore_serving.cluster.messages import BatchDone
+from mindspore_serving.cluster.tensors import Stacked
+from mindspore_serving.master.client_memory import ClientMemory
+from mindspore_serving.master.config import GRPC_ENGINES
+from mindspore_serving.master.region_table import RegionTable
+from mindspore_serving.master.v2_types import DTYPES
+from mindspore_serving.proto import open_inference_pb2 as pb
+from tests.master.posix_memory import PosixMemory
+from tests.master.rest_client import RestClient, echoing
+from tests.master.running_master import RunningMaster
+from tests.master.v2_client import V2Client, infer_input, infer_request, set_parameters
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+MOST_BYTES = 1 << 20
+HALF = 65536  # of the memory: a tensor so large is not in a message's header
+NBYTES = 2 * HALF
+
+
+def sharing() -> ClientMemory:
+    return ClientMemory(["mindspore-serving-test-*"], RegionTable(), MOST_BYTES)
+
+
+@pytest.fixture
+def shm() -> Iterator[PosixMemory]:
+    with PosixMemory(NBYTES) as made:
+        yield made
+
+
+@pytest.fixture(params=GRPC_ENGINES)
+def own(request: pytest.FixtureRequest, shm: PosixMemory) -> Iterator[V2Client]:
+    """Its memory is the region 'r', and the worker echoes."""
+    master = RunningMaster(Limits(lease_seconds=600.0), request.param, sharing())
+    with echoing(master):
+        client = V2Client(master)
+        client.send("SystemSharedMemoryRegister", registration(shm)).result()
+        yield client
+    master.close()
+
+
+@pytest.fixture(params=[False, True], ids=["in two pieces", "at once"])
+def own_rest(request: pytest.FixtureRequest, shm: PosixMemory) -> Iterator[RestClient]:
+    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
+    with echoing(master):
+        client = RestClient(master.open_rest(), request.param)
+        register = {"key": shm.key, "offset": 0, "byte_size": NBYTES}
+        assert client.exchange(register, "/v2/systemsharedmemory/region/r/register")[0] == 200
+        yield client
+        client.connection.close()
+    master.close()
+
+
+def registration(shm: PosixMemory, name: str = "r", **fields: Any) -> pb.SystemSharedMemoryRegisterRequest:
+    return pb.SystemSharedMemoryRegisterRequest(name=name, key=shm.key, **{"byte_size": NBYTES, **fields})
+
+
+def where(nbytes: int, offset: int | None = None, region: str = "r") -> dict[str, Any]:
+    """Parameters of a tensor."""
+    place = {} if offset is None else {"shared_memory_offset": offset}
+    return {"shared_memory_region": region, "shared_memory_byte_size": nbytes, **place}
+
+
+def request(datatype: str, shape: list[int], given: dict[str, Any], wanted: dict[str, Any]) -> pb.ModelInferRequest:
+    asked = infer_request("add.echo", infer_input("x", datatype, shape, **given), raw=[])
+    set_parameters(asked.outputs.add(name="y").parameters, wanted)
+    return asked
+
+
+# --- gRPC
+
+
+@pytest.mark.parametrize("datatype", DTYPES)
+def test_a_tensor_goes_by_memory_and_comes_back_there(own: V2Client, shm: PosixMemory, datatype: str) -> None:
+    data = (np.arange(6) % 2).astype(DTYPES[datatype]).tobytes()
+    shm.buffer[: len(data)] = data
+    answer = own.infer(request(datatype, [2, 3], where(len(data)), where(HALF, HALF)))
+    (output,) = answer.outputs
+    assert (output.datatype, list(output.shape), list(answer.raw_output_contents)) == (datatype, [2, 3], [b""])
+    told = {name: getattr(each, each.WhichOneof("parameter_choice")) for name, each in output.parameters.items()}
+    assert told == where(len(data), HALF)
+    assert bytes(shm.buffer[HALF : HALF + len(data) + 1]) == data + b"\0"
+
+
+@pytest.mark.parametrize("nbytes", [HALF - 1, HALF])  # in the message's header, and not
+def test_either_end_may_be_in_the_message(own: V2Client, shm: PosixMemory, nbytes: int) -> None:
+    data = np.random.default_rng(0).integers(256, size=nbytes).astype(np.uint8).tobytes()
+    sent = infer_request("add.echo", infer_input("x", "UINT8", [1, nbytes]), raw=[data])
+    set_parameters(sent.outputs.add(name="y").parameters, where(nbytes))
+    assert list(own.infer(sent).raw_output_contents) == [b""]
+    assert bytes(shm.buffer[:nbytes]) == data
+    for typed in ({}, {"shared_memory_offset": 0}):
+        answer = own.infer(request("UINT8", [1, nbytes], {**where(nbytes), **typed}, {}))
+        assert list(answer.raw_output_contents) == [data]
+
+
+def test_requests_that_are_alike_are_read_anew(own: V2Client, shm: PosixMemory) -> None:
+    asked = request("UINT8", [1, 4], where(4), where(4, 8))
+    for number in range(5):
+        shm.buffer[:4] = bytes([number] * 4)
+        asked.id = str(number)
+        answer = own.infer(asked)
+        assert (answer.id, bytes(shm.buffer[8:12])) == (str(number), bytes([number] * 4))
+    own.send("SystemSharedMemoryUnregister", pb.SystemSharedMemoryUnregisterRequest(name="r")).result()
+    assert own.fault(asked) == (grpc.StatusCode.NOT_FOUND, "no shared memory region 'r' is registered")
+    own.send("SystemSharedMemoryRegister", registration(shm, offset=1, byte_size=20)).result()
+    shm.buffer[1:5] = b"late"
+    own.infer(asked)
+    assert bytes(shm.buffer[9:13]) == b"late"
+
+
+def test_texts_go_by_memory_in_their_raw_form(own: V2Client, shm: PosixMemory) -> None:
+    raw = b"\2\0\0\0ab\1\0\0\0\xff"
+    shm.buffer[: len(raw)] = raw
+    answer = own.infer(request("BYTES", [2], where(len(raw)), where(100, 100)))
+    assert answer.outputs[0].parameters["shared_memory_byte_size"].int64_param == len(raw)
+    assert bytes(shm.buffer[100 : 100 + len(raw)]) == raw
+
+
+def test_requests_of_several_callers_are_joined() -> None:
+    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
+    with PosixMemory(NBYTES) as shm:
+        worker, client = master.worker(), V2Client(master)
+        client.send("SystemSharedMemoryRegister", registration(shm)).result()
+        first = client.send("ModelInfer", request("UINT8", [1, 4], where(4), {}))
+        batch = worker.next_batch()
+        more = [client.send("ModelInfer", request("UINT8", [1, 4], where(4, 4 * number), {})) for number in (1, 2)]
+        more.append(
+            client.send("ModelInfer", infer_request("add.echo", infer_input("x", "UINT8", [1, 4]), raw=[b"sent"]))
+        )
+        worker.answer(batch)
+        first.result()
+        shm.buffer[4:12] = b"onestwos"
+        counts: list[int] = []
+        while sum(counts) < 3:
+            batch = worker.next_batch()
+            counts.append(batch.count)
+            worker.answer(batch)
+        answers = [pb.ModelInferResponse.FromString(call.result()).raw_output_contents[0] for call in more]
+        assert answers[2] == b"sent" and all(answer in (b"ones", b"twos", bytes(4)) for answer in answers[:2])
+        assert max(counts) > 1
+    master.close()
+
+
+def test_a_mixed_request_has_raw_entries_for_what_it_sends() -> None:
+    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
+    with PosixMemory(NBYTES) as shm:
+        worker, client = master.worker(), V2Client(master)
+        client.send("SystemSharedMemoryRegister", registration(shm)).result()
+        shm.buffer[:2] = b"ab"
+        here, there = infer_input("x1", "UINT8", [2]), infer_input("x2", "UINT8", [2], **where(2))
+        typed = infer_input("x1", "UINT8", [2])
+        typed.contents.uint_contents.extend(b"cd")
+        for asked, is_typed in (
+            (infer_request("add", there, here, raw=[b"cd"]), False),
+            (infer_request("add", there, typed, raw=[]), True),
+        ):
+            call = client.send("ModelInfer", asked)
+            batch = worker.next_batch()
+            assert batch.columns == (Stacked("|u1", (2,), b"cd"), Stacked("|u1", (2,), b"ab"))
+            worker.say(BatchDone(batch.batch_id, batch.columns[:1]))
+            answer = pb.ModelInferResponse.FromString(call.result())
+            assert (list(answer.raw_output_contents) == [b"cd"]) is not is_typed
+            assert (list(answer.outputs[0].contents.uint_contents) == [*b"cd"]) is is_typed
+        call = client.send("ModelInfer", infer_request("add", there, here, raw=[b"cd", b"more"]))
+        assert call.exception().details() == "raw_input_contents has 2 entries for 1 inputs: one for each is needed"
+    master.close()
+
+
+def with_contents() -> pb.ModelInferRequest:
+    asked = request("UINT8", [1, 4], where(4), {})
+    asked.inputs[0].contents.uint_contents.append(1)
+    return asked
+
+
+FAULTS: list[tuple[pb.ModelInferRequest, grpc.StatusCode, str]] = [
+    (
+        request("UINT8", [1, 4], where(4, region="s"), {}),
+        grpc.StatusCode.NOT_FOUND,
+        "no shared memory region 's' is registered",
+    ),
+    (
+        request("UINT8", [1, 4], {}, where(4, region="s")),
+        INVALID,  # its input is looked at first
+        "input 'x': UINT8 of shape [1, 4] has 4 values, given 0",
+    ),
+    (
+        request("UINT8", [1, 4], where(4), where(4, region="s")),
+        grpc.StatusCode.NOT_FOUND,
+        "no shared memory region 's' is registered",
+    ),
+    (
+        request("FP32", [1, 4], where(4), {}),
+        INVALID,
+        "input 'x': FP32 of shape [1, 4] has 16 bytes, its shared_memory_byte_size is 4",
+    ),
+    (
+        request("UINT8", [1, 4], where(4, NBYTES - 3), {}),
+        INVALID,
+        f"region 'r' has {NBYTES} bytes, given are shared_memory_offset {NBYTES - 3} and shared_memory_byte_size 4",
+    ),
+    (request("BOOL", [1, 1], where(1, HALF), {}), INVALID, "input 'x': a raw BOOL is the byte 0 or 1"),
+    (request("BF16", [1, 1], where(2), {}), grpc.StatusCode.UNIMPLEMENTED, "BF16 is not supported"),
+    (
+        request("UINT8", [1, 4], {"shared_memory_region": 1}, {}),
+        INVALID,
+        "input 'x': shared_memory_region should be a string",
+    ),
+    (
+        request("UINT8", [1, 4], {"shared_memory_region": "r"}, {}),
+        INVALID,
+        "input 'x': shared_memory_byte_size should be a number of bytes",
+    ),
+    (
+        request("UINT8", [1, 4], where(4), {**where(4), "shared_memory_offset": "0"}),
+        INVALID,
+        "output 'y': shared_memory_offset should be a number of bytes",
+    ),
+    (
+        request("UINT8", [1, 4], where(4), where(3)),
+        INVALID,
+        "output y has 4 bytes, but its shared_memory_byte_size is 3",
+    ),
+    (with_contents(), INVALID, "input 'x' has both contents and shared_memory_region"),
+]
+
+
+@pytest.mark.parametrize("asked, status, text", FAULTS)
+def test_a_wrong_request_is_refused_with_its_reason(
+    own: V2Client, shm: PosixMemory, asked: pb.ModelInferRequest, status: grpc.StatusCode, text: str
+) -> None:
+    shm.buffer[HALF] = 2
+    given_status, given_text = own.fault(asked)
+    assert given_status is status and text in given_text and "\n" not in given_text
+
+
+def test_a_request_is_no_larger_in_memory_than_in_a_message() -> None:
+    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
+    with PosixMemory(MOST_BYTES) as shm:
+        client = V2Client(master)
+        client.send("SystemSharedMemoryRegister", registration(shm, byte_size=MOST_BYTES)).result()
+        master.worker()
+        status, text = client.fault(request("BOOL", [1, MOST_BYTES], where(MOST_BYTES), {}))
+        assert status is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert text.endswith(f"more than {MOST_BYTES}: see --max-message-mb of the master")
+    master.close()
+
+
+def test_outputs_that_cannot_be_written_are_told(
+    own: V2Client, shm: PosixMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", full)
+    assert own.fault(request("UINT8", [1, 4], where(4), where(4))) == (
+        grpc.StatusCode.INTERNAL,
+        "output y cannot be written to region 'r': No space left on device",
+    )
+
+
+def test_regions_are_registered_told_and_unregistered(own: V2Client, shm: PosixMemory) -> None:
+    def status(name: str = "") -> dict[str, tuple[str, str, int, int]]:
+        asked = own.send("SystemSharedMemoryStatus", pb.SystemSharedMemoryStatusRequest(name=name)).result()
+        regions = pb.SystemSharedMemoryStatusResponse.FromString(asked).regions
+        return {name: (one.name, one.key, one.offset, one.byte_size) for name, one in regions.items()}
+
+    own.send("SystemSharedMemoryRegister", registration(shm, "s", offset=8, byte_size=16)).result()
+    assert status() == {"r": ("r", shm.key, 0, NBYTES), "s": ("s", shm.key, 8, 16)}
+    assert status("s") == {"s": ("s", shm.key, 8, 16)}
+    code, text = own.fault(registration(shm), "SystemSharedMemoryRegister")
+    assert code is grpc.StatusCode.ALREADY_EXISTS and text.endswith(": unregister it first")
+    metadata = pb.ServerMetadataResponse.FromString(own.send("ServerMetadata", pb.ServerMetadataRequest()).result())
+    assert "system_shared_memory" in metadata.extensions
+    own.send("SystemSharedMemoryUnregister", pb.SystemSharedMemoryUnregisterRequest(name="s")).result()
+    assert set(status()) == {"r"}
+    own.send("SystemSharedMemoryUnregister", pb.SystemSharedMemoryUnregisterRequest()).result()
+    assert status() == {}
+
+
+# --- HTTP
+
+
+def infer(rest: RestClient, given: dict[str, Any], wanted: dict[str, Any], **fields: Any) -> tuple[int, Any]:
+    tensor = {"name": "x", "datatype": "UINT8", "shape": [1, 4], "parameters": given, **fields}
+    body = {"inputs": [tensor], "outputs": [{"name": "y", "parameters": wanted}]}
+    status, _, answer = rest.exchange(body, "/v2/models/add.echo/infer")
+    return status, json.loads(answer)
+
+
+def test_a_tensor_goes_by_memory_over_http(own_rest: RestClient, shm: PosixMemory) -> None:
+    shm.buffer[:4] = b"abcd"
+    status, answer = infer(own_rest, where(4), where(10, 8))
+    assert (status, answer["outputs"]) == (
+        200,
+        [{"name": "y", "datatype": "UINT8", "shape": [1, 4]}],
+    )
+    assert bytes(shm.buffer[8:13]) == b"abcd\0"
+    assert infer(own_rest, where(4), {})[1]["outputs"][0]["data"] == [*b"abcd"]
+    status, answer = infer(own_rest, {}, where(4, 16), data=[1, 2, 3, 4])
+    assert status == 200 and bytes(shm.buffer[16:20]) == b"\1\2\3\4"
+
+
+def test_a_wrong_request_over_http_is_refused_with_its_reason(own_rest: RestClient) -> None:
+    both = "input 'x' has both shared_memory_region and data or binary_data_size"
+    assert infer(own_rest, where(4), {}, data=[1, 2, 3, 4]) == (400, {"error": both})
+    assert infer(own_rest, {**where(4), "binary_data_size": 4}, {}) == (400, {"error": both})
+    unknown = {"error": "no shared memory region 's' is registered"}
+    assert infer(own_rest, where(4, region="s"), {}) == (404, unknown)
+    status, _, body = own_rest.exchange(b"", "/v2/systemsharedmemory/region/s/status", "GET")
+    assert (status, json.loads(body)) == (404, unknown)
+
+
+def test_a_large_body_is_read_elsewhere_and_its_memory_here(own_rest: RestClient, shm: PosixMemory) -> None:
+    shm.buffer[:4] = b"abcd"
+    status, answer = infer(own_rest, {**where(4), "mine": "x" * 300_000}, where(4, 8))
+    assert (status, bytes(shm.buffer[8:12])) == (200, b"abcd"), answer
+
+
+@pytest.mark.parametrize(
+    "body, text",
+    [
+        ({"byte_size": 4}, "'key' should be a string, 'byte_size' and 'offset' numbers of bytes"),
+        ({"key": "/x", "byte_size": "4"}, "'key' should be a string"),
+        ({"key": "/x", "byte_size": 4, "offset": True}, "'key' should be a string"),
+        ({"key": "/x" + "y" * (1 << 16)}, "the body has more than 65536 bytes"),
+    ],
+)
+def test_a_wrong_registration_over_http_is_refused(own_rest: RestClient, body: dict[str, Any], text: str) -> None:
+    status, _, answer = own_rest.exchange(body, "/v2/systemsharedmemory/region/s/register")
+    assert status == 400 and text in json.loads(answer)["error"]
+
+
+def test_regions_over_http(own_rest: RestClient, shm: PosixMemory) -> None:
+    def ask(call: str, method: str, body: Any = b"") -> tuple[int, Any]:
+        status, _, answer = own_rest.exchange(body, f"/v2/systemsharedmemory{call}", method)
+        return status, json.loads(answer)
+
+    first = {"name": "r", "key": shm.key, "offset": 0, "byte_size": NBYTES}
+    assert ask("/region/a%20b/register", "POST", {"key": shm.key, "byte_size": 5}) == (200, {})
+    second = {"name": "a b", "key": shm.key, "offset": 0, "byte_size": 5}
+    assert ask("/status", "GET") == (200, [first, second])
+    assert ask("/region/a%20b/status", "GET") == (200, [second])
+    assert ask("/region/r/unregister", "POST") == (200, {})
+    assert ask("/status", "GET") == (200, [second])
+    assert ask("/region/s/register", "POST", {"key": "/other", "byte_size": 5})[0] == 403
+    assert ask("/region/a%20b/register", "POST", {"key": shm.key, "byte_size": 5})[0] == 409
+    assert ask("/unregister", "POST") == (200, {})
+    assert ask("/status", "GET") == (200, [])
+
+
+def test_the_document_tells_of_what_is_there(own_rest: RestClient) -> None:
+    _, _, body = own_rest.exchange(b"", "/openapi.json", "GET")
+    assert "200" in json.loads(body)["paths"]["/v2/systemsharedmemory/status"]["get"]["responses"]
