@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 120.0
 STOP_SECONDS = 20.0
 ORIGINAL_BATCH = 32  # fixed in the original's models
+MEMORY = "mindspore-serving-bench-"  # how the names of shared memory begin that our masters may be given
 
 _given: set[int] = set()  # ports that somebody was told of
 
@@ -109,6 +110,8 @@ def _ours(servables: Path, engine: str, *options: str) -> Callable[[str, Path], 
             str(running.rest_port),
             "--ctrl",
             str(control),
+            "--shared-memory",
+            f"{MEMORY}*",
             *choice,
             *options,
         ]

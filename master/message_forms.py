@@ -24,7 +24,7 @@ class Form:
 
     def __init__(self, message: bytes, bounds: Sequence[tuple[int, int]]) -> None:
         self._bounds = bounds
-        self._copies = max(stop - start for start, stop in bounds) <= _COPIED_BYTES
+        self._copies = max([stop - start for start, stop in bounds], default=0) <= _COPIED_BYTES
         edges = [0, *(edge for place in bounds for edge in place), len(message)]
         kinds = ("s", "s" if self._copies else "x")
         self._layout = Struct("".join(f"{b - a}{kinds[i % 2]}" for i, (a, b) in enumerate(pairwise(edges))))

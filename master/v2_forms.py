@@ -1,8 +1,8 @@
 """ModelInferRequests that are alike but for their tensors' bytes and their id: see message_forms. So are their answers.
 
-Those are raw tensors, or typed ones of FP32 and FP64: protobuf writes numbers of a fixed size, packed, as their bytes
-one after the other, the smallest first (protobuf.dev/programming-guides/encoding). Fields stand in the order in which
-protobuf writes them: an answer has the same bytes whoever writes it.
+Those are raw tensors, in the message or in clients' memory, or typed ones of FP32 and FP64: protobuf writes numbers of
+a fixed size, packed, as their bytes one after the other, the smallest first (protobuf.dev/programming-guides/encoding).
+Fields stand in the order in which protobuf writes them: an answer has the same bytes whoever writes it.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,12 @@ from mindspore_serving.cluster.dispatch_events import Answer
 from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.tensors import Buffer, Stacked
+from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.message_forms import Form
 from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.v2_infer import Plan, conclude, find, make_plan, patience
+from mindspore_serving.master.v2_memory import Where, lend, lend_outputs, where, write
 from mindspore_serving.master.v2_messages import write_response
 from mindspore_serving.master.v2_types import BYTES, REGION, InferRequest, V2Tensor
 from mindspore_serving.master.wire_spans import inner_span, top_spans, varint
@@ -39,6 +41,15 @@ class _Head(NamedTuple):
     before: list[bytes]  # each output's data
 
 
+class _Source(NamedTuple):
+    """Where an input's data come from: a piece of the message, or memory."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    piece: int
+    there: Where | None
+
+
 class InferForm(Form):
     """What requests of one form have in common: `request`, but for its id and its tensors' data.
 
@@ -53,13 +64,15 @@ class InferForm(Form):
         self._id_place = numbers.index(_ID) if _ID in numbers else -1
         self._places = [place for place, number in enumerate(numbers) if number != _ID]
         self._request = request
+        self._has_places = any(REGION in item.parameters for item in request.outputs)
         self._is_typed = is_typed
         self._plan: Plan | None = None
-        self._inputs: list[tuple[str, tuple[int, ...], int]] = []  # dtype, shape and piece of each of the method's
+        self._inputs: list[_Source] = []  # of each of the method's
+        self._bytes_elsewhere = 0
         self._heads: dict[_Kind, _Head] = {}
 
     def infer(
-        self, desk: FrontDesk, pieces: Sequence[Buffer], nbytes: int, seconds_left: float | None
+        self, desk: FrontDesk, memory: ClientMemory, pieces: Sequence[Buffer], nbytes: int, seconds_left: float | None
     ) -> Promise[bytes] | None:
         """The serialized answer to a request with these pieces; None: protobuf has to read it, and refuses it.
 
@@ -72,23 +85,34 @@ class InferForm(Form):
         target = find(desk, request)
         plan = self._plan
         if plan is None or plan.target.method is not target.method:
+            self._bytes_elsewhere = lend(memory, request).nbytes - request.nbytes
             plan = self._plan = make_plan(target, request)
             self._inputs = self._arrange(target.method, plan)
             self._heads.clear()
-        columns = tuple([Stacked(dtype, shape, pieces[place]) for dtype, shape, place in self._inputs])
+        columns = tuple(
+            [
+                Stacked(dtype, shape, pieces[piece] if there is None else memory.part(*there))
+                for dtype, shape, piece, there in self._inputs
+            ]
+        )
+        if self._has_places:
+            plan = Plan(target, plan.count, columns, lend_outputs(memory, plan.asked), plan.batched)
         seconds_left = patience(request.parameters, seconds_left)
         reply = partial(self._reply, plan, given_id)
+        nbytes += self._bytes_elsewhere
         return desk.submit(
             target.asked_version, target.route, target.method, plan.count, columns, nbytes, seconds_left, reply
         )
 
-    def _arrange(self, method: MethodSpec, plan: Plan) -> list[tuple[str, tuple[int, ...], int]]:
-        places = {tensor.name: place for tensor, place in zip(self._request.inputs, self._places, strict=True)}
-        arranged = []
-        for name, column in zip(method.inputs, plan.columns, strict=True):
+    def _arrange(self, method: MethodSpec, plan: Plan) -> list[_Source]:
+        columns = dict(zip(method.inputs, plan.columns, strict=True))
+        pieces = iter(self._places)
+        sources = {}
+        for tensor in self._request.inputs:
+            column, there = columns[tensor.name], where(tensor)
             assert isinstance(column, Stacked)
-            arranged.append((column.dtype, column.shape, places[name]))
-        return arranged
+            sources[tensor.name] = _Source(column.dtype, column.shape, next(pieces) if there is None else -1, there)
+        return [sources[name] for name in method.inputs]
 
     def _reply(self, plan: Plan, given_id: bytes, answer: Answer) -> bytes:
         columns = _stacked(plan, answer)
@@ -101,8 +125,12 @@ class InferForm(Form):
         if given_id:
             parts += (_ID_TAG, varint(len(given_id)), given_id)
         parts.append(head.behind)
-        for before, column in zip(head.before, columns, strict=True):
-            parts += (before, column.data)
+        for before, column, item in zip(head.before, columns, plan.asked, strict=True):
+            parts.append(before)
+            if item.place is None:
+                parts.append(column.data)
+            else:
+                write(item, item.place, column.data)
         return b"".join(parts)
 
     def _head(self, plan: Plan, answer: Answer, columns: Sequence[Stacked]) -> _Head | None:
@@ -128,19 +156,20 @@ class InferForm(Form):
 
 def infer_form(message: bytes, request: InferRequest, is_typed: bool) -> InferForm | None:
     """The form of a message, and what was read in it; None when it has no form."""
-    if not request.inputs or any(REGION in item.parameters for item in request.outputs):
+    if not request.inputs:
         return None
     spans = _typed_spans(message, request) if is_typed else _raw_spans(message, request)
     if spans is None or [number for number, _, _ in spans].count(_ID) > 1:
         return None
     inputs = [V2Tensor(given.name, given.datatype, given.shape, b"", given.parameters) for given in request.inputs]
-    asked = InferRequest(request.model, request.version, "", request.parameters, inputs, request.outputs, 0)
+    asked = InferRequest(request.model, request.version, "", request.parameters, inputs, request.outputs, len(message))
     return InferForm(message, asked, spans, is_typed)
 
 
 def _raw_spans(message: bytes, request: InferRequest) -> list[tuple[int, int, int]] | None:
     spans = top_spans(message, _ID, _RAW_INPUTS)
-    if spans is None or [number for number, _, _ in spans].count(_RAW_INPUTS) != len(request.inputs):
+    here = [tensor for tensor in request.inputs if REGION not in tensor.parameters]
+    if spans is None or [number for number, _, _ in spans].count(_RAW_INPUTS) != len(here):
         return None
     if any(tensor.datatype in ("BOOL", BYTES) for tensor in request.inputs):  # their values are looked at
         return None
@@ -171,7 +200,7 @@ def _typed_head(response: pb.ModelInferResponse, columns: Sequence[Stacked]) -> 
     before = []
     for output, column in zip(response.outputs, columns, strict=True):
         written, size = output.SerializeToString(), len(column.data)
-        if output.datatype not in _TYPED or not size or written[-size:] != column.data:
+        if output.datatype not in _TYPED or REGION in output.parameters or not size or written[-size:] != column.data:
             return None
         before.append(b"".join((_OUTPUTS_TAG, varint(len(written)), written[:-size])))
     response.ClearField("outputs")

@@ -51,7 +51,7 @@ def v2_service(desk: FrontDesk, memory: ClientMemory) -> ServiceTable:
         found = forms.find(body)
         if found is not None:
             form, pieces = found
-            answer = form.infer(desk, pieces, len(body), info.seconds_left)
+            answer = form.infer(desk, memory, pieces, len(body), info.seconds_left)
             if answer is not None:
                 return answer
         check_fields(body, INFER)

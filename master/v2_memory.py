@@ -5,9 +5,10 @@ of the tensor lies, or is to be laid.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from mindspore_serving.cluster.tensors import ITEM_BYTES
+from mindspore_serving.cluster.tensors import ITEM_BYTES, Buffer
 from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.error_status import INTERNAL, TOO_LARGE, CallFault
 from mindspore_serving.master.memory_part import Part
@@ -28,12 +29,36 @@ NBYTES = "shared_memory_byte_size"
 OFFSET = "shared_memory_offset"
 
 
+class Where(NamedTuple):
+    """What a tensor's parameters say of its place: so many bytes of a region, from its offset on."""
+
+    region: str
+    offset: int
+    nbytes: int
+
+
+def where(tensor: V2Tensor | AskedOutput) -> Where | None:
+    """Where the tensor is; None: in the message. Raises CallFault."""
+    parameters = tensor.parameters
+    if REGION not in parameters:
+        return None
+    region, nbytes, offset = parameters[REGION], parameters.get(NBYTES), parameters.get(OFFSET, 0)
+    what = f"{'input' if isinstance(tensor, V2Tensor) else 'output'} {quoted(tensor.name)}"
+    if not isinstance(region, str):
+        refuse(f"{what}: {REGION} should be a string")
+    if not isinstance(nbytes, int) or isinstance(nbytes, bool):
+        refuse(f"{what}: {NBYTES} should be a number of bytes")
+    if not isinstance(offset, int) or isinstance(offset, bool):
+        refuse(f"{what}: {OFFSET} should be a number of bytes")
+    return Where(region, offset, nbytes)
+
+
 def lend(memory: ClientMemory, request: InferRequest) -> InferRequest:
     """The request, with the parts of memory that its tensors name. Raises CallFault."""
     if not _is_named(request.inputs) and not _is_named(request.outputs):
         return request
-    parts = [_part(memory, "input", tensor) for tensor in request.inputs]
-    outputs = [AskedOutput(item.name, item.parameters, _part(memory, "output", item)) for item in request.outputs]
+    parts = [_part(memory, tensor) for tensor in request.inputs]
+    outputs = lend_outputs(memory, request.outputs)
     nbytes = request.nbytes + sum([len(part) for part in parts if part is not None])
     if nbytes > memory.most_bytes:  # before anything is read
         raise CallFault(
@@ -45,28 +70,42 @@ def lend(memory: ClientMemory, request: InferRequest) -> InferRequest:
     return InferRequest(request.model, request.version, request.id, request.parameters, inputs, outputs, nbytes)
 
 
+def lend_outputs(memory: ClientMemory, outputs: Sequence[AskedOutput]) -> list[AskedOutput]:
+    """The outputs, with the parts of memory that they name. Raises CallFault."""
+    return [AskedOutput(item.name, item.parameters, _part(memory, item)) for item in outputs]
+
+
 def lay(tensor: V2Tensor, item: AskedOutput) -> V2Tensor:
     """The output as it is answered: written where its client wants it, if that is in memory. Raises CallFault."""
-    place = item.place
-    if place is None:
+    if item.place is None:
         return tensor
     data = raw_form(tensor)
+    write(item, item.place, data)
+    place = {REGION: item.parameters[REGION], NBYTES: len(data), OFFSET: item.parameters.get(OFFSET, 0)}
+    return V2Tensor(tensor.name, tensor.datatype, tensor.shape, b"", {**tensor.parameters, **place})
+
+
+def write(item: AskedOutput, place: Part, data: Buffer) -> None:
+    """Writes an output's raw form to its place. Raises CallFault."""
     if len(data) > len(place):
-        refuse(f"output {tensor.name} has {len(data)} bytes, but its {NBYTES} is {len(place)}")
-    region = item.parameters[REGION]
+        refuse(f"output {item.name} has {len(data)} bytes, but its {NBYTES} is {len(place)}")
+    region = quoted(str(item.parameters[REGION]))
     try:
         if not place.is_there:
-            refuse(f"output {tensor.name}: the shared memory of region {quoted(str(region))} has become smaller")
+            refuse(f"output {item.name}: the shared memory of region {region} has become smaller")
         place.write(data)
     except OSError as error:
-        text = f"output {tensor.name} cannot be written to region {quoted(str(region))}: {error.strerror}"
+        text = f"output {item.name} cannot be written to region {region}: {error.strerror}"
         raise CallFault(INTERNAL, text) from error
-    where = {REGION: region, NBYTES: len(data), OFFSET: item.parameters.get(OFFSET, 0)}
-    return V2Tensor(tensor.name, tensor.datatype, tensor.shape, b"", {**tensor.parameters, **where})
 
 
-def _is_named(tensors: Iterable[V2Tensor | AskedOutput]) -> bool:
+def _is_named(tensors: Sequence[V2Tensor] | Sequence[AskedOutput]) -> bool:
     return any(REGION in tensor.parameters for tensor in tensors)
+
+
+def _part(memory: ClientMemory, tensor: V2Tensor | AskedOutput) -> Part | None:
+    named = where(tensor)
+    return None if named is None else memory.part(*named)
 
 
 def _lent(tensor: V2Tensor, part: Part | None) -> V2Tensor:
@@ -79,18 +118,3 @@ def _lent(tensor: V2Tensor, part: Part | None) -> V2Tensor:
     if len(part) != want:
         refuse(f"input {quoted(name)}: {datatype} of shape {list(shape)} has {want} bytes, its {NBYTES} is {len(part)}")
     return V2Tensor(name, datatype, shape, part, parameters)
-
-
-def _part(memory: ClientMemory, what: str, tensor: V2Tensor | AskedOutput) -> Part | None:
-    """What its parameters name; None: nothing."""
-    parameters = tensor.parameters
-    if REGION not in parameters:
-        return None
-    region, nbytes, offset = parameters[REGION], parameters.get(NBYTES), parameters.get(OFFSET, 0)
-    if not isinstance(region, str):
-        refuse(f"{what} {quoted(tensor.name)}: {REGION} should be a string")
-    if not isinstance(nbytes, int) or isinstance(nbytes, bool):
-        refuse(f"{what} {quoted(tensor.name)}: {NBYTES} should be a number of bytes")
-    if not isinstance(offset, int) or isinstance(offset, bool):
-        refuse(f"{what} {quoted(tensor.name)}: {OFFSET} should be a number of bytes")
-    return memory.part(region, offset, nbytes)

@@ -24,7 +24,7 @@ TOOLS = {
 }
 WITH_H2LOAD = {
     "compiled --callers 1 --rounds 1 --seconds 0.2": "sources",
-    "doors --workloads add_batch --callers 1 --instances 1 --rounds 1 --seconds 0.1": "| v2 HTTP, binary |",
+    "doors --workloads add_batch --callers 1 --instances 1 --rounds 1 --seconds 0.1": "| v2 gRPC, shared memory |",
     "serving --workloads add_batch --callers 1 --instances 1 --rounds 1 --seconds 0.1": "| 1 | ours lean |",
 }
 

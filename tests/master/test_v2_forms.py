@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from mindspore_serving.cluster.messages import BatchDone, MethodSpec, RunBatch
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Stacked
 from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.message_forms import Forms
+from mindspore_serving.master.region_table import RegionTable
 from mindspore_serving.master.service_table import CallInfo, RpcFault, Status, Unary
 from mindspore_serving.master.v2_forms import InferForm, infer_form
 from mindspore_serving.master.v2_grpc import SERVICE, v2_service
@@ -19,6 +21,8 @@ from mindspore_serving.master.v2_messages import read_request
 from mindspore_serving.master.v2_types import DTYPES
 from mindspore_serving.proto import open_inference_pb2 as pb
 from tests.fuzz.echo_desk import EchoDesk
+from tests.master.posix_memory import PosixMemory
+from tests.master.v2_client import set_parameters
 
 METHODS = (MethodSpec("m", ("a", "b"), ("y", "z"), 4), MethodSpec("other", ("b",), ("y",), 4))
 TYPED = ["FP32", "FP32", "FP64", "INT32"]
@@ -53,23 +57,44 @@ def desk() -> Iterator[EchoDesk]:
     opened.close()
 
 
+class Lent(NamedTuple):
+    """A client's memory, of which the region 'r' is all."""
+
+    memory: ClientMemory
+    shm: PosixMemory
+
+
+@pytest.fixture(scope="module")
+def lent() -> Iterator[Lent]:
+    memory = ClientMemory(["mindspore-serving-test-*"], RegionTable(), 1 << 20)
+    with PosixMemory(256) as shm:
+        memory.register("r", shm.key, 0, 256)
+        yield Lent(memory, shm)
+
+
 class Service:
     """ModelInfer with forms of its own."""
 
-    def __init__(self, desk: EchoDesk) -> None:
-        method = v2_service(desk.desk, ClientMemory())[SERVICE]["ModelInfer"]
+    def __init__(self, desk: EchoDesk, lent: Lent) -> None:
+        method = v2_service(desk.desk, lent.memory)[SERVICE]["ModelInfer"]
         assert isinstance(method, Unary)
         self._handler = method.handler
         self._desk = desk
+        self._shm = lent.shm
 
-    def ask(self, message: bytes) -> object:
-        """The response, or why there is none."""
+    def ask(self, message: bytes, byte: int = 1) -> tuple[object, bytes]:
+        """The response, or why there is none, and what is in the memory then: before, it is filled with this byte."""
+        self._shm.buffer[:] = bytes([byte]) * 256
+        return self._ask(message), bytes(self._shm.buffer)
+
+    def _ask(self, message: bytes) -> object:
         try:
             answer = self._desk.run(self._handler(message, CallInfo()))
         except RpcFault as fault:
             return fault.status, str(fault)
         response = pb.ModelInferResponse.FromString(answer)
-        assert answer == response.SerializeToString()  # to the byte: some callers compare those of equal requests
+        if not any(output.parameters for output in response.outputs):  # those stand in any order
+            assert answer == response.SerializeToString()  # to the byte: some callers compare those of equal requests
         return response
 
 
@@ -102,14 +127,29 @@ def requests(draw: st.DrawFn) -> pb.ModelInferRequest:
         shape = [count, *draw(st.lists(st.integers(0, 2), max_size=2))]
         item = request.inputs.add(name=tensor, datatype=datatype, shape=shape)
         length = math.prod(shape) + draw(st.sampled_from([0] * 9 + [1]))
-        if is_typed:
+        if draw(st.integers(0, 3)) == 0:
+            set_parameters(item.parameters, draw(places(length * ITEM_BYTES[DTYPES[datatype]])))
+        elif is_typed:
             fill(item, draw(st.lists(st.integers(-9, 9).map(float), min_size=length, max_size=length)))
         else:
             size = length * ITEM_BYTES[DTYPES[datatype]]
             request.raw_input_contents.append(draw(st.binary(min_size=size, max_size=size)))
     for output in draw(st.sampled_from([[], [], ["z"], ["z", "y"], ["w"]])):
-        request.outputs.add(name=output)
+        asked = request.outputs.add(name=output)
+        if draw(st.integers(0, 2)) == 0:
+            set_parameters(asked.parameters, draw(places(draw(st.integers(0, 40)))))
     return request
+
+
+def places(nbytes: int) -> st.SearchStrategy[dict[str, int | str]]:
+    """Parameters of a tensor of so many bytes in memory."""
+    return st.fixed_dictionaries(
+        {
+            "shared_memory_region": st.sampled_from(["r"] * 9 + ["s"]),
+            "shared_memory_byte_size": st.sampled_from([nbytes] * 9 + [nbytes + 1]),
+        },
+        optional={"shared_memory_offset": st.integers(0, 250)},
+    )
 
 
 def refilled(request: pb.ModelInferRequest, byte: int) -> bytes:
@@ -128,20 +168,20 @@ def refilled(request: pb.ModelInferRequest, byte: int) -> bytes:
 @many
 @given(requests(), st.data())
 def test_whoever_asks_again_gets_the_answer_of_the_first_time(
-    desk: EchoDesk, request: pb.ModelInferRequest, data: st.DataObject
+    desk: EchoDesk, lent: Lent, request: pb.ModelInferRequest, data: st.DataObject
 ) -> None:
-    service = Service(desk)
+    service = Service(desk, lent)
     message = request.SerializeToString()
     first = service.ask(message)
     assert service.ask(message) == first  # its form is learnt here
     assert service.ask(message) == first
     for byte in (0, 1, FAILING):
         again = refilled(request, byte)
-        assert service.ask(again) == Service(desk).ask(again)
+        assert service.ask(again, byte) == Service(desk, lent).ask(again, byte)
     other = bytearray(message)
     for _ in range(data.draw(st.integers(1, 3))):
         other[data.draw(st.integers(0, len(other) - 1))] = data.draw(st.integers(0, 255))
-    assert service.ask(bytes(other)) == Service(desk).ask(bytes(other))
+    assert service.ask(bytes(other)) == Service(desk, lent).ask(bytes(other))
 
 
 def raw_request(size: int = 4, datatype: str = "UINT8") -> pb.ModelInferRequest:
@@ -167,18 +207,18 @@ def test_the_third_of_a_form_is_not_read_by_protobuf(desk: EchoDesk) -> None:
     assert found is not None
     form, pieces = found
     assert pieces == (b"two", bytes(4))
-    answer = form.infer(desk.desk, pieces, len(message), None)
+    answer = form.infer(desk.desk, ClientMemory(), pieces, len(message), None)
     assert answer is not None
     assert pb.ModelInferResponse.FromString(desk.run(answer)).id == "two"
 
 
-def test_an_id_that_is_no_text_is_refused_in_a_form_too(desk: EchoDesk) -> None:
-    service = Service(desk)
+def test_an_id_that_is_no_text_is_refused_in_a_form_too(desk: EchoDesk, lent: Lent) -> None:
+    service = Service(desk, lent)
     message = raw_request().SerializeToString()
     for _ in range(2):
         service.ask(message)
     broken = message.replace(b"one", b"\xff\xfe\xfd")
-    assert service.ask(broken) == (Status.INVALID_ARGUMENT, "the request is no inference.ModelInferRequest")
+    assert service.ask(broken)[0] == (Status.INVALID_ARGUMENT, "the request is no inference.ModelInferRequest")
 
 
 def test_values_that_are_looked_at_have_no_form() -> None:
@@ -186,6 +226,27 @@ def test_values_that_are_looked_at_have_no_form() -> None:
         request = raw_request(1, datatype)
         request.raw_input_contents[0] = bytes(1 if datatype == "BOOL" else 4)
         assert learnt(request).find(request.SerializeToString()) is None
+
+
+def test_tensors_in_memory_have_a_form_too(desk: EchoDesk, lent: Lent) -> None:
+    request = raw_request()
+    request.ClearField("raw_input_contents")
+    for tensor, offset in ((request.inputs[0], 0), (request.outputs.add(name="y"), 100)):
+        set_parameters(tensor.parameters, {"shared_memory_region": "r", "shared_memory_byte_size": 4})
+        set_parameters(tensor.parameters, {"shared_memory_offset": offset})
+    found = learnt(request).find(request.SerializeToString().replace(b"one", b"two"))
+    assert found is not None
+    form, pieces = found
+    assert pieces == (b"two",)
+    for data in (b"abcd", b"efgh"):
+        lent.shm.buffer[:4] = data
+        answer = form.infer(desk.desk, lent.memory, pieces, 100, None)
+        assert answer is not None
+        response = pb.ModelInferResponse.FromString(desk.run(answer))
+        assert (response.id, list(response.raw_output_contents)) == ("two", [b""])
+        assert bytes(lent.shm.buffer[100:104]) == data
+    request.inputs[0].datatype = "BOOL"
+    assert learnt(request).find(request.SerializeToString()) is None
 
 
 def test_large_tensors_are_views_of_the_message() -> None:
@@ -211,7 +272,7 @@ def test_typed_numbers_of_a_fixed_size_have_a_form_and_typed_answers(desk: EchoD
         found = forms.find(message)
         assert found is not None
         form, pieces = found
-        answer = form.infer(desk.desk, pieces, len(message), None)
+        answer = form.infer(desk.desk, ClientMemory(), pieces, len(message), None)
         assert answer is not None
         (output,) = pb.ModelInferResponse.FromString(desk.run(answer)).outputs
         contents = output.contents

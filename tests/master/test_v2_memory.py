@@ -1,6 +1,7 @@
 """Tensors of the Open Inference Protocol in their client's memory, over both doors; a worker that echoes."""
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,6 +117,50 @@ def test_requests_that_are_alike_are_read_anew(own: V2Client, shm: PosixMemory) 
     shm.buffer[1:5] = b"late"
     own.infer(asked)
     assert bytes(shm.buffer[9:13]) == b"late"
+
+
+def test_requests_that_are_alike_are_answered_in_the_message_where_they_ask_for_it(
+    own: V2Client, shm: PosixMemory
+) -> None:
+    there, here = (
+        request("UINT8", [1, 4], where(4), {}),
+        infer_request("add.echo", infer_input("x", "UINT8", [1, 4]), raw=[]),
+    )
+    set_parameters(here.outputs.add(name="y").parameters, where(4, 8))
+    for number in range(5):
+        data = bytes([number] * 4)
+        shm.buffer[:4] = data
+        assert list(own.infer(there).raw_output_contents) == [data]
+        here.raw_input_contents[:] = [data[::-1]]
+        assert list(own.infer(here).raw_output_contents) == [b""]
+        assert bytes(shm.buffer[8:12]) == data[::-1]
+
+
+def test_requests_that_are_alike_are_refused_alike(own: V2Client, shm: PosixMemory) -> None:
+    small, wrong = request("UINT8", [1, 4], where(4), where(3)), request("FP32", [1, 4], where(4), {})
+    for _ in range(5):
+        assert own.fault(small) == (INVALID, "output y has 4 bytes, but its shared_memory_byte_size is 3")
+        assert own.fault(wrong)[1].endswith("has 16 bytes, its shared_memory_byte_size is 4")
+    good = request("UINT8", [1, 4], where(4, 100), where(4, HALF))
+    for _ in range(3):
+        own.infer(good)
+    os.truncate(shm.path, HALF)
+    assert own.fault(good) == (INVALID, f"region 'r': shared memory '{shm.key}' has become smaller, register it again")
+
+
+def test_memory_that_becomes_smaller_before_the_answer_is_told() -> None:
+    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
+    with PosixMemory(NBYTES) as shm:
+        worker, client = master.worker(), V2Client(master)
+        client.send("SystemSharedMemoryRegister", registration(shm)).result()
+        for _ in range(4):  # read by protobuf at first, and by its form later
+            call = client.send("ModelInfer", request("UINT8", [1, 4], where(4), where(4, HALF)))
+            batch = worker.next_batch()
+            os.truncate(shm.path, 10)
+            worker.answer(batch)
+            assert call.exception().details() == "output y: the shared memory of region 'r' has become smaller"
+            os.truncate(shm.path, NBYTES)
+    master.close()
 
 
 def test_texts_go_by_memory_in_their_raw_form(own: V2Client, shm: PosixMemory) -> None:
