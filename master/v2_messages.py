@@ -137,7 +137,7 @@ def _typed_input(tensor: pb.ModelInferRequest.InferInputTensor) -> V2Tensor:
     count = math.prod(shape)
     parameters = read_parameters(tensor.parameters)
     if datatype not in _FIELDS:
-        if count:
+        if count or tensor.contents.ListFields():
             refuse(f"input {quoted(name)}: {datatype} has no typed contents, send it in raw_input_contents")
         return V2Tensor(name, datatype, shape, b"", parameters)
     filled = {field.name: values for field, values in tensor.contents.ListFields()}

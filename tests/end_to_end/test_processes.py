@@ -21,6 +21,8 @@ from mindspore_serving.__main__ import main
 from mindspore_serving.client.wire_values import request_bytes
 from mindspore_serving.proto import ms_service_pb2 as pb
 from mindspore_serving.proto import open_inference_pb2 as v2
+from tests.master.posix_memory import PosixMemory
+from tests.master.v2_client import set_parameters
 from tests.processes import READY_SECONDS, ROOT, Process, Processes, free_ports, until
 
 CONFIG = """
@@ -43,7 +45,8 @@ def late(x):
     return register.add_stage(wait, x, outputs_count=1)
 """
 PREDICT = "/mindspore.serving.proto.MSService/Predict"
-STATISTICS = "/inference.GRPCInferenceService/ModelStatistics"
+V2 = "/inference.GRPCInferenceService"
+STATISTICS = f"{V2}/ModelStatistics"
 # Until a file appears: how often it was right, and what else it got.
 CALLER = """
 import os, sys
@@ -159,6 +162,37 @@ def test_killed_processes_come_back_and_no_caller_sees_an_error(run: Processes, 
     for caller in callers:
         assert caller.wait() == 0
         assert caller.last_line.startswith("right ") and caller.last_line.endswith(" wrong []"), caller.output
+    assert several.parent.stop() == 0
+
+
+def through_memory(channel: grpc.Channel, value: int, shm: PosixMemory) -> None:
+    """The value goes to the method `echo` and comes back without being in a message."""
+    message = v2.ModelInferRequest(model_name="slow.echo")
+    place = {"shared_memory_region": "r", "shared_memory_byte_size": 8}
+    set_parameters(message.inputs.add(name="x", datatype="INT64", shape=[1]).parameters, place)
+    set_parameters(message.outputs.add(name="y").parameters, {**place, "shared_memory_offset": 8})
+    shm.buffer[:16] = value.to_bytes(8, "little") + bytes(8)
+    call: Any = channel.unary_unary(f"{V2}/ModelInfer")
+    call(message.SerializeToString(), timeout=READY_SECONDS)
+    assert int.from_bytes(shm.buffer[8:16], "little") == value
+
+
+def test_memory_that_is_registered_with_one_process_is_known_to_all(run: Processes, tmp_path: Path) -> None:
+    several = Several(run, tmp_path, 2, "--shared-memory", "mindspore-serving-test-*")
+    several.worker()
+    with PosixMemory(16) as shm, ExitStack() as stack:
+        channels = [stack.enter_context(several.connect()) for _ in range(24)]
+        asked = v2.SystemSharedMemoryRegisterRequest(name="r", key=shm.key, byte_size=16)
+        register: Any = channels[0].unary_unary(f"{V2}/SystemSharedMemoryRegister")
+        register(asked.SerializeToString(), timeout=READY_SECONDS)
+        for value, channel in enumerate(channels):
+            through_memory(channel, value, shm)
+        assert 24 not in [calls_seen_by(channel) for channel in channels], "one process has all connections"
+        for times, pid in enumerate(several.children(), start=1):
+            os.kill(pid, signal.SIGKILL)
+            several.parent.wait_for("Serving gRPC start success", times=2 + times)
+        for value in range(24):
+            through_memory(stack.enter_context(several.connect()), value, shm)
     assert several.parent.stop() == 0
 
 

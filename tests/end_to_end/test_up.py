@@ -1,8 +1,10 @@
 """`mindspore-serving up`: a master and workers in one command, kept running until Ctrl-C."""
 
+import json
 import os
 import re
 import signal
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,13 @@ def test_up_serves_keeps_its_workers_running_and_drains(
     grpc, rest = free_port(), free_port()
     up = run.start(
         *("-m", "mindspore_serving", "up", f"{servables / 'add'}:0,1", "--logs", str(tmp_path / "logs")),
-        *("--grpc", str(grpc), "--rest", str(rest)),
+        *("--grpc", str(grpc), "--rest", str(rest), "--shared-memory", "mindspore-serving-test-*"),
     )
     up.wait_for("all 2 workers are ready")
     assert re.search(r"add on CPU:1: ready after [0-9.]+ s", up.output)
     assert {file.name for file in (tmp_path / "logs").iterdir()} == {f"log_add_device{i}_version1.log" for i in (0, 1)}
+    with urllib.request.urlopen(f"http://127.0.0.1:{rest}/v2") as answer:
+        assert "system_shared_memory" in json.load(answer)["extensions"]
     one = np.ones((2, 2), np.float32)
     with Client(f"127.0.0.1:{grpc}", "add", "add_common") as client:
         before = up.children()

@@ -9,17 +9,42 @@ from typing import Any
 import numpy as np
 
 from mindspore_serving.master.client_memory import ClientMemory
+from mindspore_serving.master.region_table import RegionTable
 from mindspore_serving.master.service_table import OWN_FAULT_TEXT, CallInfo, RpcFault, Status, Unary
 from mindspore_serving.master.v2_grpc import SERVICE, v2_service
-from mindspore_serving.master.v2_types import DTYPES
+from mindspore_serving.master.v2_types import DTYPES, REGION
 from mindspore_serving.proto import open_inference_pb2 as pb
 from tests.fuzz.echo_desk import EchoDesk
+from tests.master.posix_memory import PosixMemory
 
-_desk: list[EchoDesk] = []
+_NBYTES = 4096
+
+
+class _Served:
+    """The service, and a client's memory, which is the region 'r' at the start of every input."""
+
+    def __init__(self) -> None:
+        self.desk = EchoDesk()
+        self.shm = PosixMemory(_NBYTES)
+        self.memory = ClientMemory(["mindspore-serving-test-*"], RegionTable(), 1 << 20)
+        self.service = v2_service(self.desk.desk, self.memory)[SERVICE]
+
+    def begin(self) -> None:
+        self.shm.buffer[:] = bytes(_NBYTES)
+        self.memory.unregister("")
+        self.memory.register("r", self.shm.key, 0, _NBYTES)
+
+    def close(self) -> None:
+        self.desk.close()
+        self.shm.__exit__(None, None, None)
+
+
+_served: list[_Served] = []
 
 _NAMES = (
     *("ModelInfer", "ModelStreamInfer", "ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata"),
     *("ModelConfig", "ModelStatistics", "RepositoryIndex", "RepositoryModelLoad", "TraceSetting"),
+    *(f"SystemSharedMemory{verb}" for verb in ("Register", "Status", "Unregister")),
 )
 
 
@@ -44,6 +69,14 @@ def _asking(request: pb.ModelInferRequest) -> pb.ModelInferRequest:
     return request
 
 
+def _in_memory(request: pb.ModelInferRequest, nbytes: int) -> pb.ModelInferRequest:
+    for tensor, offset in ((request.inputs[0], 0), (request.outputs.add(name="y"), 2048)):
+        tensor.parameters["shared_memory_region"].string_param = "r"
+        tensor.parameters["shared_memory_byte_size"].int64_param = nbytes
+        tensor.parameters["shared_memory_offset"].int64_param = offset
+    return request
+
+
 _REQUESTS = [
     _input("FP32", 1, 2, fp32_contents=[1.0, -0.0]),
     _input("INT8", 2, 1, int_contents=[-128, 127]),
@@ -56,24 +89,29 @@ _REQUESTS = [
     _input("UINT8", 2**62, 4, 2**62, raw=[bytes(8)]),
     _input("BF16", 1, raw=[bytes(2)]),
     _asking(_input("INT32", 2, int_contents=[1, 2])),
+    _in_memory(_input("FP32", 1, 2), 8),
+    _in_memory(_input("BYTES", 2), 8),
 ]
 SEEDS = [bytes([index % 2]) + request.SerializeToString() for index, request in enumerate(_REQUESTS * 2)]
-SEEDS += [bytes([index]) + pb.ModelReadyRequest(name="s.m", version="1").SerializeToString() for index in range(12)]
+SEEDS += [bytes([index]) + pb.ModelReadyRequest(name="s.m", version="1").SerializeToString() for index in range(15)]
+SEEDS.append(b"\14" + pb.SystemSharedMemoryRegisterRequest(name="s", key="/x", byte_size=8).SerializeToString())
 
 
 def run(data: bytes) -> None:
     """Asks for a reply to these bytes, and reads it."""
-    if not _desk:
-        _desk.append(EchoDesk())
+    if not _served:
+        _served.append(_Served())
+    served = _served[0]
+    served.begin()
     name, body = _NAMES[(data[0] if data else 0) % len(_NAMES)], data[1:]
-    how = v2_service(_desk[0].desk, ClientMemory())[SERVICE][name]
+    how = served.service[name]
     try:
         if isinstance(how, Unary):
-            reply = _desk[0].run(_one(how, body))
+            reply = served.desk.run(_one(how, body))
             if name == "ModelInfer":
                 _check(pb.ModelInferRequest.FromString(body), pb.ModelInferResponse.FromString(reply))
             return
-        (message,) = _desk[0].run(_all(how.handler(_once(body), CallInfo())))
+        (message,) = served.desk.run(_all(how.handler(_once(body), CallInfo())))
     except RpcFault as fault:
         _check_text(str(fault), fault.status)
         return
@@ -95,6 +133,8 @@ def _check(request: pb.ModelInferRequest, response: pb.ModelInferResponse) -> No
     assert response.id == request.id
     (given,), (back,) = request.inputs, response.outputs
     assert back.datatype == given.datatype
+    if REGION in given.parameters or REGION in back.parameters:
+        return
     raw_in, raw_out = request.raw_input_contents, response.raw_output_contents
     if given.datatype == "BYTES":
         assert bool(raw_in) or list(back.contents.bytes_contents) == list(given.contents.bytes_contents)
@@ -126,6 +166,6 @@ async def _all(replies: AsyncIterator[bytes]) -> list[bytes]:
 
 
 def close() -> None:
-    """Lets the desk go."""
-    while _desk:
-        _desk.pop().close()
+    """Lets all go."""
+    while _served:
+        _served.pop().close()

@@ -196,6 +196,7 @@ FAULTS: list[tuple[pb.ModelInferRequest, grpc.StatusCode, str]] = [
         UNIMPLEMENTED,
         "without --shared-memory: send",
     ),
+    (wrong(typed("FP16", [1, 0], fp32_contents=[1.0])), INVALID, "FP16 has no typed contents, send it in raw"),
     (wrong(typed("FP16", [1])), INVALID, "FP16 has no typed contents, send it in raw_input_contents"),
     (wrong(typed("FP32", [1], fp64_contents=[1.0])), INVALID, "belong into fp32_contents, not fp64_contents"),
     (wrong(typed("FP32", [2], fp32_contents=[1.0])), INVALID, "FP32 of shape [2] has 2 values, given 1"),
