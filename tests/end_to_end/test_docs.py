@@ -1,6 +1,7 @@
 """Every command in the READMEs runs, as written but for ports and paths. Those of the examples: test_examples.py."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -64,12 +65,14 @@ def test_the_readmes_commands_and_its_client_work(run: Processes, servables: Pat
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_doors_commands_work(run: Processes, servables: Path) -> None:
     grpc, rest, control = (str(free_port()) for _ in range(3))
-    desk = run.start("-m", "master", "--grpc", grpc, "--rest", rest, "--ctrl", control)
+    text = (ROOT / "docs" / "doors.md").read_text()
+    (command,) = re.findall(r"^.venv/bin/python (-m master .*)$", text, re.MULTILINE)
+    ports = {"5500": grpc, "5900": rest, "6500": control, "app-": f"app-{os.getpid()}-"}
+    desk = run.start(*shlex.split(change_ports(command, ports)))
     desk.wait_for("RESTful server start success")
     place = ("--directory", str(servables), "--master", f"127.0.0.1:{control}")
     hand = run.start("-m", "worker", "--servable", "add", *place)
     hand.wait_for("Worker registered at")
-    text = (ROOT / "docs" / "doors.md").read_text()
     commands = re.findall(
         r"^curl [^\n']*(?:'[^']*')?$", "".join(blocks(ROOT / "docs" / "doors.md", "bash")), re.MULTILINE
     )
@@ -96,6 +99,9 @@ def test_the_doors_commands_work(run: Processes, servables: Path) -> None:
     assert [reason for reason, count in counts["batch_cuts"].items() if count] == ["idle"]
     assert all(f"`{reason}`" in (ROOT / "docs" / "performance.md").read_text() for reason in counts["batch_cuts"])
     assert answers[6] == "ok\n"
+    (program,) = blocks(ROOT / "docs" / "doors.md", "python")
+    client = run.start("-c", change_ports(program, ports))
+    assert (client.wait(), client.output.splitlines()) == (0, ["[[[3. 3.]", "  [3. 3.]]]"]), client.output
     assert (hand.stop(), desk.stop()) == (0, 0)
 
 
