@@ -9,14 +9,11 @@ before and after; sizes of replies are compared in between. See docs/benchmarks.
 import argparse
 import http.client
 import json
-import math
-import secrets
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +21,8 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.peers import MEMORY, Peer, PeerError, Running, available
+from benchmarks.client_memory import ClientMemory
+from benchmarks.peers import Peer, PeerError, Running, available
 from benchmarks.processor import cpu_seconds
 from benchmarks.serving import SEED, list_of, workload_names
 from benchmarks.workloads import METHOD, WORKLOADS
@@ -36,10 +34,8 @@ from mindspore_serving.client.wire_values import request_bytes
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.proto import open_inference_pb2 as oip
 
-SERVICE = "/inference.GRPCInferenceService"
-INFER = f"{SERVICE}/ModelInfer"
+INFER = "/inference.GRPCInferenceService/ModelInfer"
 HEADER_LENGTH = "Inference-Header-Content-Length"
-OUTPUT = "y"  # of the workloads here
 TIMEOUT_SECONDS = 30.0
 TOLERANCE = 1e-3
 WARM_UP_SECONDS = 0.5
@@ -87,60 +83,7 @@ class Door(NamedTuple):
         return tally.calls / tally.seconds
 
 
-class Memory:
-    """A region of shared memory, with a request's inputs in its first half; the answer's output goes to the second."""
-
-    HALF = 64 << 20  # more than any answer has
-    REGION = "region"
-
-    def __init__(self, columns: dict[str, Outputs]) -> None:
-        self._columns = columns
-        self._memory = SharedMemory(f"{MEMORY}{secrets.token_hex(8)}", create=True, size=2 * self.HALF)
-        self._places: dict[str, int] = {}
-        at = 0
-        for name, array in columns.items():
-            assert self._memory.buf is not None
-            self._memory.buf[at : at + array.nbytes] = array.tobytes()
-            self._places[name] = at
-            at += array.nbytes
-        assert at <= self.HALF
-
-    def register(self, running: Running) -> None:
-        """Tells the master of it."""
-        key, nbytes = f"/{self._memory.name}", 2 * self.HALF
-        asked = oip.SystemSharedMemoryRegisterRequest(name=self.REGION, key=key, byte_size=nbytes)
-        with open_channel(f"127.0.0.1:{running.port}") as channel:
-            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-                f"{SERVICE}/SystemSharedMemoryRegister"
-            )
-            call(asked.SerializeToString(), timeout=TIMEOUT_SECONDS)
-
-    def request(self, model: str) -> bytes:
-        """The message that asks for what lies here."""
-        request = oip.ModelInferRequest(model_name=model)
-        for name, array in self._columns.items():
-            tensor = request.inputs.add(name=name, datatype="FP32", shape=array.shape)
-            self._tell(tensor.parameters, self._places[name], array.nbytes)
-        self._tell(request.outputs.add(name=OUTPUT).parameters, self.HALF, self.HALF)
-        return request.SerializeToString()
-
-    def read(self, reply: bytes) -> Outputs:
-        """The output of the last answer."""
-        output = oip.ModelInferResponse.FromString(reply).outputs[0]
-        assert self._memory.buf is not None
-        return np.frombuffer(self._memory.buf, np.float32, math.prod(output.shape), self.HALF).copy()
-
-    def close(self) -> None:
-        self._memory.close()
-        self._memory.unlink()
-
-    def _tell(self, parameters: Any, offset: int, nbytes: int) -> None:
-        parameters["shared_memory_region"].string_param = self.REGION
-        parameters["shared_memory_byte_size"].int64_param = nbytes
-        parameters["shared_memory_offset"].int64_param = offset
-
-
-def doors(workload: str, instances: Sequence[NamedValues], memory: Memory) -> dict[str, list[Door]]:
+def doors(workload: str, instances: Sequence[NamedValues], memory: ClientMemory) -> dict[str, list[Door]]:
     """Those of each server."""
     columns = columns_of(instances)
     values = [{name: np.asarray(value).tolist() for name, value in instance.items()} for instance in instances]
@@ -218,7 +161,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
             for count in arguments.instances:
                 chance = np.random.default_rng(SEED)
                 instances = [random_instance(WORKLOADS[workload].inputs, chance) for _ in range(count)]
-                with closing(Memory(columns_of(instances))) as memory:
+                with closing(ClientMemory(columns_of(instances))) as memory:
                     memory.register(running[SERVERS[0]])
                     given = doors(workload, instances, memory)
                     cells = [(running[name], door) for name in running for door in given[name]]

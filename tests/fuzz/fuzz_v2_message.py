@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mindspore_serving.master.client_memory import ClientMemory
-from mindspore_serving.master.region_table import RegionTable
 from mindspore_serving.master.service_table import OWN_FAULT_TEXT, CallInfo, RpcFault, Status, Unary
 from mindspore_serving.master.v2_grpc import SERVICE, v2_service
 from mindspore_serving.master.v2_types import DTYPES, REGION
 from mindspore_serving.proto import open_inference_pb2 as pb
 from tests.fuzz.echo_desk import EchoDesk
-from tests.master.posix_memory import PosixMemory
+from tests.master.posix_memory import PosixMemory, sharing
 
 _NBYTES = 4096
 
@@ -26,7 +24,7 @@ class _Served:
     def __init__(self) -> None:
         self.desk = EchoDesk()
         self.shm = PosixMemory(_NBYTES)
-        self.memory = ClientMemory(["mindspore-serving-test-*"], RegionTable(), 1 << 20)
+        self.memory = sharing()
         self.service = v2_service(self.desk.desk, self.memory)[SERVICE]
 
     def begin(self) -> None:

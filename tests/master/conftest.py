@@ -6,6 +6,7 @@ import pytest
 
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.master.config import GRPC_ENGINES
+from tests.master.posix_memory import NBYTES, PosixMemory
 from tests.master.rest_client import RestClient, echoing
 from tests.master.running_master import RunningMaster
 from tests.master.v2_client import V2Client
@@ -47,3 +48,10 @@ def v2() -> Iterator[V2Client]:
     with echoing(master):
         yield V2Client(master)
     master.close()
+
+
+@pytest.fixture
+def shm() -> Iterator[PosixMemory]:
+    """A client's memory."""
+    with PosixMemory(NBYTES) as made:
+        yield made

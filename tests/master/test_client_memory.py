@@ -24,23 +24,17 @@ from mindspore_serving.master.error_status import (
     Fate,
 )
 from mindspore_serving.master.region_table import MOST_REGIONS, RegionTable, table_for
-from tests.master.posix_memory import PosixMemory
+from tests.master.posix_memory import NBYTES, PREFIX, PosixMemory, sharing
 
-NAMES = ("mindspore-serving-test-*",)
+NAMES = (f"{PREFIX}*",)
 WAIT_SECONDS = 60
 
 
 @pytest.fixture
 def memory() -> Iterator[ClientMemory]:
-    found = ClientMemory(NAMES, RegionTable(), 1 << 20)
+    found = sharing()
     yield found
     found.close()
-
-
-@pytest.fixture
-def shm() -> Iterator[PosixMemory]:
-    with PosixMemory(4096) as made:
-        yield made
 
 
 def fault(call: Callable[[], object]) -> tuple[Fate, str]:
@@ -130,11 +124,11 @@ def test_a_region_has_a_name(memory: ClientMemory, shm: PosixMemory) -> None:
         assert fate is INVALID and text.startswith("a region's name has 1 to 255 bytes, given '")
 
 
-@pytest.mark.parametrize("offset, nbytes", [(0, 4097), (4096, 1), (0, 0), (-1, 2), (0, -1), (2**63, 1)])
+@pytest.mark.parametrize("offset, nbytes", [(0, NBYTES + 1), (NBYTES, 1), (0, 0), (-1, 2), (0, -1), (2**63, 1)])
 def test_a_region_lies_inside_its_memory(memory: ClientMemory, shm: PosixMemory, offset: int, nbytes: int) -> None:
     fate, text = fault(lambda: memory.register("r", shm.key, offset, nbytes))
     assert fate is INVALID
-    assert text.endswith(f"has 4096 bytes, given are offset {offset} and byte_size {nbytes}") and shm.key in text
+    assert text.endswith(f"has {NBYTES} bytes, given are offset {offset} and byte_size {nbytes}") and shm.key in text
     assert memory.regions("") == []
 
 
@@ -165,14 +159,14 @@ def test_there_are_so_many_regions_and_no_more(memory: ClientMemory, shm: PosixM
 
 def test_memory_that_became_smaller_is_refused_and_later_read_as_zeros(memory: ClientMemory, shm: PosixMemory) -> None:
     """Whoever maps it dies of that."""
-    shm.buffer[:] = b"x" * 4096
-    memory.register("r", shm.key, 0, 4096)
-    part = memory.part("r", 0, 4096)
+    shm.buffer[:] = b"x" * NBYTES
+    memory.register("r", shm.key, 0, NBYTES)
+    part = memory.part("r", 0, NBYTES)
     os.truncate(shm.path, 10)
-    assert part.joined() == b"x" * 10 + bytes(4086)
-    room = bytearray(b"old" * 1366)[:4096]
+    assert part.joined() == b"x" * 10 + bytes(NBYTES - 10)
+    room = bytearray(b"o" * NBYTES)
     part.read_into(memoryview(room))
-    assert room == b"x" * 10 + bytes(4086)
+    assert room == b"x" * 10 + bytes(NBYTES - 10)
     text = f"region 'r': shared memory '{shm.key}' has become smaller, register it again"
     assert fault(lambda: memory.part("r", 0, 11)) == (INVALID, text)
     assert memory.part("r", 0, 10).joined() == b"x" * 10
@@ -258,7 +252,7 @@ def test_another_memory_of_the_name_is_not_taken_for_the_registered_one(shm: Pos
     table = RegionTable()
     ClientMemory(NAMES, table).register("r", shm.key, 0, 16)
     os.rename(shm.path, shm.path + "-before")
-    Path(shm.path).write_bytes(bytes(4096))
+    Path(shm.path).write_bytes(bytes(NBYTES))
     try:
         refusal = fault(lambda: ClientMemory(NAMES, table).part("r", 0, 4))
     finally:

@@ -13,7 +13,6 @@ from mindspore_serving.cluster.messages import BatchDone, MethodSpec, RunBatch
 from mindspore_serving.cluster.tensors import ITEM_BYTES, Stacked
 from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.message_forms import Forms
-from mindspore_serving.master.region_table import RegionTable
 from mindspore_serving.master.service_table import CallInfo, RpcFault, Status, Unary
 from mindspore_serving.master.v2_forms import InferForm, infer_form
 from mindspore_serving.master.v2_grpc import SERVICE, v2_service
@@ -21,7 +20,7 @@ from mindspore_serving.master.v2_messages import read_request
 from mindspore_serving.master.v2_types import DTYPES
 from mindspore_serving.proto import open_inference_pb2 as pb
 from tests.fuzz.echo_desk import EchoDesk
-from tests.master.posix_memory import PosixMemory
+from tests.master.posix_memory import PosixMemory, sharing
 from tests.master.v2_client import set_parameters
 
 METHODS = (MethodSpec("m", ("a", "b"), ("y", "z"), 4), MethodSpec("other", ("b",), ("y",), 4))
@@ -66,7 +65,7 @@ class Lent(NamedTuple):
 
 @pytest.fixture(scope="module")
 def lent() -> Iterator[Lent]:
-    memory = ClientMemory(["mindspore-serving-test-*"], RegionTable(), 1 << 20)
+    memory = sharing()
     with PosixMemory(256) as shm:
         memory.register("r", shm.key, 0, 256)
         yield Lent(memory, shm)

@@ -1,8 +1,8 @@
-"""Tensors of the Open Inference Protocol in their client's memory, over both doors; a worker that echoes."""
+"""Tensors of the Open Inference Protocol in their client's memory, over gRPC; a worker that echoes."""
 
-import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -12,30 +12,16 @@ import pytest
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.tensors import Stacked
-from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.config import GRPC_ENGINES
-from mindspore_serving.master.region_table import RegionTable
 from mindspore_serving.master.v2_types import DTYPES
 from mindspore_serving.proto import open_inference_pb2 as pb
-from tests.master.posix_memory import PosixMemory
-from tests.master.rest_client import RestClient, echoing
+from tests.master.fake_worker import FakeWorker
+from tests.master.posix_memory import HALF, MOST_BYTES, NBYTES, PosixMemory, sharing, where
+from tests.master.rest_client import echoing
 from tests.master.running_master import RunningMaster
 from tests.master.v2_client import V2Client, infer_input, infer_request, set_parameters
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-MOST_BYTES = 1 << 20
-HALF = 65536  # of the memory: a tensor so large is not in a message's header
-NBYTES = 2 * HALF
-
-
-def sharing() -> ClientMemory:
-    return ClientMemory(["mindspore-serving-test-*"], RegionTable(), MOST_BYTES)
-
-
-@pytest.fixture
-def shm() -> Iterator[PosixMemory]:
-    with PosixMemory(NBYTES) as made:
-        yield made
 
 
 @pytest.fixture(params=GRPC_ENGINES)
@@ -49,35 +35,25 @@ def own(request: pytest.FixtureRequest, shm: PosixMemory) -> Iterator[V2Client]:
     master.close()
 
 
-@pytest.fixture(params=[False, True], ids=["in two pieces", "at once"])
-def own_rest(request: pytest.FixtureRequest, shm: PosixMemory) -> Iterator[RestClient]:
-    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
-    with echoing(master):
-        client = RestClient(master.open_rest(), request.param)
-        register = {"key": shm.key, "offset": 0, "byte_size": NBYTES}
-        assert client.exchange(register, "/v2/systemsharedmemory/region/r/register")[0] == 200
-        yield client
-        client.connection.close()
-    master.close()
-
-
 def registration(shm: PosixMemory, name: str = "r", **fields: Any) -> pb.SystemSharedMemoryRegisterRequest:
     return pb.SystemSharedMemoryRegisterRequest(name=name, key=shm.key, **{"byte_size": NBYTES, **fields})
 
 
-def where(nbytes: int, offset: int | None = None, region: str = "r") -> dict[str, Any]:
-    """Parameters of a tensor."""
-    place = {} if offset is None else {"shared_memory_offset": offset}
-    return {"shared_memory_region": region, "shared_memory_byte_size": nbytes, **place}
+@contextmanager
+def by_hand(nbytes: int = NBYTES) -> Iterator[tuple[FakeWorker, V2Client, PosixMemory]]:
+    """A worker that does what the test says, a client, and its memory, which is the region 'r'."""
+    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
+    with PosixMemory(nbytes) as shm:
+        worker, client = master.worker(), V2Client(master)
+        client.send("SystemSharedMemoryRegister", registration(shm, byte_size=nbytes)).result()
+        yield worker, client, shm
+    master.close()
 
 
 def request(datatype: str, shape: list[int], given: dict[str, Any], wanted: dict[str, Any]) -> pb.ModelInferRequest:
     asked = infer_request("add.echo", infer_input("x", datatype, shape, **given), raw=[])
     set_parameters(asked.outputs.add(name="y").parameters, wanted)
     return asked
-
-
-# --- gRPC
 
 
 @pytest.mark.parametrize("datatype", DTYPES)
@@ -149,10 +125,7 @@ def test_requests_that_are_alike_are_refused_alike(own: V2Client, shm: PosixMemo
 
 
 def test_memory_that_becomes_smaller_before_the_answer_is_told() -> None:
-    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
-    with PosixMemory(NBYTES) as shm:
-        worker, client = master.worker(), V2Client(master)
-        client.send("SystemSharedMemoryRegister", registration(shm)).result()
+    with by_hand() as (worker, client, shm):
         for _ in range(4):  # read by protobuf at first, and by its form later
             call = client.send("ModelInfer", request("UINT8", [1, 4], where(4), where(4, HALF)))
             batch = worker.next_batch()
@@ -160,7 +133,6 @@ def test_memory_that_becomes_smaller_before_the_answer_is_told() -> None:
             worker.answer(batch)
             assert call.exception().details() == "output y: the shared memory of region 'r' has become smaller"
             os.truncate(shm.path, NBYTES)
-    master.close()
 
 
 def test_texts_go_by_memory_in_their_raw_form(own: V2Client, shm: PosixMemory) -> None:
@@ -172,10 +144,7 @@ def test_texts_go_by_memory_in_their_raw_form(own: V2Client, shm: PosixMemory) -
 
 
 def test_requests_of_several_callers_are_joined() -> None:
-    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
-    with PosixMemory(NBYTES) as shm:
-        worker, client = master.worker(), V2Client(master)
-        client.send("SystemSharedMemoryRegister", registration(shm)).result()
+    with by_hand() as (worker, client, shm):
         first = client.send("ModelInfer", request("UINT8", [1, 4], where(4), {}))
         batch = worker.next_batch()
         more = [client.send("ModelInfer", request("UINT8", [1, 4], where(4, 4 * number), {})) for number in (1, 2)]
@@ -193,14 +162,10 @@ def test_requests_of_several_callers_are_joined() -> None:
         answers = [pb.ModelInferResponse.FromString(call.result()).raw_output_contents[0] for call in more]
         assert answers[2] == b"sent" and all(answer in (b"ones", b"twos", bytes(4)) for answer in answers[:2])
         assert max(counts) > 1
-    master.close()
 
 
 def test_a_mixed_request_has_raw_entries_for_what_it_sends() -> None:
-    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
-    with PosixMemory(NBYTES) as shm:
-        worker, client = master.worker(), V2Client(master)
-        client.send("SystemSharedMemoryRegister", registration(shm)).result()
+    with by_hand() as (worker, client, shm):
         shm.buffer[:2] = b"ab"
         here, there = infer_input("x1", "UINT8", [2]), infer_input("x2", "UINT8", [2], **where(2))
         typed = infer_input("x1", "UINT8", [2])
@@ -218,7 +183,6 @@ def test_a_mixed_request_has_raw_entries_for_what_it_sends() -> None:
             assert (list(answer.outputs[0].contents.uint_contents) == [*b"cd"]) is is_typed
         call = client.send("ModelInfer", infer_request("add", there, here, raw=[b"cd", b"more"]))
         assert call.exception().details() == "raw_input_contents has 2 entries for 1 inputs: one for each is needed"
-    master.close()
 
 
 def with_contents() -> pb.ModelInferRequest:
@@ -289,15 +253,10 @@ def test_a_wrong_request_is_refused_with_its_reason(
 
 
 def test_a_request_is_no_larger_in_memory_than_in_a_message() -> None:
-    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
-    with PosixMemory(MOST_BYTES) as shm:
-        client = V2Client(master)
-        client.send("SystemSharedMemoryRegister", registration(shm, byte_size=MOST_BYTES)).result()
-        master.worker()
+    with by_hand(MOST_BYTES) as (_, client, _):
         status, text = client.fault(request("BOOL", [1, MOST_BYTES], where(MOST_BYTES), {}))
         assert status is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert text.endswith(f"more than {MOST_BYTES}: see --max-message-mb of the master")
-    master.close()
 
 
 def test_outputs_that_cannot_be_written_are_told(
@@ -330,79 +289,3 @@ def test_regions_are_registered_told_and_unregistered(own: V2Client, shm: PosixM
     assert set(status()) == {"r"}
     own.send("SystemSharedMemoryUnregister", pb.SystemSharedMemoryUnregisterRequest()).result()
     assert status() == {}
-
-
-# --- HTTP
-
-
-def infer(rest: RestClient, given: dict[str, Any], wanted: dict[str, Any], **fields: Any) -> tuple[int, Any]:
-    tensor = {"name": "x", "datatype": "UINT8", "shape": [1, 4], "parameters": given, **fields}
-    body = {"inputs": [tensor], "outputs": [{"name": "y", "parameters": wanted}]}
-    status, _, answer = rest.exchange(body, "/v2/models/add.echo/infer")
-    return status, json.loads(answer)
-
-
-def test_a_tensor_goes_by_memory_over_http(own_rest: RestClient, shm: PosixMemory) -> None:
-    shm.buffer[:4] = b"abcd"
-    status, answer = infer(own_rest, where(4), where(10, 8))
-    assert (status, answer["outputs"]) == (
-        200,
-        [{"name": "y", "datatype": "UINT8", "shape": [1, 4]}],
-    )
-    assert bytes(shm.buffer[8:13]) == b"abcd\0"
-    assert infer(own_rest, where(4), {})[1]["outputs"][0]["data"] == [*b"abcd"]
-    status, answer = infer(own_rest, {}, where(4, 16), data=[1, 2, 3, 4])
-    assert status == 200 and bytes(shm.buffer[16:20]) == b"\1\2\3\4"
-
-
-def test_a_wrong_request_over_http_is_refused_with_its_reason(own_rest: RestClient) -> None:
-    both = "input 'x' has both shared_memory_region and data or binary_data_size"
-    assert infer(own_rest, where(4), {}, data=[1, 2, 3, 4]) == (400, {"error": both})
-    assert infer(own_rest, {**where(4), "binary_data_size": 4}, {}) == (400, {"error": both})
-    unknown = {"error": "no shared memory region 's' is registered"}
-    assert infer(own_rest, where(4, region="s"), {}) == (404, unknown)
-    status, _, body = own_rest.exchange(b"", "/v2/systemsharedmemory/region/s/status", "GET")
-    assert (status, json.loads(body)) == (404, unknown)
-
-
-def test_a_large_body_is_read_elsewhere_and_its_memory_here(own_rest: RestClient, shm: PosixMemory) -> None:
-    shm.buffer[:4] = b"abcd"
-    status, answer = infer(own_rest, {**where(4), "mine": "x" * 300_000}, where(4, 8))
-    assert (status, bytes(shm.buffer[8:12])) == (200, b"abcd"), answer
-
-
-@pytest.mark.parametrize(
-    "body, text",
-    [
-        ({"byte_size": 4}, "'key' should be a string, 'byte_size' and 'offset' numbers of bytes"),
-        ({"key": "/x", "byte_size": "4"}, "'key' should be a string"),
-        ({"key": "/x", "byte_size": 4, "offset": True}, "'key' should be a string"),
-        ({"key": "/x" + "y" * (1 << 16)}, "the body has more than 65536 bytes"),
-    ],
-)
-def test_a_wrong_registration_over_http_is_refused(own_rest: RestClient, body: dict[str, Any], text: str) -> None:
-    status, _, answer = own_rest.exchange(body, "/v2/systemsharedmemory/region/s/register")
-    assert status == 400 and text in json.loads(answer)["error"]
-
-
-def test_regions_over_http(own_rest: RestClient, shm: PosixMemory) -> None:
-    def ask(call: str, method: str, body: Any = b"") -> tuple[int, Any]:
-        status, _, answer = own_rest.exchange(body, f"/v2/systemsharedmemory{call}", method)
-        return status, json.loads(answer)
-
-    first = {"name": "r", "key": shm.key, "offset": 0, "byte_size": NBYTES}
-    assert ask("/region/a%20b/register", "POST", {"key": shm.key, "byte_size": 5}) == (200, {})
-    second = {"name": "a b", "key": shm.key, "offset": 0, "byte_size": 5}
-    assert ask("/status", "GET") == (200, [first, second])
-    assert ask("/region/a%20b/status", "GET") == (200, [second])
-    assert ask("/region/r/unregister", "POST") == (200, {})
-    assert ask("/status", "GET") == (200, [second])
-    assert ask("/region/s/register", "POST", {"key": "/other", "byte_size": 5})[0] == 403
-    assert ask("/region/a%20b/register", "POST", {"key": shm.key, "byte_size": 5})[0] == 409
-    assert ask("/unregister", "POST") == (200, {})
-    assert ask("/status", "GET") == (200, [])
-
-
-def test_the_document_tells_of_what_is_there(own_rest: RestClient) -> None:
-    _, _, body = own_rest.exchange(b"", "/openapi.json", "GET")
-    assert "200" in json.loads(body)["paths"]["/v2/systemsharedmemory/status"]["get"]["responses"]
