@@ -5,6 +5,7 @@ have `binary_data_size`, in their order; the header Inference-Header-Content-Len
 JSON has no NaN and no infinities (RFC 8259 §6): an output with such values is refused unless it is asked for as binary.
 """
 
+import array as arrays
 import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -14,6 +15,7 @@ import numpy as np
 import orjson
 
 from mindspore_serving.cluster.tensors import Buffer
+from mindspore_serving.master.json_containers import MOST_CONTAINERS, has_too_many_containers
 from mindspore_serving.master.v2_types import (
     BYTES,
     DTYPES,
@@ -30,7 +32,6 @@ from mindspore_serving.master.v2_types import (
     refuse,
 )
 
-_MOST_CONTAINERS = 1 << 22  # arrays and objects in a body: each takes some 60 bytes, whatever is in it
 _MOST_PARAMETERS = 1024
 _MOST_TENSORS = 1024
 
@@ -38,8 +39,8 @@ _MOST_TENSORS = 1024
 def read_document(body: Buffer) -> dict[str, Any]:
     """A body that is a JSON object; an empty one is an empty object. Raises CallFault."""
     text = bytes(body)
-    if text.count(b"[") + text.count(b"{") > _MOST_CONTAINERS:
-        refuse(f"the JSON has more than {_MOST_CONTAINERS} arrays and objects: send large tensors flat, or as binary")
+    if has_too_many_containers(text):
+        refuse(f"the JSON has more than {MOST_CONTAINERS} arrays and objects: send large tensors flat, or as binary")
     try:
         document = orjson.loads(text) if text.strip() else {}
     except ValueError as error:
@@ -178,7 +179,7 @@ def _numbers(name: str, datatype: str, flat: list[Any], types: set[type]) -> byt
         if types - {int, float}:
             refuse(f"input {quoted(name)}: the values of {datatype} should be numbers")
         with np.errstate(over="ignore"):
-            array = np.array(flat, np.float64).astype(dtype)
+            array = np.array(arrays.array("d", flat)).astype(dtype)
         if not np.isfinite(array).all():
             refuse(f"input {quoted(name)}: a value is too large for {datatype}")
         return array.tobytes()

@@ -90,6 +90,32 @@ def test_a_reader_that_dies_or_is_left_costs_its_own_caller_only() -> None:
     reads(work)
 
 
+def test_a_reader_whose_caller_has_left_is_there_for_the_next_one() -> None:
+    good = large(b'{"instances": {"x": "a"}}')
+
+    async def work(reader: JsonReader) -> None:
+        assert await reader.read(good) == [{"x": "a"}]
+        process = reader._process
+        left = [asyncio.create_task(reader.read(large(b'{"instances": {"x": "left"}}'))) for _ in range(3)]
+        broken = asyncio.create_task(reader.read(large(b"{")))
+        while reader._turn is None:
+            await asyncio.sleep(0)
+        for task in (*left, broken):
+            task.cancel()
+        assert await reader.read(good) == [{"x": "a"}]
+        assert all(task.cancelled() for task in (*left, broken))
+        assert reader._process is process
+        asyncio.create_task(reader.read(good)).cancel()  # before it has begun
+        last = asyncio.create_task(reader.read(good))
+        while reader._turn is None:
+            await asyncio.sleep(0)
+        last.cancel()
+        await reader.close()  # while it is read
+        assert reader._process is None
+
+    reads(work)
+
+
 def test_a_large_body_goes_through_the_door(master: RunningMaster) -> None:
     client = RestClient(master.open_rest())
     values = list(range(100_000))
