@@ -98,8 +98,9 @@ def test_a_reader_whose_caller_has_left_is_there_for_the_next_one() -> None:
         process = reader._process
         left = [asyncio.create_task(reader.read(large(b'{"instances": {"x": "left"}}'))) for _ in range(3)]
         broken = asyncio.create_task(reader.read(large(b"{")))
-        while reader._turn is None:
+        for _ in range(3):
             await asyncio.sleep(0)
+        assert reader._turn is not None
         for task in (*left, broken):
             task.cancel()
         assert await reader.read(good) == [{"x": "a"}]
@@ -107,8 +108,9 @@ def test_a_reader_whose_caller_has_left_is_there_for_the_next_one() -> None:
         assert reader._process is process
         asyncio.create_task(reader.read(good)).cancel()  # before it has begun
         last = asyncio.create_task(reader.read(good))
-        while reader._turn is None:
+        for _ in range(3):
             await asyncio.sleep(0)
+        assert reader._turn is not None
         last.cancel()
         await reader.close()  # while it is read
         assert reader._process is None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.rest_body import Room, unpack
-from mindspore_serving.master.v2_json import read_request, write_response
+from mindspore_serving.master.v2_json import FEW, read_request, write_response
 from mindspore_serving.master.v2_messages import read_request as read_message
 from mindspore_serving.master.v2_types import BYTES, DTYPES, InferRequest, InferResponse, V2Tensor, raw_form, raw_tensor
 from mindspore_serving.proto import open_inference_pb2 as pb
@@ -24,6 +24,19 @@ many = settings(max_examples=200, deadline=None)
 SIZES = st.integers(-1, 3) | st.sampled_from([2**31, 2**62, 2**63, 10**30])
 DATATYPES = st.sampled_from([*DTYPES, BYTES, "BF16", "", "int8"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+BITS = st.sampled_from([7, 8, 15, 16, 31, 32, 63])
+# Near the ends of each type, too.
+NUMBERS = (
+    st.integers(-(2**63), 2**64 - 1)
+    | st.integers(-300, 300)
+    | st.sampled_from(
+        [sign * 2**bits + more for bits in (7, 8, 15, 16, 31, 32, 63) for sign in (1, -1) for more in (-1, 0, 1)]
+    )
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(-70000, 70000)
+    | st.sampled_from([65504.0, 65519.9, 65520.0, 3.4028235e38, 3.4028236e38, 1e-46, 5e-324])
+    | st.booleans()
+)
 JSON = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -112,6 +125,20 @@ def test_any_tensor_comes_back_through_json_and_binary(data: st.DataObject) -> N
         assert back is not None
         assert bytes(raw_form(back.inputs[0])) == bytes(raw_form(given_tensor))
         assert back.inputs[0].shape == shape
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from([*DTYPES]), st.lists(NUMBERS, min_size=1, max_size=8))
+def test_few_values_are_read_as_many_are(datatype: str, values: list[Any]) -> None:
+    def read(times: int) -> bytes | str:
+        tensor = {"name": "x", "datatype": datatype, "shape": [len(values) * times], "data": values * times}
+        try:
+            return bytes(read_request("m", "", json.dumps({"inputs": [tensor]}).encode(), None).inputs[0].raw)
+        except CallFault as fault:
+            return str(fault)
+
+    few, many = read(1), read(FEW + 1)
+    assert many == (few * (FEW + 1) if isinstance(few, bytes) else few)
 
 
 def test_giant_shapes_deep_json_and_bombs_take_little_space() -> None:
