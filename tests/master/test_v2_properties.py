@@ -141,6 +141,14 @@ def test_few_values_are_read_as_many_are(datatype: str, values: list[Any]) -> No
     assert many == (few * (FEW + 1) if isinstance(few, bytes) else few)
 
 
+def test_an_output_may_lie_at_any_byte() -> None:
+    raw = memoryview(b"\0" + np.arange(3, dtype="<f8").tobytes())[1:]
+    request = InferRequest("m", "", "", {}, [], [], 0)
+    answer = InferResponse("m", "1", "", {}, [V2Tensor("y", "FP64", (3,), raw)])
+    body, _ = write_response(request, answer)
+    assert json.loads(body)["outputs"][0]["data"] == [0.0, 1.0, 2.0]
+
+
 def test_giant_shapes_deep_json_and_bombs_take_little_space() -> None:
     bomb = zlib.compress(bytes(100 << 20))
     tracemalloc.start()
