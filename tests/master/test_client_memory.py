@@ -1,8 +1,8 @@
 """Regions of clients' memory: which may be registered, what is read and written there, and who knows of them."""
 
-import multiprocessing
 import os
-import threading
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from mindspore_serving.master.error_status import (
 )
 from mindspore_serving.master.region_table import MOST_REGIONS, RegionTable, table_for
 from tests.master.posix_memory import NBYTES, PREFIX, PosixMemory, sharing
+from tests.processes import ROOT
 
 NAMES = (f"{PREFIX}*",)
 WAIT_SECONDS = 60
@@ -228,26 +229,6 @@ def test_a_name_that_no_memory_has_is_refused(text: str) -> None:
 # --- several processes
 
 
-def in_a_child(work: Callable[[], None]) -> None:
-    child = multiprocessing.get_context("fork").Process(target=work)
-    child.start()
-    child.join(WAIT_SECONDS)
-    assert child.exitcode == 0
-
-
-def test_what_one_process_registers_the_others_know(shm: PosixMemory) -> None:
-    table = RegionTable()
-    ours = ClientMemory(NAMES, table)
-    theirs = ClientMemory(NAMES, table)
-    shm.buffer[:4] = b"abcd"
-    in_a_child(lambda: theirs.register("r", shm.key, 0, 16))
-    assert ours.part("r", 0, 4).joined() == b"abcd"
-    in_a_child(lambda: theirs.unregister("r"))
-    assert fault(lambda: ours.part("r", 0, 4))[0] is NOT_FOUND
-    in_a_child(lambda: theirs.register("r", shm.key, 2, 2))
-    assert ours.part("r", 0, 2).joined() == b"cd"
-
-
 def test_another_memory_of_the_name_is_not_taken_for_the_registered_one(shm: PosixMemory) -> None:
     table = RegionTable()
     ClientMemory(NAMES, table).register("r", shm.key, 0, 16)
@@ -260,24 +241,11 @@ def test_another_memory_of_the_name_is_not_taken_for_the_registered_one(shm: Pos
     assert refusal == (NOT_FOUND, f"region 'r': '{shm.key}' is another memory now, register it again")
 
 
-def test_processes_that_register_at_once_lose_nothing(shm: PosixMemory) -> None:
-    table = RegionTable()
-    names = [f"{number}" for number in range(40)]
-
-    def work(share: int) -> None:
-        mine = ClientMemory(NAMES, table)
-        for name in names[share::4]:
-            mine.register(name, shm.key, 0, 1)
-            mine.register(f"{name}-not", shm.key, 0, 1)
-            mine.unregister(f"{name}-not")
-
-    threads = [threading.Thread(target=in_a_child, args=(lambda share=share: work(share),)) for share in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(WAIT_SECONDS)
-    assert sorted(ClientMemory(NAMES, table).part(name, 0, 1).joined() == b"\0" for name in names) == [True] * 40
-    assert {one.name for one in ClientMemory(NAMES, table).regions("")} == set(names)
+def test_processes_that_were_forked_know_the_same(shm: PosixMemory) -> None:
+    """In a process of its own: this one has threads, and had better not fork."""
+    program = [sys.executable, "-m", "tests.master.forked_memories", shm.key]
+    told = subprocess.run(program, cwd=ROOT, timeout=WAIT_SECONDS, capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (0, ""), told.stderr
 
 
 def test_a_change_that_fails_changes_nothing(shm: PosixMemory) -> None:
@@ -293,5 +261,3 @@ def test_a_change_that_fails_changes_nothing(shm: PosixMemory) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert table.read() == before
-    in_a_child(lambda: ClientMemory(NAMES, table).unregister("r"))  # nobody holds the lock
-    assert table.read()[1] == {}
