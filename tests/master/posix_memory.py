@@ -1,7 +1,7 @@
 """A client's shared memory, as the protocol's clients make it."""
 
 import secrets
-from multiprocessing import resource_tracker, shared_memory
+from multiprocessing import shared_memory
 from types import TracebackType
 from typing import Any
 
@@ -30,8 +30,6 @@ class PosixMemory:
 
     def __init__(self, nbytes: int, prefix: str = PREFIX) -> None:
         self._memory = shared_memory.SharedMemory(f"{prefix}{secrets.token_hex(8)}", create=True, size=nbytes)
-        # The tracker is for what a process forgets: this one does not, and forked ones would tell it the same again.
-        resource_tracker.unregister(f"/{self._memory.name}", "shared_memory")
         self.key = f"/{self._memory.name}"
         self.path = f"/dev/shm/{self._memory.name}"
         assert self._memory.buf is not None
@@ -45,5 +43,4 @@ class PosixMemory:
     ) -> None:
         self.buffer.release()
         self._memory.close()
-        resource_tracker.register(f"/{self._memory.name}", "shared_memory")
         self._memory.unlink()
