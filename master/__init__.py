@@ -23,13 +23,15 @@ In reading order:
     v2_about       its metadata, statistics, index
     v2_grpc        its gRPC service; v2_messages: its messages, v2_stream: ModelStreamInfer
     v2_forms       its inferences that are alike but for their raw tensors
+    v2_memory      its tensors in clients' memory: client_memory, what clients register; region_table, of all processes;
+                   memory_part, which is read and written
     v2_rest        its URLs; v2_json: its bodies
     health_service, reflection_service: gRPC's own companions
     rest_api       the RESTful door
     rest_protocol  bounds on its connections; http_heads: on requests' heads; joined_writes: one packet for each answer
     whole_calls    calls that came in one read need no ASGI application
     rest_body      bodies within a limit, packed and unpacked; waits: time-outs, and clients that have gone
-    json_reader, json_child: large bodies are read by a process of their own
+    json_reader, json_child: large bodies are read by a process of their own; json_containers: how many arrays they have
     rest_url       which servable, version and method a URL names
     rest_json      JSON bodies <-> the cluster's values
     tensor_rules   what every tensor of a client has to obey
