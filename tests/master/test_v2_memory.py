@@ -259,6 +259,15 @@ def test_a_request_is_no_larger_in_memory_than_in_a_message() -> None:
         assert text.endswith(f"more than {MOST_BYTES}: see --max-message-mb of the master")
 
 
+def test_a_stream_knows_the_memory_too(own: V2Client, shm: PosixMemory) -> None:
+    asked = [request("UINT8", [1, 4], where(4), where(4, 8)), request("UINT8", [1, 4], where(4), where(3))]
+    shm.buffer[:4] = b"abcd"
+    answers = [pb.ModelStreamInferResponse.FromString(body) for body in own.stream(asked)]
+    faults = {answer.error_message for answer in answers}
+    assert faults == {"", "output y has 4 bytes, but its shared_memory_byte_size is 3"}
+    assert bytes(shm.buffer[8:12]) == b"abcd"
+
+
 def test_outputs_that_cannot_be_written_are_told(
     own: V2Client, shm: PosixMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

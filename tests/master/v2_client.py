@@ -41,6 +41,11 @@ class V2Client:
         call: Any = self._channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
         return call.future(request.SerializeToString(), timeout=WAIT_SECONDS)
 
+    def stream(self, requests: list[pb.ModelInferRequest]) -> list[bytes]:
+        """What a call of ModelStreamInfer with these answers."""
+        call: Any = self._channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+        return list(call(iter([request.SerializeToString() for request in requests]), timeout=WAIT_SECONDS))
+
     def infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
         return pb.ModelInferResponse.FromString(self.send("ModelInfer", request).result())
 
