@@ -46,7 +46,7 @@ class _Source(NamedTuple):
 
     dtype: str
     shape: tuple[int, ...]
-    piece: int
+    place: int  # of the piece
     there: Where | None
 
 
@@ -62,9 +62,9 @@ class InferForm(Form):
         super().__init__(message, [(start, stop) for _, start, stop in spans])
         numbers = [number for number, _, _ in spans]
         self._id_place = numbers.index(_ID) if _ID in numbers else -1
-        self._places = [place for place, number in enumerate(numbers) if number != _ID]
+        self._data_places = [place for place, number in enumerate(numbers) if number != _ID]
         self._request = request
-        self._has_places = any(REGION in item.parameters for item in request.outputs)
+        self._writes_memory = any(REGION in item.parameters for item in request.outputs)
         self._is_typed = is_typed
         self._plan: Plan | None = None
         self._inputs: list[_Source] = []  # of each of the method's
@@ -91,11 +91,11 @@ class InferForm(Form):
             self._heads.clear()
         columns = tuple(
             [
-                Stacked(dtype, shape, pieces[piece] if there is None else memory.part(*there))
-                for dtype, shape, piece, there in self._inputs
+                Stacked(dtype, shape, pieces[place] if there is None else memory.part(*there))
+                for dtype, shape, place, there in self._inputs
             ]
         )
-        if self._has_places:
+        if self._writes_memory:
             plan = Plan(target, plan.count, columns, lend_outputs(memory, plan.asked), plan.batched)
         seconds_left = patience(request.parameters, seconds_left)
         reply = partial(self._reply, plan, given_id)
@@ -106,12 +106,12 @@ class InferForm(Form):
 
     def _arrange(self, method: MethodSpec, plan: Plan) -> list[_Source]:
         columns = dict(zip(method.inputs, plan.columns, strict=True))
-        pieces = iter(self._places)
+        places = iter(self._data_places)
         sources = {}
         for tensor in self._request.inputs:
             column, there = columns[tensor.name], where(tensor)
             assert isinstance(column, Stacked)
-            sources[tensor.name] = _Source(column.dtype, column.shape, next(pieces) if there is None else -1, there)
+            sources[tensor.name] = _Source(column.dtype, column.shape, next(places) if there is None else -1, there)
         return [sources[name] for name in method.inputs]
 
     def _reply(self, plan: Plan, given_id: bytes, answer: Answer) -> bytes:

@@ -120,7 +120,9 @@ def _text(item: Mapping[str, Any], key: str, what: str) -> str:
 
 def _datatype(item: Mapping[str, Any], name: str) -> str:
     value = item.get("datatype")
-    return value if isinstance(value, str) else _text(item, "datatype", f"input {quoted(name)}")
+    if not isinstance(value, str):
+        refuse(f"'datatype' of input {quoted(name)} should be a string")
+    return value
 
 
 def _parameters(item: Mapping[str, Any]) -> Parameters:
