@@ -12,7 +12,6 @@ from typing import BinaryIO
 
 import msgpack
 
-from mindspore_serving.allocator import keep_free_memory
 from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.master.error_status import CallFault
 from mindspore_serving.master.rest_json import read_instances
@@ -42,7 +41,6 @@ def answer(kind: int, body: bytes, json_bytes: int) -> bytes:
 
 def main() -> None:
     """Answers until there are no more bodies."""
-    keep_free_memory()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while head := source.read(HEAD.size):
         serve(source, sink, *HEAD.unpack(head))
