@@ -3,6 +3,7 @@
 A client may make its memory smaller at any time, and whoever touches a mapping beyond the end dies of it.
 """
 
+import contextlib
 import os
 
 from mindspore_serving.cluster.tensors import Borrowed, Buffer
@@ -35,20 +36,19 @@ class Part(Borrowed):
         return self._start + self._nbytes <= os.fstat(self._file.fd).st_size
 
     def read_into(self, room: memoryview) -> None:
-        """Fills the room, which is as long as this; with zeros where the file has ended."""
+        """Fills the room, which is as long as this; with zeros where the file has ended, or cannot be read."""
         done = 0
-        while done < self._nbytes:
-            count = os.preadv(self._file.fd, [room[done:]], self._start + done)
-            if count == 0:
-                room[done:] = bytes(self._nbytes - done)
-                return
-            done += count
+        with contextlib.suppress(OSError):
+            while done < self._nbytes and (count := os.preadv(self._file.fd, [room[done:]], self._start + done)):
+                done += count
+        room[done:] = bytes(self._nbytes - done)
 
     def joined(self) -> bytes:
         """As one buffer."""
-        data = os.pread(self._file.fd, self._nbytes, self._start)
-        if len(data) == self._nbytes:
-            return data
+        with contextlib.suppress(OSError):
+            data = os.pread(self._file.fd, self._nbytes, self._start)
+            if len(data) == self._nbytes:
+                return data
         room = bytearray(self._nbytes)
         self.read_into(memoryview(room))
         return bytes(room)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -59,7 +60,7 @@ def those_that_register_at_once_lose_nothing(key: str) -> None:
             mine.register(f"{name}-not", key, 0, 1)
             mine.unregister(f"{name}-not")
 
-    for pid in [forked(lambda share=share: work(share)) for share in range(4)]:  # type: ignore[misc]
+    for pid in [forked(partial(work, share)) for share in range(4)]:
         wait_for(pid)
     memory = ClientMemory(NAMES, table)
     assert {region.name for region in memory.regions("")} == set(names)

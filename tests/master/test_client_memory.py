@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,7 @@ def test_a_memory_that_may_not_be_had_is_refused(memory: ClientMemory, key: str,
 
 def test_a_region_has_a_name(memory: ClientMemory, shm: PosixMemory) -> None:
     for name in ("", "x" * 256):
-        fate, text = fault(lambda name=name: memory.register(name, shm.key, 0, 1))  # type: ignore[misc]
+        fate, text = fault(partial(memory.register, name, shm.key, 0, 1))
         assert fate is INVALID and text.startswith("a region's name has 1 to 255 bytes, given '")
 
 
@@ -171,6 +172,22 @@ def test_memory_that_became_smaller_is_refused_and_later_read_as_zeros(memory: C
     text = f"region 'r': shared memory '{shm.key}' has become smaller, register it again"
     assert fault(lambda: memory.part("r", 0, 11)) == (INVALID, text)
     assert memory.part("r", 0, 10).joined() == b"x" * 10
+
+
+def test_what_cannot_be_read_any_more_is_read_as_zeros(
+    memory: ClientMemory, shm: PosixMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its batch is on its way: nobody could be told."""
+
+    def fail(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    shm.buffer[:4] = b"abcd"
+    memory.register("r", shm.key, 0, 4)
+    part = memory.part("r", 0, 4)
+    for name in ("pread", "preadv"):
+        monkeypatch.setattr(os, name, fail)
+    assert part.joined() == bytes(4)
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/zero", path)])

@@ -10,8 +10,9 @@ import pytest
 
 from mindspore_serving.cluster.direct import MARK_BYTES, MARKED, Place
 from mindspore_serving.cluster.errors import FrameError
-from mindspore_serving.cluster.tensors import Pieces
+from mindspore_serving.cluster.tensors import Pieces, Stacked, join_columns
 from mindspore_serving.master.shared_memory import AnswerMemory, RequestMemory, SharedMemory
+from tests.master.posix_memory import HALF, NBYTES, PosixMemory, sharing
 
 MIB = 1 << 20
 
@@ -33,6 +34,24 @@ def test_frames_lie_where_it_says_for_who_has_the_descriptor(memory: RequestMemo
     with mmap.mmap(memory.fd, 0, access=mmap.ACCESS_READ) as seen:
         assert [seen[start : start + size] for start, size in places] == [b"abc" * 1000, b"x" * 10 + b"y" * 20]
     assert all(start % 64 == 0 for start, _ in places)
+
+
+def test_what_clients_have_in_memory_of_theirs_is_read_into_its_place(memory: RequestMemory, shm: PosixMemory) -> None:
+    """Large tensors of several requests, joined: of their memory and of messages."""
+    lent = sharing()
+    lent.register("r", shm.key, 0, NBYTES)
+    shm.buffer[:] = b"a" * HALF + b"b" * HALF
+    columns = [
+        Stacked("|u1", (1, HALF), data) for data in (lent.part("r", HALF, HALF), b"c" * HALF, lent.part("r", 0, HALF))
+    ]
+    joined = join_columns(columns)
+    assert isinstance(joined, Stacked) and isinstance(joined.frame, Pieces)
+    places = memory.put(1, [b"before" * 5000, joined.frame, lent.part("r", 0, 10)])
+    assert places is not None
+    with mmap.mmap(memory.fd, 0, access=mmap.ACCESS_READ) as seen:
+        frames = [seen[start : start + size] for start, size in places]
+    assert frames == [b"before" * 5000, b"b" * HALF + b"c" * HALF + b"a" * HALF, b"a" * 10]
+    assert joined.data == frames[1]
 
 
 def test_what_is_not_given_back_stays(memory: RequestMemory) -> None:
