@@ -30,6 +30,7 @@ Array = npt.NDArray[Any]
 Execute = Callable[[tuple[Any, ...], str], Any]
 Shapes = tuple[tuple[int, ...], ...]
 
+_NUMBERS = {bool: np.bool_, int: np.int64, float: np.float32}  # in arrays
 _SMALL_BYTES = 16 * 1024  # up to here a copy costs less than an array that shares the tensor's memory
 
 
@@ -164,9 +165,7 @@ class GraphCalls:
     def _direct(self, execute: Execute, arrays: Sequence[Array], phase: str) -> list[Array]:
         tensors = self._tensors(arrays)  # held until the outputs are there: the graph reads their memory
         results = execute(tensors, phase)
-        if not isinstance(results, tuple | list):
-            results = (results,)
-        return [_array(result, dtype) for result, dtype in zip(results, self._dtypes, strict=True)]
+        return [_array(result, dtype) for result, dtype in zip(_in_a_row(results), self._dtypes, strict=True)]
 
     def _tensors(self, arrays: Sequence[Array]) -> tuple[Any, ...]:
         return tuple([self._to_tensor(readable(array)) for array in arrays])
@@ -176,7 +175,22 @@ def _are_equal(found: Sequence[Array], expected: Sequence[Array]) -> bool:
     return len(found) == len(expected) and all(map(equal, found, expected))
 
 
+def _in_a_row(results: Any) -> list[Any]:
+    """Outputs, which a network may give as tuples within each other: a detector's, say, and those of its scales."""
+    if not isinstance(results, tuple | list):
+        return [results]
+    row: list[Any] = []
+    for result in results:
+        if isinstance(result, tuple | list):
+            row += _in_a_row(result)
+        else:
+            row.append(result)
+    return row
+
+
 def _array(result: Any, dtype: "np.dtype[Any]") -> Array:
+    if isinstance(result, int | float):
+        return np.asarray(result, dtype)
     shape = result.shape
     if math.prod(shape) * dtype.itemsize <= _SMALL_BYTES:
         return np.ndarray(shape, dtype, result.get_bytes())
@@ -184,6 +198,13 @@ def _array(result: Any, dtype: "np.dtype[Any]") -> Array:
 
 
 def _arrays(results: Any) -> list[Array]:
-    if isinstance(results, tuple | list):
-        return [np.asarray(result.asnumpy()) for result in results]
-    return [results.asnumpy()]
+    """Of the public call. Numbers, as of a shape, are int64 and float32. Raises TypeError: no tensor, and no number."""
+    arrays = []
+    for number, result in enumerate(_in_a_row(results)):
+        if isinstance(result, bool | int | float):
+            arrays.append(np.asarray(result, _NUMBERS[type(result)]))
+        elif hasattr(result, "asnumpy"):
+            arrays.append(np.asarray(result.asnumpy()))
+        else:
+            raise TypeError(f"output {number} is no tensor, but a '{type(result).__name__}'")
+    return arrays

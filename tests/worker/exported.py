@@ -25,6 +25,20 @@ class Both(nn.Cell):
         return a + b, a - b
 
 
+class Nested(nn.Cell):
+    """Outputs within each other, and a size among them."""
+
+    def construct(self, a: Any) -> Any:
+        return a + 1.0, (a * 2.0, [a - 1.0, a.shape[0]], {"sum": a.sum(1), "ratio": 0.5})
+
+
+class Named(nn.Cell):
+    """A text besides its output."""
+
+    def construct(self, a: Any) -> Any:
+        return a + 1.0, "classes"
+
+
 class Flat(nn.Cell):
     """Reshapes to the batch size that it was exported with: it runs at no other."""
 
@@ -50,6 +64,8 @@ def main(folder: Path) -> None:
         "shared": (Add(), tensor((4, 2), np.float32), tensor((2,), np.float32)),
         "open": (Add(), ms.Tensor(shape=[None, 2], dtype=ms.float32), ms.Tensor(shape=[None, 2], dtype=ms.float32)),
         "ints": (Add(), tensor((2,), np.int32), tensor((2,), np.int32)),
+        "nested": (Nested(), ms.Tensor(shape=[None, 2], dtype=ms.float32)),
+        "named": (Named(), tensor((3, 2), np.float32)),
         "flat": (Flat(), tensor((4, 2), np.float32)),
         "mean": (Mean(), tensor((4, 2), np.float32)),
         "both": (Both(), tensor((3, 2), np.float32), tensor((3, 2), np.float32)),

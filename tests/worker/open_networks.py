@@ -93,6 +93,20 @@ def by_its_numbers(layers: Any, x: Any) -> Any:
     return layers[0](x) if x.sum() > 0 else x * 2.0
 
 
+def between(layers: Any, x: Any) -> Any:
+    """Layers before a branch and behind it, one of which it has too."""
+    x = layers[0](x)
+    x = layers[1](x) + x if x.mean() > 0.6 else layers[2](x) * 2.0  # 0.6: one way for some of the tests' instances
+    return layers[2](layers[3](x))
+
+
+def assigned(layers: Any, x: Any) -> Any:
+    """To a slice: MindSpore 2.10 asks in the file what kind of slice that is."""
+    made = ops.sigmoid(layers[0](x))
+    made[:, 1:3] = (made[:, 1:3] * 2.0 - 0.5) * 3.0
+    return layers[1](made)
+
+
 class ToItself(nn.Cell):
     """Attention with the weights that it pays, and a mask."""
 
@@ -180,6 +194,11 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "resized": (Formula(resized, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "printed": (Formula(printed, convolution("same")), IMAGES),
     "by_its_numbers": (Formula(by_its_numbers, nn.Dense(16, 16)), WORDS),
+    "between": (
+        Formula(between, *(nn.Conv2d(channels, 16, 3, pad_mode="pad", padding=1) for channels in (3, 16, 16, 16))),
+        IMAGES,
+    ),
+    "assigned": (Formula(assigned, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "stem": (
         stem(),
         (2, 3, 64, 64),

@@ -31,6 +31,13 @@ class Three(nn.Cell):
         return total, x * self.weights, total
 
 
+class Nested(nn.Cell):
+    """The same, within each other."""
+
+    def construct(self, a: Any, b: Any) -> Any:
+        return a + b, (a * b, [a - b, (ops.relu(a),)])
+
+
 class Deep(nn.Cell):
     """More steps than one chain has."""
 
@@ -201,6 +208,7 @@ NETWORKS: dict[str, tuple[Any, tuple[list[int | None], ...]]] = {
     "sum_of_one": (Sum(), ([3, 2], [3, 2])),
     "sum_of_eight": (Sum(), ([8, 3, 2], [8, 3, 2])),
     "three": (Three(), PAIRS),
+    "nested": (Nested(), PAIRS),
     "three_of_one": (Three(), ([3, 2], [3, 2])),
     "deep": (Deep(), ([OPEN, 5],)),
     "deep_of_one": (Deep(), ([5],)),

@@ -1,5 +1,6 @@
 """Branches that depend on shapes alone: a file with them gives the numbers of its network, however it is loaded."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,16 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindspore_serving.worker import mindspore_model, rewrites, rewritten_file
+from mindspore_serving.worker import kernels, mindspore_model, rewrites, rewritten_file
 from mindspore_serving.worker.mindir_file import parse, read_inputs
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
 from mindspore_serving.worker.rewrites.branches import decide_branches
 from mindspore_serving.worker.rewrites.newer import operators
 from mindspore_serving.worker.target import Target
-from tests.worker.rewriting import export_networks, same_numbers
+from tests.worker.rewriting import export_networks, rewritten_operators
+
+with_kernels = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
 
 DECIDED = ["encoder", "encoder_norm_first", "encoder_of_a_view", "to_itself", "resized"]
-UNDECIDED = ["by_its_numbers", "printed"]
+UNDECIDED = ["by_its_numbers", "printed", "between", "assigned"]
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +75,29 @@ def test_what_depends_on_more_than_shapes_or_does_more_than_to_compute_stays(net
     assert model == parse(content)
 
 
-def test_a_file_that_stays_gives_its_numbers(networks: Path, on_thread: Callable[[Callable[[], Any]], Any]) -> None:
-    assert on_thread(partial(same_numbers, networks / "by_its_numbers.mindir", ALL))
+@pytest.mark.parametrize("rewriting", [Rewriting.FASTER, ALL & ~Rewriting.KERNELS, ALL])
+@pytest.mark.parametrize("name", ["by_its_numbers", "between", "assigned"])
+def test_with_branches_that_stay_a_file_gives_its_numbers(
+    networks: Path, name: str, rewriting: Rewriting, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / f"{name}.mindir"
+    found = np.load(networks / f"{name}.npz")
+    for x in (found["x"], -found["x"]):  # which takes the other way
+        expected = on_thread(partial(numbers, path, x, AS_IT_IS))
+        np.testing.assert_allclose(on_thread(partial(numbers, path, x, rewriting)), expected, rtol=1e-4, atol=1e-4)
+
+
+@with_kernels
+def test_layers_around_branches_that_stay_are_rewritten_but_for_what_these_share(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    found = {
+        name: Counter(on_thread(partial(rewritten_operators, networks / f"{name}.mindir", ALL)))
+        for name in ("between", "assigned")
+    }
+    assert [found[name]["Conv2D"] for name in found] == [1, 0]
+    assert [found[name]["convolution"] for name in found] == [2, 2]
+    assert all(found[name]["Switch"] == 1 for name in found)
 
 
 def test_a_graph_that_calls_itself_stays(networks: Path) -> None:

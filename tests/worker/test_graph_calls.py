@@ -167,3 +167,29 @@ def test_open_shapes_of_several_sizes_share_one_graph(workshop: Workshop, models
         assert calls.direct
 
     workshop.on_mindspore_thread(work)
+
+
+def test_outputs_within_each_other_come_in_a_row(workshop: Workshop, models: Path) -> None:
+    import mindspore
+
+    def work() -> None:
+        calls = load(models / "nested" / "1" / "model.mindir", executor())
+        calls.open([mindspore.Tensor(shape=[None, 2], dtype=mindspore.float32)])
+        a = np.asarray([[1, 2], [3, 4], [5, 6]], np.float32)
+        for outputs in (calls.learn([a]), calls([a])):
+            assert [array.dtype.name for array in outputs] == [*["float32"] * 3, "int64", *["float32"] * 2]
+            assert [array.tolist() for array in outputs] == [
+                *((a + 1).tolist(), (a * 2).tolist(), (a - 1).tolist()),
+                *(3, [3.0, 7.0, 11.0], 0.5),
+            ]
+        assert calls.direct
+
+    workshop.on_mindspore_thread(work)
+
+
+def test_an_output_that_is_no_tensor_is_named(workshop: Workshop, models: Path) -> None:
+    def work() -> None:
+        with pytest.raises(TypeError, match=r"^output 1 is no tensor, but a 'str'$"):
+            load(models / "named" / "1" / "model.mindir", executor()).learn([np.ones((3, 2), np.float32)])
+
+    workshop.on_mindspore_thread(work)

@@ -37,7 +37,7 @@ OnThread = Callable[[Callable[[], Any]], Any]
 
 OPEN_SIZE = 13  # of any open dimension but the first
 STRAIGHT = [
-    *("sum", "sum_of_one", "sum_of_eight", "three", "three_of_one", "deep", "deep_of_one", "rows"),
+    *("sum", "sum_of_one", "sum_of_eight", "three", "three_of_one", "nested", "deep", "deep_of_one", "rows"),
     *("words", "words_of_int64", "words_of_floats", "words_of_one", "words_of_mint", "two_tables", "half", "where"),
     *("more", "not_less", "padded", "padded_of_int64"),
 ]

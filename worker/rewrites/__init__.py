@@ -13,7 +13,7 @@ from typing import Any
 
 from mindspore_serving.worker.rewrites.batch_norm import fold_batch_norm, scale_by_kernels
 from mindspore_serving.worker.rewrites.biases import fuse_biases
-from mindspore_serving.worker.rewrites.branches import decide_branches
+from mindspore_serving.worker.rewrites.branches import calls_may_stay, decide_branches
 from mindspore_serving.worker.rewrites.chains import chain_steps
 from mindspore_serving.worker.rewrites.copies import copy_by_kernels, take_parts_first
 from mindspore_serving.worker.rewrites.dense import multiply_by_kernels
@@ -101,10 +101,10 @@ _OF_LAYERS: _Rules = (
 def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     """Rewrites a ModelProto of MindSpore's mind_ir.proto in place. Returns in how many places, by kind of rule.
 
-    Branches are decided whatever is asked for. None where that does not do: the further graphs may use what the first
-    one defines.
+    Branches are decided whatever is asked for. Where that does not do, the graphs that are called stay, with what
+    they use, and the one that calls them is rewritten.
     """
-    if model.functions and not decide_branches(model):
+    if model.functions and not decide_branches(model) and not calls_may_stay(model):
         return {}
     if rewriting == AS_IT_IS:
         return {}

@@ -13,6 +13,7 @@ from typing import Any
 from mindspore_serving.worker.rewrites.file_constants import is_state
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.in_place import has_changes, may_have_state, write_apart
+from mindspore_serving.worker.rewrites.precision import has_half_precision
 
 _REFERENCE = "REF::"
 _BOOL, _INT64 = 9, 7  # AttributeProto.AttributeType
@@ -51,6 +52,16 @@ def decide_branches(model: Any) -> bool:
     graph.save()
     del model.functions[:]
     return True
+
+
+def calls_may_stay(model: Any) -> bool:
+    """Whether the main graph of a ModelProto can be rewritten while those that it calls stay.
+
+    Not where something is changed where it lies: what comes before and after is told by states, which go through calls.
+    Nor in half precision: a graph that is called would be given another type than it is told of.
+    """
+    is_changed = any(str(one.op_type).startswith("Inplace") for one in model.primitives)
+    return not is_changed and not has_half_precision(model)
 
 
 def _replaced(model: Any, nodes: Sequence[Any], outputs: Sequence[str]) -> tuple[list[Any], list[str]]:

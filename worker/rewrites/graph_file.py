@@ -17,7 +17,8 @@ from mindspore_serving.worker.rewrites.values import Value
 
 LEAST_NUMBERS = 2048  # where MindSpore calls it
 _ORDER_ALONE = ("UpdateState", "Depend")  # that is what these are for
-_COMPUTE_NOTHING = ("Constant", "Load", "MakeTuple", *_ORDER_ALONE)
+LISTS = ("MakeTuple", "make_list")  # what several values are as one
+_COMPUTE_NOTHING = ("Constant", "Load", *LISTS, *_ORDER_ALONE)
 
 
 class GraphFile:
@@ -31,6 +32,7 @@ class GraphFile:
         # Of an instance, from which on an operator of kernels/ is worth it that does little with each.
         self.least_numbers = 1 if is_straight else LEAST_NUMBERS
         self._graph = model.graph
+        self._called = list(model.functions)  # graphs that it calls, and that these call
         self._nodes = list(self._graph.node)
         self._primitives = {primitive.name: primitive for primitive in model.primitives}
         self._parameters = {parameter.name: parameter for parameter in self._graph.parameter}
@@ -95,7 +97,7 @@ class GraphFile:
         return self._makers.get(name)
 
     def users(self, name: str) -> list[Any]:
-        """The nodes that use a value, once for each time, and None for an output of the graph."""
+        """The nodes that use a value, once for each time, and None for an output, or for a graph that it calls."""
         return self._users.get(name, [])
 
     def only_user(self, name: str) -> Any:
@@ -230,12 +232,13 @@ class GraphFile:
     def bypass(self, instead: Mapping[str, str]) -> None:
         """Removes what makes each of these values; whoever used one is given the other in its place."""
         self._nodes = [node for node in self._nodes if node.output[0] not in instead]
-        for node in self._nodes:
+        for node in [*self._nodes, *(node for called in self._called for node in called.node)]:
             for place, name in enumerate(node.input):
                 if name in instead:
                     node.input[place] = _last(name, instead)
-        for given in self._graph.output:
-            given.name = _last(given.name, instead)
+        for graph in (self._graph, *self._called):
+            for given in graph.output:
+                given.name = _last(given.name, instead)
         self._enter_all()
 
     def _enter_all(self) -> None:
@@ -244,8 +247,19 @@ class GraphFile:
         self._order = self._order_tuples()
         for node in self._nodes:
             self._enter(node, self._uses(node))
-        for given in self._graph.output:
-            self._users.setdefault(given.name, []).append(None)
+        for name in [given.name for given in self._graph.output] + self._used_by_calls():
+            self._users.setdefault(name, []).append(None)
+
+    def _used_by_calls(self) -> list[str]:
+        """What is called, and all that the graphs use that are: some of it is made here."""
+        if not self._called:
+            return []
+        names = {str(node.op_type).removeprefix(REFERENCE) for node in self._nodes}
+        for called in self._called:
+            names.update(str(given.name) for given in called.output)
+            for node in called.node:
+                names.update((str(node.op_type).removeprefix(REFERENCE), *node.input))
+        return sorted(names)
 
     def _order_tuples(self) -> set[str]:
         """What only says that several loads come before an UpdateState."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mindspore_serving.worker.rewrites.file_constants import FLOAT32
-from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.graph_file import LISTS, GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import (
     MOST_GIVEN,
     Step,
@@ -18,7 +18,6 @@ from mindspore_serving.worker.rewrites.kernel_nodes import (
 from mindspore_serving.worker.rewrites.slices import WHOLE, Span
 from mindspore_serving.worker.rewrites.values import Value
 
-LISTS = ("MakeTuple", "make_list")  # what several values are as one
 _REPEATED = ("BroadcastTo", "Tile")
 
 

@@ -6,7 +6,8 @@ A rule returns None where it knows nothing, and gives a size that it does not kn
 from typing import Any
 
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
-from mindspore_serving.worker.rewrites.joined import LISTS, axis_of
+from mindspore_serving.worker.rewrites.graph_file import LISTS
+from mindspore_serving.worker.rewrites.joined import axis_of
 from mindspore_serving.worker.rewrites.reductions import REDUCTIONS, known_axes
 from mindspore_serving.worker.rewrites.shape_protocol import Rule, Shapes
 from mindspore_serving.worker.rewrites.sizes import ONE, Shape, Size, named, product

@@ -11,9 +11,9 @@ from typing import Any
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.shape_rules import EACH_OF, FIRST_OF, RULES
 from mindspore_serving.worker.rewrites.sizes import OPEN, Shape, Size, named
+from mindspore_serving.worker.rewrites.values import UNRANKED
 
 _END_MASK = 5  # of the inputs of StridedSlice
-_UNRANKED = (-2,)  # in place of a shape of which not even the number of axes is known
 
 
 def tell_shapes(graph: GraphFile) -> None:
@@ -84,7 +84,7 @@ class _Shapes:
         value = self.graph.value(name) or self.graph.constant_tensor(name)
         if value is None and isinstance(self.graph.constant(name), int | float):
             return ()
-        if value is None or value.shape == _UNRANKED:
+        if value is None or value.shape == UNRANKED:
             return inferred
         new = tuple(named(name, axis) for axis in range(len(value.shape)))
         if inferred is None or len(inferred) != len(new):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mindspore_serving.worker.rewrites.chains import NAME
 from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT16, FLOAT32, INT32, INT64
-from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.graph_file import LISTS, GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS, are_here
 
 # Of a model: its fixed numbers are held twice, and whoever computes with more takes far longer than MindSpore's call.
@@ -122,7 +122,7 @@ def _cast(graph: GraphFile, node: Any, numbers: Mapping[str, int]) -> Cast | Non
 
 
 def _outputs(graph: GraphFile) -> list[str]:
-    """What comes out, whatever the order of things is told by."""
+    """What comes out, whatever the order of things is told by, and however tuples are within each other."""
     names: list[str] = []
     left = graph.outputs[::-1]
     while left:
@@ -130,7 +130,7 @@ def _outputs(graph: GraphFile) -> list[str]:
         maker = graph.maker(name)
         if graph.op(maker) == "Depend":
             left.append(maker.input[0])
-        elif graph.op(maker) == "MakeTuple":
+        elif graph.op(maker) in LISTS:
             left += reversed(maker.input)
         else:
             names.append(name)

@@ -13,4 +13,5 @@ class Value:
     shape: tuple[int, ...]
 
 
+UNRANKED = (-2,)  # in place of a shape of which not even the number of axes is known
 SIZE = Value(INT64, (0,))  # a number of a shape, as files have it
