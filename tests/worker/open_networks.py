@@ -101,10 +101,33 @@ def between(layers: Any, x: Any) -> Any:
 
 
 def assigned(layers: Any, x: Any) -> Any:
-    """To a slice: MindSpore 2.10 asks in the file what kind of slice that is."""
+    """To slices: MindSpore 2.10 asks in the file whether they have any places."""
     made = ops.sigmoid(layers[0](x))
     made[:, 1:3] = (made[:, 1:3] * 2.0 - 0.5) * 3.0
+    made[..., 0:4] = made[..., 4:8] ** 2
+    made[:, :, -5:] = made[:, :, 2:7] + made[:, :, :5]
+    made[:, :, :1, 0:13] = x.sum(1, keepdims=True)[:, :, 3:4] * made[:, :, 1:2]
     return layers[1](made)
+
+
+def assigned_otherwise(way: str) -> Any:
+    def formula(layers: Any, x: Any) -> Any:
+        made = ops.sigmoid(layers[0](x))
+        if way == "by_steps":
+            made[:, 0:4:2] = made[:, 1:3] * 2.0
+        elif way == "to_one":
+            made[:, 1] = made[:, 2] * 2.0
+        elif way == "of_a_number":
+            made[:, 1:3] = 0.25
+        elif way == "repeated":
+            made[:, 1:3] = made[:, 0:1] * 2.0
+        elif way == "of_two_axes":
+            made[:, 1:3, 2:4] = made[:, 2:4, 1:3] * 2.0
+        else:
+            made[0:2] = made[1:3] * 2.0
+        return layers[1](made)
+
+    return formula
 
 
 class ToItself(nn.Cell):
@@ -153,6 +176,7 @@ def convolution(pad_mode: str = "valid", **given: Any) -> Any:
     return nn.Conv2d(3, 6, 3, pad_mode=pad_mode, **given)
 
 
+ASSIGNED_OTHERWISE = ("by_steps", "to_one", "of_a_number", "repeated", "of_two_axes", "to_instances")
 INSTANCES = 3
 IMAGES, WORDS = (OPEN, 3, 12, 13), (OPEN, 9, 16)
 # name -> network, shape of its input
@@ -199,6 +223,10 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         IMAGES,
     ),
     "assigned": (Formula(assigned, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
+    **{
+        f"assigned_{way}": (Formula(assigned_otherwise(way), convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES)
+        for way in ASSIGNED_OTHERWISE
+    },
     "stem": (
         stem(),
         (2, 3, 64, 64),

@@ -12,6 +12,7 @@ import pytest
 from mindspore_serving.worker import kernels, mindspore_model, rewrites, rewritten_file
 from mindspore_serving.worker.mindir_file import parse, read_inputs
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
+from mindspore_serving.worker.rewrites.assigned import write_assignments_out
 from mindspore_serving.worker.rewrites.branches import decide_branches
 from mindspore_serving.worker.rewrites.newer import operators
 from mindspore_serving.worker.target import Target
@@ -19,8 +20,10 @@ from tests.worker.rewriting import export_networks, rewritten_operators
 
 with_kernels = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
 
-DECIDED = ["encoder", "encoder_norm_first", "encoder_of_a_view", "to_itself", "resized"]
-UNDECIDED = ["by_its_numbers", "printed", "between", "assigned"]
+DECIDED = ["encoder", "encoder_norm_first", "encoder_of_a_view", "to_itself", "resized", "assigned"]
+ASSIGNED_OTHERWISE = ["by_steps", "to_one", "of_a_number", "repeated", "of_two_axes", "to_instances"]
+STAYING = ["by_its_numbers", "between", *(f"assigned_{way}" for way in ASSIGNED_OTHERWISE)]
+UNDECIDED = ["printed", *STAYING]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,7 @@ def test_a_file_gives_the_numbers_of_its_network(
 @pytest.mark.parametrize("name", DECIDED)
 def test_what_is_left_is_one_graph_whose_nodes_come_in_order(networks: Path, name: str) -> None:
     model = parse((networks / f"{name}.mindir").read_bytes())
+    write_assignments_out(model)
     assert decide_branches(model)
     assert not model.functions
     assert {"Switch", "Partial"}.isdisjoint(
@@ -71,12 +75,13 @@ def test_what_is_left_is_one_graph_whose_nodes_come_in_order(networks: Path, nam
 def test_what_depends_on_more_than_shapes_or_does_more_than_to_compute_stays(networks: Path, name: str) -> None:
     content = (networks / f"{name}.mindir").read_bytes()
     model = parse(content)
+    assert not write_assignments_out(model)
     assert not decide_branches(model)
     assert model == parse(content)
 
 
 @pytest.mark.parametrize("rewriting", [Rewriting.FASTER, ALL & ~Rewriting.KERNELS, ALL])
-@pytest.mark.parametrize("name", ["by_its_numbers", "between", "assigned"])
+@pytest.mark.parametrize("name", STAYING)
 def test_with_branches_that_stay_a_file_gives_its_numbers(
     networks: Path, name: str, rewriting: Rewriting, on_thread: Callable[[Callable[[], Any]], Any]
 ) -> None:
@@ -93,7 +98,7 @@ def test_layers_around_branches_that_stay_are_rewritten_but_for_what_these_share
 ) -> None:
     found = {
         name: Counter(on_thread(partial(rewritten_operators, networks / f"{name}.mindir", ALL)))
-        for name in ("between", "assigned")
+        for name in ("between", "assigned_to_one")
     }
     assert [found[name]["Conv2D"] for name in found] == [1, 0]
     assert [found[name]["convolution"] for name in found] == [2, 2]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import Flag, auto
 from typing import Any
 
+from mindspore_serving.worker.rewrites.assigned import write_assignments_out
 from mindspore_serving.worker.rewrites.batch_norm import fold_batch_norm, scale_by_kernels
 from mindspore_serving.worker.rewrites.biases import fuse_biases
 from mindspore_serving.worker.rewrites.branches import calls_may_stay, decide_branches
@@ -104,8 +105,10 @@ def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     Branches are decided whatever is asked for. Where that does not do, the graphs that are called stay, with what
     they use, and the one that calls them is rewritten.
     """
-    if model.functions and not decide_branches(model) and not calls_may_stay(model):
-        return {}
+    if model.functions:
+        write_assignments_out(model)
+        if not decide_branches(model) and not calls_may_stay(model):
+            return {}
     if rewriting == AS_IT_IS:
         return {}
     if Rewriting.KERNELS in rewriting and may_be_straight(model):

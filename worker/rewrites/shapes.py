@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.shape_protocol import Shapes
 from mindspore_serving.worker.rewrites.shape_rules import EACH_OF, FIRST_OF, RULES
 from mindspore_serving.worker.rewrites.sizes import OPEN, Shape, Size, named
 from mindspore_serving.worker.rewrites.values import UNRANKED
@@ -29,6 +30,11 @@ def tell_shapes(graph: GraphFile) -> None:
         graph.tell_shape(node, sizes)
         if graph.op(node) == "Reshape" and sizes.count(OPEN) < 2:
             _give(graph, node, sizes)
+
+
+def shapes_of(graph: GraphFile) -> Shapes:
+    """What is known of the shapes of a graph's values; each is looked at once."""
+    return _Shapes(graph)
 
 
 def _give(graph: GraphFile, reshape: Any, sizes: Sequence[int]) -> None:
