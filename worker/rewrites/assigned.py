@@ -1,8 +1,8 @@
 """Assignments to a slice, as `y[..., 0:2] = x`, written as what they make: y with x in place of that part.
 
 With an open number of instances MindSpore 2.10 asks in the file whether the slice has any places, and computes indices
-at each call, in graphs that it calls: in the heads of YOLO v3 to v7 that takes as long as a quarter of the convolutions,
-and no graph of one size can be made of such a file.
+at each call, in graphs that it calls: in the heads of YOLO v3 to v7 that takes as long as a quarter of their
+convolutions, and no graph of one size can be made of such a file.
 """
 
 from collections.abc import Iterator, Sequence
