@@ -15,7 +15,7 @@ from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.device_context import Context
 from mindspore_serving.worker.mindir_file import parse, read_inputs
 from mindspore_serving.worker.model_stage import run_stacked
-from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, kernel_nodes
+from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting, chains, kernel_nodes
 from mindspore_serving.worker.stacked_model import StackedModel
 from mindspore_serving.worker.target import Target
 from tests.processes import Processes, free_port
@@ -335,6 +335,21 @@ def test_kernels_take_the_place_of_operators_and_give_the_same_numbers(
     # MindSpore's Tanh is off by 0.0001, and each moment goes on from there.
     slack = 100.0 if name.startswith(("gru", "rnn")) else 10.0
     assert on_thread(lambda: same_numbers(path, ALL, slack))
+
+
+@pytest.mark.parametrize("most_steps", [2, 3])
+@pytest.mark.parametrize("name", KERNELS)
+def test_wherever_a_long_chain_is_cut_numbers_stay_the_same(
+    networks: Path,
+    name: str,
+    most_steps: int,
+    on_thread: Callable[[Callable[[], Any]], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """DBNet++ has more than 64 steps, and one of two parts began with a view of an input alone."""
+    monkeypatch.setattr(chains, "MOST_STEPS", most_steps)
+    slack = 100.0 if name.startswith(("gru", "rnn")) else 10.0
+    assert on_thread(lambda: same_numbers(networks / f"{name}.mindir", ALL, slack))
 
 
 # Networks where the first axis of what goes through a chain is not always that of the instances.

@@ -46,7 +46,7 @@ def chain_steps(graph: GraphFile, of_anything: bool = False) -> int:
         if node.output[0] in chained:
             continue
         chain = _chain(graph, node)
-        if _computes(chain) if of_anything else not steps.isdisjoint(chain):
+        if not steps.isdisjoint(chain) or (of_anything and _computes(chain)):
             _put_chain(graph, chain)
             chained |= chain.keys()
             count += 1
@@ -54,7 +54,7 @@ def chain_steps(graph: GraphFile, of_anything: bool = False) -> int:
 
 
 def _computes(chain: dict[str, Step]) -> bool:
-    """Whether it is more than views: what a chain makes lies in memory of its own."""
+    """Whether it is more than views."""
     return any(step.operator != "view" for step in chain.values())
 
 

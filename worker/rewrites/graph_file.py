@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mindspore_serving.worker.rewrites import file_constants
 from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT32, INT32, INT64
 from mindspore_serving.worker.rewrites.new_nodes import REFERENCE, NewNodes
-from mindspore_serving.worker.rewrites.values import Value
+from mindspore_serving.worker.rewrites.values import UNRANKED, Value
 
 LEAST_NUMBERS = 2048  # where MindSpore calls it
 _ORDER_ALONE = ("UpdateState", "Depend")  # that is what these are for
@@ -122,14 +122,16 @@ class GraphFile:
         return len(maker.attribute) == 1 and file_constants.is_state(maker.attribute[0])
 
     def value(self, name: str) -> Value | None:
-        """What is known of the value of this name; None for tuples, and where the file tells nothing."""
+        """What is known of the value of this name; None for tuples, and where not even the number of axes is told."""
         maker = self.maker(name)
         tensors: Sequence[Any] = ()
         if maker is not None:
             tensors = [tensor for given in maker.attribute if given.name == "shape" for tensor in given.tensors]
         else:
             tensors = [tensor for given in self._graph.input if given.name == name for tensor in given.tensor]
-        return Value(tensors[0].data_type, tuple(tensors[0].dims)) if len(tensors) == 1 else None
+        if len(tensors) != 1 or tuple(tensors[0].dims) == UNRANKED:
+            return None
+        return Value(tensors[0].data_type, tuple(tensors[0].dims))
 
     def constant(self, name: str) -> Any:
         """A constant: None, a bool, a number, or a tuple of integers. UNKNOWN for anything else.
