@@ -115,6 +115,7 @@ class LeanConnection(asyncio.BufferedProtocol):
     def connection_lost(self, _: Exception | None) -> None:
         self._transport.close()  # that of TLS in Python 3.10 does not note that its peer has left
         self._abandon_calls()
+        self._http2.close()
         self._door.leave(self)
         if not self.closed.done():
             self.closed.set_result(None)

@@ -11,6 +11,7 @@ from mindspore_serving import event_loop
 from mindspore_serving.allocator import keep_free_memory
 from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.garbage import keep_what_is_here
 from mindspore_serving.joining import follow, until_servables_are_here, until_workers_are_here
 from mindspore_serving.master.client_memory import client_memory
 from mindspore_serving.master.config import MasterConfig
@@ -75,6 +76,7 @@ async def _serve(
         await server.start_grpc(doors.grpc)
         if doors.rest is not None:
             await server.start_rest(doors.rest)
+        keep_what_is_here()
         notify("READY=1")
         await told_to_stop.wait()
         notify("STOPPING=1")

@@ -11,6 +11,7 @@ import zmq
 from mindspore_serving import context, log
 from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.cluster.dispatch_events import Limits
+from mindspore_serving.garbage import keep_what_is_here
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.master.tls import Tls
@@ -45,10 +46,12 @@ class MasterThread(threading.Thread):
     def open_grpc(self, address: Endpoint, max_message_mb: int, tls: Tls | None = None) -> None:
         """Serves clients there. Raises SetupError."""
         self._await(self._open_grpc(address, max_message_mb, tls))
+        keep_what_is_here()
 
     def open_rest(self, address: Address, max_message_mb: int, tls: Tls | None = None, collapses: bool = True) -> None:
         """Serves clients there by HTTP. `collapses`: see predict.Call. Raises SetupError."""
         self._await(self._open_rest(address, max_message_mb, tls, collapses))
+        keep_what_is_here()
 
     def set_max_enqueued_requests(self, count: int) -> None:
         """From now on, so many requests may wait or run."""
@@ -57,6 +60,7 @@ class MasterThread(threading.Thread):
     def add_servable(self, path: Path, version: int, target: Target) -> None:
         """Loads a servable in this process. Raises ServingError."""
         self._workers.add(path, version=version, target=target)
+        keep_what_is_here()
 
     def stop(self) -> None:
         """Answers what was accepted, then ends the thread."""

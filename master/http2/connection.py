@@ -81,6 +81,10 @@ class Connection:
             self._continuation,
         )
 
+    def close(self) -> None:
+        """Nothing comes in any more. Without this, a connection would be there until Python looks for garbage."""
+        self._handlers = ()
+
     # What comes in.
 
     def receive(self, data: Piece, now: float) -> list[Event]:
