@@ -26,7 +26,7 @@ In reading order:
     model_call        Model.call inside a user's function
     loaded_model      a model on its device, warm and measured
     graph_calls       the short way into its compiled graph
-    straight_calls    past it, where kernels/ are all that is left
+    straight_calls    past it, where kernels/ are all that is left, and what numpy does between them: plain_steps
     stacked_model     one without a batch axis that runs several instances in one call
     stacking          whether it may: tried in a process of its own, stacking_trial
     batch_sizes       the sizes that a fixed batch can shrink to

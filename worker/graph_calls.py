@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mindspore_serving.worker.batch_sizes import equal
-from mindspore_serving.worker.straight_calls import CallError, readable
+from mindspore_serving.worker.plain_steps import CallError
+from mindspore_serving.worker.straight_calls import readable
 
 logger = logging.getLogger("mindspore_serving.worker")
 

@@ -1,4 +1,4 @@
-"""Calls of a graph that is chains of kernels/ and casts, and nothing else: straight into their library.
+"""Calls of a graph that is chains of kernels/, and what numpy does between them: straight into their library.
 
 MindSpore 2.10 takes 60 to 130 us for a call whose kernels take 1 to 30 (Zen 4), and 260 to 430 where its code has to be
 fetched from memory first; a call from here takes 4. GraphCalls proves that both give the same numbers.
@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mindspore_serving.worker import kernels
+from mindspore_serving.worker.plain_steps import CallError, ShapedPlain
 from mindspore_serving.worker.rewrites.kernel_nodes import MOST_AXES
-from mindspore_serving.worker.rewrites.straight import Cast, Chain, StraightGraph
+from mindspore_serving.worker.rewrites.straight import Chain, StraightGraph
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -23,17 +24,13 @@ _MOST_SHAPES = 256  # that are remembered
 _ALIGNED_BYTES = 64  # the largest vector's
 
 
-class CallError(ValueError):
-    """The inputs of a call do not belong together, or name a row that is not there; or there is no memory for it."""
-
-
 class StraightCalls:
     """Calls of one graph, for machines where kernels.library() is. One thread at a time."""
 
     def __init__(self, graph: StraightGraph) -> None:
         self._outputs = graph.outputs
         self._steps = [_FixedChain(step) if isinstance(step, Chain) else step for step in graph.steps]
-        self._known: dict[tuple[Shape, ...], list[_ShapedChain | _ShapedCast]] = {}
+        self._known: dict[tuple[Shape, ...], list[_ShapedChain | ShapedPlain]] = {}
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """Arrays of the graph's types in, outputs in memory of their own out. Raises CallError."""
@@ -49,14 +46,14 @@ class StraightCalls:
             values.append(step.compute_one_by_one(values, count))
         return [values[number] for number in self._outputs]
 
-    def _shaped(self, shapes: tuple[Shape, ...]) -> "list[_ShapedChain | _ShapedCast]":
+    def _shaped(self, shapes: tuple[Shape, ...]) -> "list[_ShapedChain | ShapedPlain]":
         known = self._known.get(shapes)
         if known is None:
             of_values = list(shapes)
             known = []
             for step in self._steps:
                 shaped = (
-                    _ShapedChain(step, of_values) if isinstance(step, _FixedChain) else _ShapedCast(step, of_values)
+                    _ShapedChain(step, of_values) if isinstance(step, _FixedChain) else ShapedPlain(step, of_values)
                 )
                 known.append(shaped)
                 of_values.append(shaped.made)
@@ -69,28 +66,6 @@ class StraightCalls:
 def readable(array: Array) -> Array:
     """Its memory will be read as if it were contiguous: makes sure that it is."""
     return array if array.flags.c_contiguous and array.flags.aligned else array.copy()
-
-
-class _ShapedCast:
-    """made: the shape of what comes out."""
-
-    def __init__(self, cast: Cast, shapes: Sequence[Shape]) -> None:
-        self._given = cast.given
-        self._dtype = np.dtype(cast.dtype)
-        self.made = shapes[cast.given]
-
-    def compute(self, values: Sequence[Array]) -> Array:
-        given = values[self._given]
-        if given.dtype.kind == "f":
-            with np.errstate(all="ignore"):  # what has no place in the other type becomes what it becomes in C
-                return given.astype(self._dtype)
-        cast = given.astype(self._dtype)
-        if self._dtype == np.int32 and given.dtype == np.int64 and not np.array_equal(cast, given):
-            raise CallError("a whole number of int64 is used as one of int32, and is too large for that")
-        return cast
-
-    def compute_one_by_one(self, values: Sequence[Array], count: int) -> Array:
-        return self.compute(values)
 
 
 class _FixedChain:
@@ -157,7 +132,7 @@ class _ShapedChain:
         for number, rows in self._chain.lookups:
             for found in values[number].ravel().tolist():
                 if not -rows <= found < rows:
-                    return f"a table of {rows} rows has none of the number {found}, by which one is looked up"
+                    return f"row {found} is looked up in a table that has {rows} rows"
         return "there is no memory to compute this in"
 
 

@@ -187,6 +187,76 @@ def compared(x: Any) -> Any:
     return (x > ops.flip(x, (1,))).astype(ms.float32)
 
 
+class Classes(nn.Cell):
+    """What a classifier says of its scores."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.layer, self.function = nn.Dense(6, 9), function
+
+    def construct(self, x: Any) -> Any:
+        return self.function(self.layer(x))
+
+
+def classified(scores: Any) -> Any:
+    return ops.softmax(scores), scores.argmax(1), mint.argmax(scores, -1, True), ops.argmin(scores, -1)
+
+
+def with_values(scores: Any) -> Any:
+    return ops.max(scores, 1), ops.min(scores, -1, keepdims=True)
+
+
+def largest_of_given(x: Any) -> Any:
+    return x.argmax(1), ops.max(x, 1)
+
+
+def least_of_given(x: Any) -> Any:
+    return ops.argmin(x, 1), ops.min(x, 1)
+
+
+def ranked(scores: Any) -> Any:
+    """All of both, and one of either."""
+    return ops.topk(scores, 3), ops.topk(scores, 2)[0] * 2.0, ops.topk(scores, 4)[1]
+
+
+def in_classes(x: Any) -> Any:
+    """Which a sum of them would count."""
+    return ops.one_hot(x, 5, ms.Tensor(2.0), ms.Tensor(-1.0)).sum(1)
+
+
+def of_one(x: Any) -> Any:
+    return ops.one_hot(x, 5, ms.Tensor(1.0), ms.Tensor(0.0)) * 2.0
+
+
+def with_values_of_one(x: Any) -> Any:
+    largest, where = ops.max(ops.relu(x), 0)
+    return largest, where, x.argmin(0) + ms.Tensor([1, 2, 3, 4, 5, 6], ms.int64)
+
+
+class Trees(nn.Cell):
+    """Of depth one: which column to look at, from which number on, and what leaf that leads to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        chance = np.random.default_rng(5)
+        self.columns = ms.Tensor(chance.integers(0, 6, 10), ms.int32)
+        self.least = ms.Tensor(chance.standard_normal(10), ms.float32)
+        self.first = ms.Tensor(np.arange(10) * 2, ms.int32)
+        self.leaves = ms.Tensor(chance.standard_normal(20), ms.float32)
+
+    def construct(self, x: Any) -> Any:
+        is_more = ops.gather(x, self.columns, 1) > self.least
+        return ops.gather(self.leaves, is_more.astype(ms.int32) + self.first, 0).sum(1)
+
+
+def by_whole_numbers(x: Any) -> Any:
+    return (x + 1) * x - ms.Tensor([[3, 2, 1]], ms.int32)
+
+
+def of_an_open_axis(x: Any) -> Any:
+    return x.argmax(1) + 1
+
+
 # name -> network, shapes of its inputs, and their type where that is not float32
 OTHERS: dict[str, tuple[Any, tuple[list[int | None], ...], Any]] = {
     "words": (Words(nn.Embedding(50, 16)), ([OPEN, 7],), ms.int32),
@@ -199,6 +269,9 @@ OTHERS: dict[str, tuple[Any, tuple[list[int | None], ...], Any]] = {
     "where": (Where(), ([OPEN, 6],), ms.bool_),
     "other_axis": (OtherAxis(), ([OPEN],), ms.int32),
     "whole": (Whole(), ([OPEN, 3],), ms.int32),
+    "by_whole_numbers": (Formula(by_whole_numbers), ([OPEN, 3],), ms.int32),
+    "in_classes": (Formula(in_classes), ([OPEN, 7],), ms.int32),
+    "in_classes_of_one": (Formula(of_one), ([7],), ms.int64),
     "padded": (Formula(padded), ([OPEN, 6],), ms.int32),
     "padded_of_int64": (Formula(padded), ([OPEN, 6],), ms.int64),
     "compared": (Formula(compared), ([OPEN, 6],), ms.int32),
@@ -213,6 +286,14 @@ NETWORKS: dict[str, tuple[Any, tuple[list[int | None], ...]]] = {
     "deep": (Deep(), ([OPEN, 5],)),
     "deep_of_one": (Deep(), ([5],)),
     "rows": (Rows(), ([OPEN, OPEN, 2], [OPEN, OPEN, 2])),
+    "classified": (Classes(classified), ([OPEN, 6],)),
+    "with_values": (Classes(with_values), ([OPEN, 6],)),
+    "with_values_of_one": (Formula(with_values_of_one), ([5, 6],)),
+    "largest_of_given": (Formula(largest_of_given), ([OPEN, 4],)),
+    "least_of_given": (Formula(least_of_given), ([OPEN, 4],)),
+    "ranked": (Classes(ranked), ([OPEN, 6],)),
+    "trees": (Trees(), ([OPEN, 6],)),
+    "of_an_open_axis": (Formula(of_an_open_axis), ([OPEN, OPEN, 3],)),
     "more": (Formula(more), ([OPEN, 6],)),
     "not_less": (Formula(not_less), ([OPEN, 6],)),
     "given": (Given(), PAIRS),

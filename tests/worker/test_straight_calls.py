@@ -19,11 +19,12 @@ from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.loaded_model import LoadedModel
 from mindspore_serving.worker.mindir_file import DYNAMIC, read_inputs
 from mindspore_serving.worker.model_stage import run_each, run_stacked
+from mindspore_serving.worker.plain_steps import CallError
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, straight
 from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS
 from mindspore_serving.worker.rewrites.straight import Chain, StraightGraph
 from mindspore_serving.worker.stacked_model import StackedModel
-from mindspore_serving.worker.straight_calls import CallError, StraightCalls
+from mindspore_serving.worker.straight_calls import StraightCalls
 from mindspore_serving.worker.target import Target
 from tests.worker.kernel_calls import GUARD, MARK, described, library
 from tests.worker.rewriting import export_networks
@@ -39,9 +40,10 @@ OPEN_SIZE = 13  # of any open dimension but the first
 STRAIGHT = [
     *("sum", "sum_of_one", "sum_of_eight", "three", "three_of_one", "nested", "deep", "deep_of_one", "rows"),
     *("words", "words_of_int64", "words_of_floats", "words_of_one", "words_of_mint", "two_tables", "half", "where"),
-    *("more", "not_less", "padded", "padded_of_int64"),
+    *("more", "not_less", "padded", "padded_of_int64", "whole", "by_whole_numbers", "in_classes", "in_classes_of_one"),
+    *("classified", "with_values", "with_values_of_one", "ranked", "trees", "of_an_open_axis"),
 ]
-OTHERS = ["given", "seen", "counted", "whole", "large", "other_axis", "compared"]
+OTHERS = ["given", "seen", "counted", "large", "other_axis", "compared"]
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +156,7 @@ NOT_STRAIGHT = {
     *("convolution_of_open_sizes", "pooling_of_open_sizes", "by_itself_of_few_rows"),
     *("transposed_of_groups", "transposed_of_more", "transposed_of_phases_without_taps", "transposed_dilated"),
     *("transposed_of_open_sizes", "transposed_within"),
-    *("largest_and_where", "mean_of_apart", "average_of_parts", "prelu_of_small_planes"),
+    *("mean_of_apart", "average_of_parts", "prelu_of_small_planes"),
     *("products_of_few_rows", "products_of_turned", "dense_of_turned_input"),
 }
 
@@ -198,12 +200,12 @@ def test_inputs_that_do_not_fit_are_named_and_the_next_ones_are_computed(network
 @pytest.mark.parametrize(
     ("name", "number", "says"),
     [
-        ("words", 50, "a table of 50 rows has none of the number 50, by which one is looked up"),
-        ("words", -51, "a table of 50 rows has none of the number -51, by which one is looked up"),
-        ("words_of_mint", 50, "a table of 50 rows has none of the number 50, by which one is looked up"),
+        ("words", 50, "row 50 is looked up in a table that has 50 rows"),
+        ("words", -51, "row -51 is looked up in a table that has 50 rows"),
+        ("words_of_mint", 50, "row 50 is looked up in a table that has 50 rows"),
         ("words_of_int64", 1 << 32, "a whole number of int64 is used as one of int32, and is too large for that"),
-        ("words_of_one", 50, "a table of 50 rows has none of the number 50, by which one is looked up"),
-        ("two_tables", 5, "a table of 4 rows has none of the number 5, by which one is looked up"),
+        ("words_of_one", 50, "row 50 is looked up in a table that has 50 rows"),
+        ("two_tables", 5, "row 5 is looked up in a table that has 4 rows"),
     ],
 )
 def test_a_row_that_is_not_there_is_the_fault_of_the_instance_that_asks_for_it(
@@ -249,6 +251,31 @@ def test_such_a_model_is_loaded_whatever_samples_it_is_warmed_up_with(
     networks: Path, name: str, on_thread: OnThread
 ) -> None:
     assert on_thread(lambda: loaded(networks / f"{name}.mindir", not name.endswith("of_one"))).is_straight
+
+
+@pytest.mark.parametrize("name", ["largest", "least"])
+def test_places_are_mindspores_where_numbers_are_equal_or_none(networks: Path, name: str, on_thread: OnThread) -> None:
+    path = networks / f"{name}_of_given.mindir"
+    none, more = float("nan"), float("inf")
+    rows = [
+        [1, 3, 3, 0],
+        [none, 1, 2, 0],
+        [0, none, 2, none],
+        [none] * 4,
+        [0, -more, none, more],
+        [-more, none, -more, none],
+    ]
+
+    def work() -> None:
+        graph = Opened(path)
+        graph.calls.learn([np.ones((2, 4), np.float32)])
+        plain, tensors = mindspore_model.open_graph(path, read_inputs(path, Target()), Target(), AS_IT_IS)
+        plain.open(tensors)
+        x = np.asarray(rows, np.float32)
+        for found, expected in zip(graph.past_mindspore([x]), plain.learn([x]), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+    on_thread(work)
 
 
 @pytest.mark.parametrize("name", ["more", "not_less", "padded"])

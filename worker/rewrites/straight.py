@@ -1,9 +1,9 @@
-"""Graphs of which nothing is left but chains: what is computed when such a graph is called without MindSpore.
+"""Graphs of which nothing is left but chains, and steps of plain.py: what is computed without MindSpore.
 
-Besides there may be casts, as at the ends of a graph that was exported in half precision. straight_calls.py calls it.
+straight_calls.py calls it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mindspore_serving.worker.rewrites.chains import NAME
-from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT16, FLOAT32, INT32, INT64
 from mindspore_serving.worker.rewrites.graph_file import LISTS, GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import OPERATORS, are_here
+from mindspore_serving.worker.rewrites.plain import PAIRS, Plain, pair_steps, plain_step
 
 # Of a model: its fixed numbers are held twice, and whoever computes with more takes far longer than MindSpore's call.
 MOST_BYTES = 32 << 20
-_TYPES: dict[int, type[np.generic]] = {
-    FLOAT32: np.float32,
-    FLOAT16: np.float16,
-    INT32: np.int32,
-    INT64: np.int64,
-    BOOL: np.bool_,
-}
 _LOOKUP = OPERATORS.index("lookup")
 
 
@@ -40,18 +33,10 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Cast:
-    """A value in another type."""
-
-    given: int
-    dtype: type[np.generic]
-
-
-@dataclass(frozen=True)
 class StraightGraph:
     """Steps in order, and which values come out. Values are what the graph is given, then what each step makes."""
 
-    steps: tuple[Chain | Cast, ...]
+    steps: tuple[Chain | Plain, ...]
     outputs: tuple[int, ...]
 
 
@@ -61,26 +46,39 @@ def may_be_straight(model: Any) -> bool:
 
 
 def straight_graph(model: Any) -> StraightGraph | None:
-    """What a ModelProto computes that rewrite() has written. None where there is anything besides chains and casts."""
+    """What a ModelProto computes that rewrite() has written. None where there is anything else."""
     if not may_be_straight(model):
         return None
     graph = GraphFile(model)
     numbers = {name: number for number, name in enumerate(graph.inputs)}
-    steps: list[Chain | Cast] = []
+    steps: list[Chain | Plain] = []
     for node in graph.nodes:
         if graph.op(node) == "Depend" and node.input[0] in numbers:  # the same, after something else
             numbers[node.output[0]] = numbers[node.input[0]]
         if graph.computes_nothing(node):
             continue
-        step = _chain(graph, node, numbers) or _cast(graph, node, numbers)
-        if step is None:
-            return None
-        numbers[node.output[0]] = len(graph.inputs) + len(steps)
-        steps.append(step)
+        for name, step in _steps(graph, node, numbers):
+            if step is None:
+                return None
+            numbers[name] = len(graph.inputs) + len(steps)
+            steps.append(step)
     outputs = [numbers.get(name, -1) for name in _outputs(graph)]
     if not outputs or min(outputs) < len(graph.inputs):  # one that is given, or fixed
         return None
     return StraightGraph(tuple(steps), tuple(outputs))
+
+
+def _steps(graph: GraphFile, node: Any, numbers: Mapping[str, int]) -> Iterator[tuple[str, Chain | Plain | None]]:
+    """Those that make what a node does, and by what names; None where there is none."""
+    if graph.op(node) in PAIRS:
+        for place, step in enumerate(pair_steps(graph, node, numbers)):
+            yield _item(node.output[0], place), step
+    else:
+        yield node.output[0], _chain(graph, node, numbers) or plain_step(graph, node, numbers)
+
+
+def _item(pair: str, place: int) -> str:
+    return f"{pair}[{place}]"
 
 
 def _chain(graph: GraphFile, node: Any, numbers: Mapping[str, int]) -> Chain | None:
@@ -112,15 +110,6 @@ def _lookups(program: Sequence[int], given: Sequence[int | npt.NDArray[np.float3
     return found
 
 
-def _cast(graph: GraphFile, node: Any, numbers: Mapping[str, int]) -> Cast | None:
-    given, made = graph.value(node.input[0]), graph.value(node.output[0])
-    if graph.op(node) != "Cast" or given is None or made is None or node.input[0] not in numbers:
-        return None
-    if not {given.data_type, made.data_type} <= _TYPES.keys():
-        return None
-    return Cast(numbers[node.input[0]], _TYPES[made.data_type])
-
-
 def _outputs(graph: GraphFile) -> list[str]:
     """What comes out, whatever the order of things is told by, and however tuples are within each other."""
     names: list[str] = []
@@ -132,6 +121,8 @@ def _outputs(graph: GraphFile) -> list[str]:
             left.append(maker.input[0])
         elif graph.op(maker) in LISTS:
             left += reversed(maker.input)
+        elif graph.op(maker) in PAIRS:
+            names += [_item(name, place) for place in (0, 1)]
         else:
             names.append(name)
     return names

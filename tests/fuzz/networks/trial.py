@@ -15,8 +15,8 @@ from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.batch_sizes import equal
 from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.mindir_file import read_inputs
+from mindspore_serving.worker.plain_steps import CallError
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
-from mindspore_serving.worker.straight_calls import CallError
 from mindspore_serving.worker.target import Target
 from tests.fuzz.networks.eager import Array, Eager, fill, inputs_of, module_of
 from tests.fuzz.networks.network import Network, program
