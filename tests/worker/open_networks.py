@@ -143,6 +143,74 @@ class ToItself(nn.Cell):
         return made + weights.sum(-1, keepdims=True)
 
 
+class Checked(nn.Cell):
+    """Attention by hand that looks at its shapes, as networks do that were written for another framework."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.CellList([nn.Dense(16, 16) for _ in range(4)])
+        self.norm = nn.LayerNorm((16,))
+
+    def heads(self, x: Any) -> Any:
+        return x.view(x.shape[0], 9, 2, 8).swapaxes(1, 2).reshape(x.shape[0] * 2, 9, 8)
+
+    def construct(self, x: Any) -> Any:
+        batch = x.shape[0]
+        query, key, value = [self.heads(layer(x)) for layer in self.layers[:3]]
+        weights = ops.bmm(query, key.swapaxes(1, 2))
+        if weights.shape != (batch * 2, 9, 9):
+            raise ValueError("attention weights of another shape")
+        made = ops.bmm(ops.softmax(weights), value)
+        if made.shape != (batch * 2, 9, 8):
+            raise ValueError("attention of another shape")
+        made = made.view(batch, 2, 9, 8).swapaxes(1, 2).reshape(batch, 9, 16)
+        return self.norm(x + self.layers[3](made))
+
+
+class Padded(nn.Cell):
+    """Some of the words are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+
+    def construct(self, x: Any) -> Any:
+        return self.encoder(x, src_key_padding_mask=x[:, :, 0] > 1.0)
+
+
+class InTurn(nn.Cell):
+    """As many moments of each sequence as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.GRU(16, 8, batch_first=True)
+
+    def construct(self, x: Any, lengths: Any) -> Any:
+        return self.layer(x, seq_length=(ops.abs(lengths) + 1.0).astype(ms.int32))[0]
+
+
+class Both(nn.Cell):
+    """What is read, and what is written of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Transformer(16, 2, 1, 1, 32, batch_first=True)
+
+    def construct(self, x: Any, y: Any) -> Any:
+        return self.layers(x, y)
+
+
+def largest_of_axes(layers: Any, x: Any) -> Any:
+    made = layers[0](x)
+    return made * ops.sigmoid(made.max((2, 3), keepdims=True)) - made.min((1, 2), keepdims=True)
+
+
+def by_deviation(layers: Any, x: Any) -> Any:
+    made = layers[0](x)
+    return (made - made.mean(-1, keep_dims=True)) / (made.std(-1, keepdims=True) + 1.0)
+
+
 def of_a_view(layers: Any, x: Any) -> Any:
     """Which mint ties to a state."""
     return layers[0](mint.select(x, 1, -1))
@@ -179,7 +247,7 @@ def convolution(pad_mode: str = "valid", **given: Any) -> Any:
 ASSIGNED_OTHERWISE = ("by_steps", "to_one", "of_a_number", "repeated", "of_two_axes", "to_instances")
 INSTANCES = 3
 IMAGES, WORDS = (OPEN, 3, 12, 13), (OPEN, 9, 16)
-# name -> network, shape of its input
+# name -> network, shape of its input, or shapes of several
 NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "viewed": (Formula(viewed, convolution("same"), nn.Dense(6 * 12 * 13, 5)), IMAGES),
     "viewed_by_the_input": (Formula(viewed_by_the_input, convolution("same"), nn.Dense(6 * 12 * 13, 5)), IMAGES),
@@ -215,6 +283,12 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (OPEN, 2, *WORDS[1:]),
     ),
     "to_itself": (ToItself(), WORDS),
+    "checked": (Checked(), WORDS),
+    "encoder_of_padded": (Padded(), WORDS),
+    "both": (Both(), (WORDS, (OPEN, 7, 16))),
+    "in_turn": (InTurn(), (WORDS, (OPEN,))),
+    "largest_of_axes": (Formula(largest_of_axes, convolution("same")), IMAGES),
+    "by_deviation": (Formula(by_deviation, nn.Dense(16, 16)), WORDS),
     "resized": (Formula(resized, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "printed": (Formula(printed, convolution("same")), IMAGES),
     "by_its_numbers": (Formula(by_its_numbers, nn.Dense(16, 16)), WORDS),
@@ -246,11 +320,14 @@ def write_networks(networks: dict[str, tuple[Any, tuple[Any, ...]]], folder: Pat
             if "variance" in parameter.name:
                 numbers = np.abs(numbers) + 0.5
             parameter.set_data(ms.Tensor(numbers, parameter.dtype))
-        x = chance.standard_normal([INSTANCES if size is OPEN else size for size in shape]).astype(np.float32)
-        made = network(ms.Tensor(x))
-        np.savez(folder / f"{name}.npz", x=x, made=(made[0] if isinstance(made, tuple) else made).asnumpy())
-        given = ms.Tensor(shape=shape, dtype=ms.float32)
-        ms.export(network, given, file_name=str(folder / name), file_format="MINDIR")
+        shapes = shape if isinstance(shape[0], tuple) else (shape,)
+        known = [[INSTANCES if size is OPEN else size for size in one] for one in shapes]
+        x, *more = [chance.standard_normal(sizes).astype(np.float32) for sizes in known]
+        made = network(*map(ms.Tensor, (x, *more)))
+        made = (made[0] if isinstance(made, tuple) else made).asnumpy()
+        np.savez(folder / f"{name}.npz", x=x, made=made, **{f"x{number}": one for number, one in enumerate(more, 1)})
+        given = [ms.Tensor(shape=one, dtype=ms.float32) for one in shapes]
+        ms.export(network, *given, file_name=str(folder / name), file_format="MINDIR")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,26 @@
 """Branches that are decided by what is known of shapes: the graph that one leads to takes the place of its call.
 
-With an open number of instances, nn.TransformerEncoderLayer asks whether a shape is equal to itself, and
-ops.interpolate whether a shape has a size below 0. MindSpore 2.10 writes both ways into the file, each as a graph, and
-is not up to them: the former takes it twenty times the time that it would take without the question, and with
-norm_first gives other numbers than the network; the latter does not run. So they are decided whatever a user chooses.
+With an open number of instances, networks ask what their shapes are: nn.TransformerEncoderLayer whether one is equal to
+itself, ops.interpolate whether one has a size below 0, x.max((2, 3)) whether one is of no numbers, attention by hand
+whether it is as expected. MindSpore 2.10 writes both ways into the file, each as a graph, and is not up to them: it
+takes an encoder's layer twenty times the time that it would take without the question, gives other numbers than the
+network for nn.Transformer, and cannot run others. So they are decided whatever a user chooses.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from mindspore_serving.worker.rewrites.file_constants import is_state
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.in_place import has_changes, may_have_state, write_apart
 from mindspore_serving.worker.rewrites.precision import has_half_precision
+from mindspore_serving.worker.rewrites.questions import Questions
+from mindspore_serving.worker.rewrites.shapes import shapes_of
 
 _REFERENCE = "REF::"
-_BOOL, _INT64 = 9, 7  # AttributeProto.AttributeType
+_INT64 = 7  # AttributeProto.AttributeType
 _MOST_CALLS, _MOST_NODES = 64, 1 << 17  # calls within each other
 
 
@@ -82,6 +86,14 @@ def _copies(nodes: Sequence[Any]) -> list[Any]:
     return copies
 
 
+def _written(model: Any, nodes: Sequence[Any]) -> GraphFile:
+    """A graph of what is written so far, with the inputs, parameters and operators of the main one."""
+    graph = SimpleNamespace(
+        name=model.graph.name, node=nodes, input=model.graph.input, parameter=model.graph.parameter, output=[]
+    )
+    return GraphFile(SimpleNamespace(graph=graph, primitives=model.primitives, functions=[]))
+
+
 class _Writer:
     """Writes nodes in the order in which they run. What only keeps an order, which no node here needs, is left out."""
 
@@ -95,6 +107,8 @@ class _Writer:
         self._given = {given.name for given in (*model.graph.input, *model.graph.parameter)}
         self._made: dict[str, Any] = {}
         self._depth = 0
+        self._graph = _written(model, list(self._constants.values()))
+        self._questions = Questions(self._graph, shapes_of(self._graph))
 
     def follow(self, nodes: Sequence[Any], known: dict[str, Any]) -> dict[str, Any]:
         """Writes what these nodes do. known: the name of each value that they are given, or a _Call.
@@ -126,7 +140,10 @@ class _Writer:
             function, *given = node.input
             return _Call(function, [self.name(name, known) for name in given])
         if op == "Switch":
-            return self._value(node.input[1 if self._truth(self.name(node.input[0], known)) else 2], known)
+            truth = self._questions.truth(self.name(node.input[0], known))
+            if truth is None:
+                raise _Undecided
+            return self._value(node.input[1 if truth else 2], known)
         if op in known or op in self._functions:
             return self._called(node, self._value(op, known), known)
         if op in ("Depend", "UpdateState"):
@@ -162,6 +179,7 @@ class _Writer:
             name = f"{name}:{len(self._made)}"
         copy.input[:], copy.output[:], copy.name = given, [name], name
         self._made[name] = copy
+        self._graph.append(copy)
         return name
 
     def _value(self, name: str, known: dict[str, Any]) -> Any:
@@ -199,31 +217,3 @@ class _Writer:
         if node is None or number is None or not is_known or not -len(node.input) <= number < len(node.input):
             return None
         return str(node.input[number])
-
-    def _truth(self, name: str) -> bool:
-        """Of a condition. Raises _Undecided where it is not known."""
-        constant, node = self._constant(name, _BOOL), self._made.get(name)
-        if constant is not None:
-            return bool(constant)
-        if node is None:
-            raise _Undecided
-        op = self._op(node)
-        if op == "BoolNot":
-            return not self._truth(node.input[0])
-        if op == "is_":
-            return self._truth(node.input[0]) == self._truth(node.input[1])
-        if op == "tuple_equal" and self._are_one(*node.input):
-            return True
-        if op == "InSequence" and (self._constant(node.input[0], _INT64) or 0) < 0 and self._is_shape(node.input[1]):
-            return False
-        raise _Undecided
-
-    def _are_one(self, one: str, other: str) -> bool:
-        """Whether it is the same value, or the shape of the same value."""
-        if one == other:
-            return True
-        both_are_shapes = self._is_shape(one) and self._is_shape(other)
-        return both_are_shapes and list(self._made[one].input) == list(self._made[other].input)
-
-    def _is_shape(self, name: str) -> bool:
-        return name in self._made and self._op(self._made[name]) == "Shape"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FLOAT32, INT32, INT64, BOOL, FLOAT16 = 1, 6, 7, 9, 10  # TensorProto.DataType
+FLOAT32, UINT8, INT8, INT32, INT64, BOOL, FLOAT16 = 1, 2, 3, 6, 7, 9, 10  # TensorProto.DataType
 # MindSpore's enumeration of types, as operators are told of them.
 TOLD_INT32, TOLD_INT64, TOLD_FLOAT16, TOLD_FLOAT32, TOLD_BFLOAT16 = 34, 35, 42, 43, 45
 _LAYOUTS = {FLOAT32: "<f", INT32: "<i", INT64: "<q", BOOL: "<?"}  # of what they hold, as struct and numpy call it

@@ -218,6 +218,11 @@ class GraphFile:
         for node in new:
             self._enter(node, self._uses(node))
 
+    def append(self, node: Any) -> None:
+        """Puts a new node behind all others."""
+        self._nodes.append(node)
+        self._enter(node, self._uses(node))
+
     def swap(self, before: Any, behind: Any) -> tuple[Any, Any]:
         """Puts a node before the one whose result it alone uses, as its first input. Returns both anew, in order.
 

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT16, FLOAT32, INT32, INT64
+from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT16, FLOAT32, INT8, INT32, INT64, UINT8
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 
 _TYPES: dict[int, type[np.generic]] = {
     FLOAT32: np.float32,
     FLOAT16: np.float16,
+    UINT8: np.uint8,
+    INT8: np.int8,
     INT32: np.int32,
     INT64: np.int64,
     BOOL: np.bool_,

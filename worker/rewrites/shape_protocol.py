@@ -15,6 +15,9 @@ class Shapes(Protocol):
     def of(self, name: str) -> Shape | None:
         """The shape of a value; None where not even the number of axes is known."""
 
+    def number(self, name: str) -> Size | None:
+        """A size, constant or computed; None where it is not known, or below 0."""
+
     def numbers(self, name: str) -> Sequence[Size | None] | None:
         """Sizes, constant or computed; None for each that is not known, or below 0."""
 

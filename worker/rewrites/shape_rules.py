@@ -42,8 +42,10 @@ def _product(shapes: Shapes, node: Any) -> Shape | None:
     """Of matrices, one pair or many, of which either may be transposed; MatMulExt tells nothing of that."""
     one, other = [shapes.of(name) for name in node.input[:2]]
     turned = [shapes.graph.constant(name) is True for name in node.input[2:4]] or [False, False]
-    if one is None or other is None or len(one) != len(other) or len(one) < 2:
+    if one is None or other is None or min(len(one), len(other)) < 2:
         return None
+    rank = max(len(one), len(other))
+    one, other = [(*[ONE] * (rank - len(shape)), *shape) for shape in (one, other)]
     pairs = [
         _common(*pair, named(node.output[0], axis)) for axis, pair in enumerate(zip(one[:-2], other[:-2], strict=True))
     ]
@@ -167,13 +169,32 @@ def _tiled(shapes: Shapes, node: Any) -> Shape | None:
     )
 
 
+def _gathered(shapes: Shapes, node: Any) -> Shape | None:
+    """Rows of a table, or places of another axis."""
+    x, places = [shapes.of(name) for name in node.input[:2]]
+    axis, *more = [shapes.graph.constant(name) for name in node.input[2:]] or [None]
+    if x is None or places is None or more not in ([], [0]) or not isinstance(axis, int):
+        return None
+    axis = axis % len(x) if -len(x) <= axis < len(x) else len(x)
+    return (*x[:axis], *places, *x[axis + 1 :]) if axis < len(x) else None
+
+
+def _looked_up(shapes: Shapes, node: Any) -> Shape | None:
+    places, table = [shapes.of(name) for name in node.input[:2]]
+    return None if places is None or table is None or len(table) != 2 else (*places, table[1])
+
+
 RULES: dict[str, Rule] = {
     **{name: _combined for names in COMBINATIONS for name in names},
     **dict.fromkeys(("AddExt", "SubExt", "Pow", "Greater", "GreaterEqual", "Less", "LessEqual"), _combined),
+    **dict.fromkeys(("Equal", "NotEqual", "LogicalAnd", "LogicalOr", "MaskedFill"), _combined),
     **dict.fromkeys(
         (*ACTIVATIONS, "PReLU", "BiasAdd", "Softmax", "LogSoftmax", "Cast", "Identity", "L2Normalize"),
         _same,
     ),
+    **dict.fromkeys(("EqScalar", "NeScalar", "LogicalNot", "ZerosLike", "OnesLike"), _same),
+    "Gather": _gathered,
+    "Embedding": _looked_up,
     **WINDOW_RULES,
     **dict.fromkeys(("MatMul", "BatchMatMul", "MatMulExt"), _product),
     "Dense": _linear,

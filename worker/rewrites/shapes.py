@@ -14,6 +14,7 @@ from mindspore_serving.worker.rewrites.shape_rules import EACH_OF, FIRST_OF, RUL
 from mindspore_serving.worker.rewrites.sizes import OPEN, Shape, Size, named
 from mindspore_serving.worker.rewrites.values import UNRANKED
 
+_INSTANCES = named("instances", 0)  # what an open first axis of an input counts, and of any other input too
 _END_MASK = 5  # of the inputs of StridedSlice
 
 
@@ -78,6 +79,7 @@ class _Shapes:
     def __init__(self, graph: GraphFile) -> None:
         self.graph = graph
         self._found: dict[str, Shape | None] = {}
+        self._inputs = frozenset(graph.inputs)
 
     def of(self, name: str) -> Shape | None:
         """None where not even the number of axes is known."""
@@ -93,6 +95,8 @@ class _Shapes:
         if value is None or value.shape == UNRANKED:
             return inferred
         new = tuple(named(name, axis) for axis in range(len(value.shape)))
+        if name in self._inputs and new:
+            new = (_INSTANCES, *new[1:])
         if inferred is None or len(inferred) != len(new):
             inferred = new
         both = list(zip(value.shape, inferred, strict=True))
