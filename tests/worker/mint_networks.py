@@ -81,6 +81,27 @@ def normalized_without_factors(layers: Any, x: Any) -> Any:
     return (pixels - mean) / np.sqrt(variance + layer.eps)
 
 
+def of_fixed_moments(layers: Any, x: Any) -> Any:
+    return mint.nn.functional.batch_norm(x, ms.Tensor([0.5, -1.0, 2.0]), ms.Tensor([1.0, 4.0, 0.25]))
+
+
+def of_fixed_moments_by_numpy(layers: Any, given: Any) -> Any:
+    mean, variance = [np.array(numbers)[:, None, None] for numbers in ([0.5, -1.0, 2.0], [1.0, 4.0, 0.25])]
+    return ((given.asnumpy() - mean) / np.sqrt(variance + 1e-5)).astype(np.float32)
+
+
+def added_to_products(layers: Any, x: Any) -> Any:
+    weight, bias = layers[0].weight, layers[0].bias
+    whole = mint.addmm(bias, x, weight)
+    return whole.clone() * 2.0 + mint.addmm(whole, x, weight, beta=0.5, alpha=-3.0)
+
+
+def added_to_products_by_numpy(layers: Any, given: Any) -> Any:
+    x, weight, bias = [one.asnumpy() for one in (given, layers[0].weight, layers[0].bias)]
+    whole = x @ weight + bias
+    return whole * 2.0 + 0.5 * whole - 3.0 * x @ weight
+
+
 def normalized_rows(layers: Any, x: Any) -> Any:
     rows, (scale, shift) = x.asnumpy().astype(np.float64), [layers[0].weight.asnumpy(), layers[0].bias.asnumpy()]
     mean, variance = rows.mean((1, 2), keepdims=True), rows.var((1, 2), keepdims=True)
@@ -394,6 +415,12 @@ NETWORKS: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
     "transposed": (mint.nn.ConvTranspose2d(3, 4, 3, 2, 1), spread, IMAGES),
     "transposed_without_bias": (mint.nn.ConvTranspose2d(3, 4, 2, 2, bias=False), spread, IMAGES),
     "norm": (mint.nn.BatchNorm2d(3), normalized, IMAGES),
+    "norm_of_fixed_moments": (Formula(of_fixed_moments), of_fixed_moments_by_numpy, IMAGES),
+    "added_to_products": (
+        Formula(added_to_products, mint.nn.Linear(7, 7)),
+        added_to_products_by_numpy,
+        (OPEN, 7),
+    ),
     "norm_of_rows": (mint.nn.BatchNorm1d(16), normalized, (OPEN, 16)),
     "norm_of_padded": (Formula(padded, mint.nn.BatchNorm1d(19)), padded_by_numpy, (OPEN, 16)),
     "norm_of_lines": (mint.nn.BatchNorm1d(3), normalized, (OPEN, 3, 50)),

@@ -206,6 +206,12 @@ def largest_of_axes(layers: Any, x: Any) -> Any:
     return made * ops.sigmoid(made.max((2, 3), keepdims=True)) - made.min((1, 2), keepdims=True)
 
 
+def scaled(layers: Any, x: Any) -> Any:
+    """Sizes are computed of the scale, in the file."""
+    x = ops.interpolate(layers[0](x), scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
+    return layers[1](ops.interpolate(x, scale_factor=1.5, mode="bilinear", recompute_scale_factor=True))
+
+
 def by_deviation(layers: Any, x: Any) -> Any:
     made = layers[0](x)
     return (made - made.mean(-1, keep_dims=True)) / (made.std(-1, keepdims=True) + 1.0)
@@ -288,6 +294,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "both": (Both(), (WORDS, (OPEN, 7, 16))),
     "in_turn": (InTurn(), (WORDS, (OPEN,))),
     "largest_of_axes": (Formula(largest_of_axes, convolution("same")), IMAGES),
+    "scaled": (Formula(scaled, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "by_deviation": (Formula(by_deviation, nn.Dense(16, 16)), WORDS),
     "resized": (Formula(resized, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "printed": (Formula(printed, convolution("same")), IMAGES),

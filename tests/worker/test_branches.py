@@ -21,7 +21,7 @@ from tests.worker.rewriting import export_networks, rewritten_operators
 with_kernels = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
 
 DECIDED = ["encoder", "encoder_norm_first", "encoder_of_a_view", "encoder_of_padded", "to_itself", "checked", "both"]
-DECIDED += ["in_turn", "largest_of_axes", "by_deviation", "resized", "assigned"]
+DECIDED += ["in_turn", "largest_of_axes", "by_deviation", "scaled", "resized", "assigned"]
 ASSIGNED_OTHERWISE = ["by_steps", "to_one", "of_a_number", "repeated", "of_two_axes", "to_instances"]
 STAYING = ["by_its_numbers", "between", *(f"assigned_{way}" for way in ASSIGNED_OTHERWISE)]
 UNDECIDED = ["printed", *STAYING]

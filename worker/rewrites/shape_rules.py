@@ -184,6 +184,13 @@ def _looked_up(shapes: Shapes, node: Any) -> Shape | None:
     return None if places is None or table is None or len(table) != 2 else (*places, table[1])
 
 
+def _resized(shapes: Shapes, node: Any) -> Shape | None:
+    x, told = shapes.of(node.input[0]), shapes.numbers(node.input[1])
+    known = [size for size in told or () if size is not None]
+    return (*x[:2], *known) if x is not None and len(x) == 4 and len(known) == 2 else None
+
+
+RESIZES = ("ResizeNearestNeighborV2", "ResizeBilinearV2")
 RULES: dict[str, Rule] = {
     **{name: _combined for names in COMBINATIONS for name in names},
     **dict.fromkeys(("AddExt", "SubExt", "Pow", "Greater", "GreaterEqual", "Less", "LessEqual"), _combined),
@@ -195,6 +202,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("EqScalar", "NeScalar", "LogicalNot", "ZerosLike", "OnesLike"), _same),
     "Gather": _gathered,
     "Embedding": _looked_up,
+    **dict.fromkeys(RESIZES, _resized),
     **WINDOW_RULES,
     **dict.fromkeys(("MatMul", "BatchMatMul", "MatMulExt"), _product),
     "Dense": _linear,

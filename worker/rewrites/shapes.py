@@ -8,9 +8,13 @@ one which is divided by itself, as in that view, is known again.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from mindspore_serving.worker.rewrites.file_constants import INT32, INT64
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.shape_protocol import Shapes
-from mindspore_serving.worker.rewrites.shape_rules import EACH_OF, FIRST_OF, RULES
+from mindspore_serving.worker.rewrites.shape_rules import EACH_OF, FIRST_OF, RESIZES, RULES
 from mindspore_serving.worker.rewrites.sizes import OPEN, Shape, Size, named
 from mindspore_serving.worker.rewrites.values import UNRANKED
 
@@ -24,6 +28,8 @@ def tell_shapes(graph: GraphFile) -> None:
     for node in graph.nodes:
         if graph.op(node) == "StridedSlice":
             node = _with_ends(graph, shapes, node)
+        if graph.op(node) in RESIZES:
+            node = _with_size(graph, shapes, node)
         shape = shapes.of(node.output[0])
         if shape is None:
             continue
@@ -70,6 +76,23 @@ def _with_ends(graph: GraphFile, shapes: "_Shapes", node: Any) -> Any:
     new = graph.new.node("StridedSlice", given, value, node.output[0])
     graph.replace([node], [*constants, new])
     graph.remove_unused(computed.output[0])
+    return new
+
+
+def _with_size(graph: GraphFile, shapes: "_Shapes", node: Any) -> Any:
+    """A resize with a constant size, if that is computed of what is fixed, as of a scale."""
+    sizes, value = shapes.numbers(node.input[1]), graph.value(node.output[0])
+    known = [size.known for size in sizes or () if size is not None]
+    if sizes is None or len(known) < len(sizes) or OPEN in known or value is None:
+        return node
+    if isinstance(graph.constant(node.input[1]), tuple):
+        return node
+    constant = graph.new.constant(tuple(known))
+    new = type(node)()
+    new.CopyFrom(node)
+    new.input[1] = constant.output[0]
+    graph.replace([node], [constant, new])
+    graph.remove_unused(node.input[1])
     return new
 
 
@@ -128,6 +151,25 @@ class _Shapes:
             return None
         return one.times(other) if self.graph.op(node) == "ScalarMul" else one.over(other)
 
+    def _array(self, name: str) -> npt.NDArray[Any] | None:
+        """Numbers that are fixed, or computed of such, as sizes are of a scale."""
+        node = self.graph.maker(name)
+        if self.graph.op(node) == "TruncateDiv":
+            one, other = [self._array(given) for given in node.input]
+            return None if one is None or other is None or not other.all() else np.trunc(one / other)
+        if self.graph.op(node) == "Cast":
+            given, made = self._array(node.input[0]), self.graph.value(name)
+            is_whole = made is not None and made.data_type in (INT32, INT64)
+            return given.astype(np.int64) if is_whole and given is not None else None
+        if self.graph.op(node) == "TupleToTensor":
+            known = [OPEN if size is None else size.known for size in self.numbers(node.input[0]) or (None,)]
+            return None if OPEN in known else np.asarray(known)
+        constant = self.graph.constant(name)
+        if isinstance(constant, int | float):
+            return np.asarray(constant)
+        whole = self.graph.whole_numbers(name)
+        return self.graph.array(name) if whole is None else whole
+
     def numbers(self, name: str) -> Sequence[Size | None] | None:
         """Several of them; None where not even their number is known."""
         node, constant = self.graph.maker(name), self.graph.constant(name)
@@ -135,4 +177,7 @@ class _Shapes:
             return [Size(number) if number >= 0 else None for number in constant]
         if self.graph.op(node) == "Shape":
             return self.of(node.input[0])
+        if self.graph.op(node) == "TensorToTuple":
+            array = self._array(node.input[0])
+            return None if array is None or array.ndim != 1 else [Size(int(one)) if one >= 0 else None for one in array]
         return [self.number(given) for given in node.input] if self.graph.op(node) == "MakeTuple" else None

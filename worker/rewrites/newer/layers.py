@@ -6,11 +6,13 @@ import numpy as np
 
 from mindspore_serving.worker.rewrites.file_constants import FLOAT32
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.in_place import has_changes
 from mindspore_serving.worker.rewrites.kernel_nodes import float_value
 from mindspore_serving.worker.rewrites.newer.spelling import (
     Given,
     Spelling,
     first_item,
+    number,
     sizes,
 )
 from mindspore_serving.worker.rewrites.values import SIZE, Value
@@ -146,10 +148,10 @@ def _transposed_convolution(graph: GraphFile, node: Any) -> bool:
 def _batch_norm(graph: GraphFile, node: Any) -> bool:
     """x, gamma or None, beta or None, mean, variance, is this training, momentum, epsilon."""
     item, x = first_item(graph, node), float_value(graph, node.input[0])
-    mean = float_value(graph, node.input[3], 1)
+    mean = float_value(graph, node.input[3], 1) or graph.constant_tensor(node.input[3])
     if item is None or x is None or mean is None or graph.constant(node.input[5]) is not False:
         return False
-    if not 2 <= len(x.shape) <= 4 or x.shape[1] < 1 or _OPEN in x.shape[2:]:
+    if mean.data_type != FLOAT32 or not 2 <= len(x.shape) <= 4 or x.shape[1] < 1 or _OPEN in x.shape[2:]:
         return False
     images = Value(FLOAT32, (*x.shape, 1, 1)[:4]) if len(x.shape) < 4 else x
     spelling = Spelling(graph, node, item)
@@ -230,7 +232,35 @@ def _embedding(graph: GraphFile, node: Any) -> bool:
     return spelling.put()
 
 
+def _product_and_sum(graph: GraphFile, node: Any) -> bool:
+    """What is added, two matrices, and what the former and their product are taken times."""
+    made = float_value(graph, node.output[0], 2)
+    times_added, times_product = [number(graph, name) for name in node.input[3:5]]
+    if made is None or times_added is None or times_product is None:
+        return False
+    spelling, added = Spelling(graph, node), node.input[0]
+    product = spelling.make("MatMul", [*node.input[1:3], False, False], made)
+    if times_product != 1:
+        product = spelling.make("Mul", [product, times_product], made)
+    if times_added != 1:
+        added = spelling.make("Mul", [added, times_added], graph.value(added) or made)
+    spelling.make("Add", [product, added], made)
+    return spelling.put()
+
+
+def _copy(graph: GraphFile, node: Any) -> bool:
+    """Not where something is changed in its place, which may be this."""
+    value = graph.value(node.output[0])
+    if value is None or has_changes(graph):
+        return False
+    spelling = Spelling(graph, node)
+    spelling.make("Identity", node.input[:1], value)
+    return spelling.put()
+
+
 MISSING = {
+    "Addmm": _product_and_sum,
+    "Clone": _copy,
     "Conv1DExt": _convolution_of_lines,
     "Conv2DExt": _convolution,
     "Conv3DExt": _convolution_of_volumes,
