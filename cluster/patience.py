@@ -10,7 +10,7 @@ multiprocessor (1991).
 import math
 from collections.abc import Callable
 
-POLL_SECONDS = 0.002  # long enough for the pauses of one caller of a small model, see docs/performance.md
+POLL_SECONDS = 0.001  # long enough for the pauses of one caller of a small model, see docs/measurements.md
 _WEIGHT = 0.125  # of the last wait in the forecast
 _CROWDED_SECONDS = 0.0003
 

@@ -10,16 +10,13 @@ from mindspore_serving.master.patient_selector import ExactSelector, PatientSele
 
 T = TypeVar("T")
 
-# Half of a worker's: it waits for batches as well, and a core that looks may be the other half of one that computes.
-_POLL_SECONDS = 0.001
-
 
 def run(life: Coroutine[Any, Any, T], outlook: Outlook | None) -> T:
     """Returns what it returns, when it and all its tasks are over.
 
     outlook: a core may be used to wait, and the life tells there when that is of no use yet. None: the loop sleeps.
     """
-    selector = ExactSelector() if outlook is None else PatientSelector(Patience(_POLL_SECONDS), outlook)
+    selector = ExactSelector() if outlook is None else PatientSelector(Patience(), outlook)
     loop = asyncio.SelectorEventLoop(selector)
     try:
         asyncio.set_event_loop(loop)
