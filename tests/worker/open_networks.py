@@ -212,6 +212,17 @@ def scaled(layers: Any, x: Any) -> Any:
     return layers[1](ops.interpolate(x, scale_factor=1.5, mode="bilinear", recompute_scale_factor=True))
 
 
+def deep(layers: Any, x: Any) -> Any:
+    """What is asked, and assigned to, lies behind many layers."""
+    made = layers[0](x)
+    for _ in range(200):
+        made = ops.relu(made) + 0.01
+    made[:, 1:3] = made[:, 2:4] * 2.0
+    for _ in range(200):
+        made = ops.relu(made) + 0.01
+    return made / (made.std(-1, keepdims=True) + 1.0)
+
+
 def by_deviation(layers: Any, x: Any) -> Any:
     made = layers[0](x)
     return (made - made.mean(-1, keep_dims=True)) / (made.std(-1, keepdims=True) + 1.0)
@@ -295,6 +306,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "in_turn": (InTurn(), (WORDS, (OPEN,))),
     "largest_of_axes": (Formula(largest_of_axes, convolution("same")), IMAGES),
     "scaled": (Formula(scaled, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
+    "deep": (Formula(deep, nn.Dense(16, 16)), WORDS),
     "by_deviation": (Formula(by_deviation, nn.Dense(16, 16)), WORDS),
     "resized": (Formula(resized, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "printed": (Formula(printed, convolution("same")), IMAGES),

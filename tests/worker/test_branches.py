@@ -1,5 +1,6 @@
 """Branches that depend on shapes alone: a file with them gives the numbers of its network, however it is loaded."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +22,7 @@ from tests.worker.rewriting import export_networks, rewritten_operators
 with_kernels = pytest.mark.skipif(kernels.library() is None, reason="the kernels are not compiled")
 
 DECIDED = ["encoder", "encoder_norm_first", "encoder_of_a_view", "encoder_of_padded", "to_itself", "checked", "both"]
-DECIDED += ["in_turn", "largest_of_axes", "by_deviation", "scaled", "resized", "assigned"]
+DECIDED += ["in_turn", "largest_of_axes", "by_deviation", "deep", "scaled", "resized", "assigned"]
 ASSIGNED_OTHERWISE = ["by_steps", "to_one", "of_a_number", "repeated", "of_two_axes", "to_instances"]
 STAYING = ["by_its_numbers", "between", *(f"assigned_{way}" for way in ASSIGNED_OTHERWISE)]
 UNDECIDED = ["printed", *STAYING]
@@ -71,6 +72,18 @@ def test_what_is_left_is_one_graph_whose_nodes_come_in_order(networks: Path, nam
         assert seen.isdisjoint(node.output)
         seen.update(node.output)
     assert seen.issuperset(given.name for given in model.graph.output)
+
+
+def test_what_is_asked_behind_many_layers_is_known(networks: Path) -> None:
+    """Though functions may not call each other as often as there are layers."""
+    model = parse((networks / "deep.mindir").read_bytes())
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(300)
+    try:
+        assert write_assignments_out(model)
+        assert decide_branches(model)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize("name", UNDECIDED)

@@ -43,6 +43,7 @@ def write_assignments_out(model: Any) -> int:
         found = _assignment(graph, shapes, graph.maker(choice))
         if found is not None and not call.input and _write(graph, call, found):
             choices.append(choice)
+        shapes.of(call.output[0])  # in order: what comes behind is looked up, however deep a network is
     graph.save()
     if choices:
         graph = GraphFile(model)  # in which nobody calls these any more

@@ -108,7 +108,8 @@ class _Writer:
         self._made: dict[str, Any] = {}
         self._depth = 0
         self._graph = _written(model, list(self._constants.values()))
-        self._questions = Questions(self._graph, shapes_of(self._graph))
+        self._shapes = shapes_of(self._graph)
+        self._questions = Questions(self._graph, self._shapes)
 
     def follow(self, nodes: Sequence[Any], known: dict[str, Any]) -> dict[str, Any]:
         """Writes what these nodes do. known: the name of each value that they are given, or a _Call.
@@ -180,6 +181,7 @@ class _Writer:
         copy.input[:], copy.output[:], copy.name = given, [name], name
         self._made[name] = copy
         self._graph.append(copy)
+        self._shapes.of(name)  # in order, or a question behind hundreds of layers would look through all of them at once
         return name
 
     def _value(self, name: str, known: dict[str, Any]) -> Any:
