@@ -49,7 +49,7 @@ def decide_branches(model: Any) -> bool:
     except _Undecided:
         return False
     before = _replaced(model, nodes, outputs)
-    graph = GraphFile(model)
+    graph = _by_itself(model, model.graph)
     if has_changes(graph) and not write_apart(graph):
         _replaced(model, *before)
         return False
@@ -91,6 +91,11 @@ def _written(model: Any, nodes: Sequence[Any]) -> GraphFile:
     graph = SimpleNamespace(
         name=model.graph.name, node=nodes, input=model.graph.input, parameter=model.graph.parameter, output=[]
     )
+    return _by_itself(model, graph)
+
+
+def _by_itself(model: Any, graph: Any) -> GraphFile:
+    """A graph that calls no other one any more."""
     return GraphFile(SimpleNamespace(graph=graph, primitives=model.primitives, functions=[]))
 
 
