@@ -186,7 +186,8 @@ class _Writer:
         copy.input[:], copy.output[:], copy.name = given, [name], name
         self._made[name] = copy
         self._graph.append(copy)
-        self._shapes.of(name)  # in order, or a question behind hundreds of layers would look through all of them at once
+        # In order, or a question behind hundreds of layers would look through all of them at once.
+        self._shapes.of(name)
         return name
 
     def _value(self, name: str, known: dict[str, Any]) -> Any:
