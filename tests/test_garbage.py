@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from mindspore_serving.garbage import keep_what_is_here
+from tests.processes import Processes, free_ports
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +31,28 @@ def test_what_is_there_is_not_looked_at_and_what_comes_later_is() -> None:
     later = weakref.ref(Knot())
     gc.collect()
     assert later() is None
+
+
+# A thread that tells, every few milliseconds, until the heap is frozen; then the program goes on as it would.
+TELLER = """
+import gc, sys, threading, time
+
+def tell():
+    while not gc.get_freeze_count():
+        time.sleep(0.01)
+    print("frozen", flush=True)
+
+threading.Thread(target=tell, daemon=True).start()
+"""
+MASTER = (
+    TELLER
+    + "from mindspore_serving.master.__main__ import main; sys.exit(main(['--grpc', '127.0.0.1:%d', '--ctrl', '127.0.0.1:%d']))"
+)
+SCRIPT = TELLER + "from mindspore_serving import server; server.start_grpc_server('127.0.0.1:%d')"
+
+
+@pytest.mark.parametrize("program", [MASTER, SCRIPT])
+def test_a_master_leaves_its_own_objects_alone(run: Processes, program: str) -> None:
+    started = run.start("-c", program % tuple(free_ports(program.count("%d"))))
+    started.wait_for("frozen")
+    started.stop()

@@ -111,7 +111,8 @@ def _load_file(
     given = read_inputs(path, target)
     inputs = _specs(path, model, given)
     clock = cpu_clock if target.device_type == "CPU" else wall_clock
-    calls, open_tensors = open_graph(path, given, target, rewriting)
+    together = all(spec.batched for spec in inputs if spec.shape[:1] == (DYNAMIC,))
+    calls, open_tensors = open_graph(path, given, target, rewriting, together=together)
     loaded = LoadedModel(inputs, calls, open_tensors, path, clock)
     if not can_be_stacked(loaded):
         return loaded
@@ -121,11 +122,19 @@ def _load_file(
 
 
 def open_graph(
-    path: Path, inputs: Sequence[FileInput], target: Target, rewriting: Rewriting = AS_IT_IS
+    path: Path,
+    inputs: Sequence[FileInput],
+    target: Target,
+    rewriting: Rewriting = AS_IT_IS,
+    *,
+    together: bool = True,
 ) -> tuple[GraphCalls, list[Any]]:
-    """A file's graph, and where it has open dimensions the tensors for GraphCalls.open. Raises ServableError."""
+    """A file's graph, and where it has open dimensions the tensors for GraphCalls.open. Raises ServableError.
+
+    together: the open first sizes of all inputs are the same, as those of instances are.
+    """
     try:
-        calls = _calls(*_cell(path, target, rewriting), path, inputs)
+        calls = _calls(*_cell(path, target, rewriting, together), path, inputs)
         is_open = any(DYNAMIC in spec.shape for spec in inputs)
         return calls, [_open_tensor(spec) for spec in inputs] if is_open else []
     except Exception as error:
@@ -153,7 +162,7 @@ def executor() -> Execute | None:
     return execute
 
 
-def _cell(path: Path, target: Target, rewriting: Rewriting) -> tuple[Any, StraightCalls | None]:
+def _cell(path: Path, target: Target, rewriting: Rewriting, together: bool = True) -> tuple[Any, StraightCalls | None]:
     """The graph of a file, and what computes the same without MindSpore, where something does."""
     import mindspore
     from mindspore import nn
@@ -161,7 +170,7 @@ def _cell(path: Path, target: Target, rewriting: Rewriting) -> tuple[Any, Straig
     key = {} if target.dec_key is None else {"dec_key": target.dec_key, "dec_mode": target.dec_mode}
     if target.device_type == "CPU":
         rewriting |= Rewriting.RUNNABLE
-    with rewritten_file(path, rewriting) as file:
+    with rewritten_file(path, rewriting, together=together) as file:
         graph = straight_graph_of(file) if file != path and Rewriting.KERNELS in rewriting else None
         return nn.GraphCell(mindspore.load(str(file), **key)), None if graph is None else StraightCalls(graph)
 

@@ -33,9 +33,12 @@ def places(path: Path, rewriting: Rewriting = ALL) -> dict[Rewriting, int]:
 
 
 @contextlib.contextmanager
-def rewritten_file(path: Path, rewriting: Rewriting) -> Iterator[Path]:
-    """Gives a file that holds the rewritten model, which goes afterwards; `path` itself where nothing changes."""
-    _, model = _rewritten(path, rewriting)
+def rewritten_file(path: Path, rewriting: Rewriting, *, together: bool = True) -> Iterator[Path]:
+    """Gives a file that holds the rewritten model, which goes afterwards; `path` itself where nothing changes.
+
+    together: the open first sizes of all its inputs are the same, as those of instances are.
+    """
+    _, model = _rewritten(path, rewriting, together)
     file = path
     with contextlib.ExitStack() as stack:
         try:
@@ -55,7 +58,7 @@ def straight_graph_of(file: Path) -> StraightGraph | None:
     return straight_graph(parse(file.read_bytes())) if file.stat().st_size <= MOST_BYTES else None
 
 
-def _rewritten(path: Path, rewriting: Rewriting) -> tuple[dict[Rewriting, int], Any]:
+def _rewritten(path: Path, rewriting: Rewriting, together: bool = True) -> tuple[dict[Rewriting, int], Any]:
     """In how many places, and the ModelProto, or None if it stays.
 
     So does an encrypted file: its plain text must not lie on a disk.
@@ -72,13 +75,13 @@ def _rewritten(path: Path, rewriting: Rewriting) -> tuple[dict[Rewriting, int], 
             logger.warning(_BRANCHES_STAY, path)
         return {}, None
     try:
-        found = rewrite(model, rewriting)
+        found = rewrite(model, rewriting, together=together)
         return found, model if any(found.values()) or (has_branches and not model.functions) else None
     except Exception as error:
         logger.warning("model file '%s' is not rewritten: a fault of ours, unless it is damaged: %r", path, error)
         logger.debug("where that came up", exc_info=True)
         less = rewriting & Rewriting.RUNNABLE if rewriting & ~Rewriting.RUNNABLE else AS_IT_IS
-        return _rewritten(path, less) if rewriting else ({}, None)
+        return _rewritten(path, less, together) if rewriting else ({}, None)
 
 
 def _has_data_elsewhere(model: Any) -> bool:

@@ -190,6 +190,31 @@ class InTurn(nn.Cell):
         return self.layer(x, seq_length=(ops.abs(lengths) + 1.0).astype(ms.int32))[0]
 
 
+class OfTwoLengths(nn.Cell):
+    """What is not of instances may have another length: then it is taken away."""
+
+    def construct(self, x: Any, y: Any) -> Any:
+        total = ops.relu(x).reshape(y.shape[0], -1).sum(0)
+        if x.shape[0] == y.shape[0]:
+            return total + y.sum()
+        return total - y.sum()
+
+
+class Counting(nn.Cell):
+    """Of its calls, those for numbers above 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Dense(16, 16)
+        self.calls = ms.Parameter(ms.Tensor([0.0]), name="calls")
+
+    def construct(self, x: Any) -> Any:
+        made = ops.std(self.layer(x), -1, keepdims=True) + ops.permute(ops.relu(self.layer(x)), (1, 0, 2)).sum()
+        if (x * x).sum() > 0:
+            ops.assign_add(self.calls, ms.Tensor([1.0]))
+        return made + self.calls
+
+
 class Both(nn.Cell):
     """What is read, and what is written of it."""
 
@@ -302,6 +327,8 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "to_itself": (ToItself(), WORDS),
     "checked": (Checked(), WORDS),
     "encoder_of_padded": (Padded(), WORDS),
+    "of_two_lengths": (OfTwoLengths(), (WORDS, (OPEN, 7))),
+    "counting": (Counting(), WORDS),
     "both": (Both(), (WORDS, (OPEN, 7, 16))),
     "in_turn": (InTurn(), (WORDS, (OPEN,))),
     "largest_of_axes": (Formula(largest_of_axes, convolution("same")), IMAGES),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mindspore_serving.worker import kernels, mindspore_model, rewrites, rewritten_file
+from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.mindir_file import parse, read_inputs
 from mindspore_serving.worker.rewrites import ALL, AS_IT_IS, Rewriting
 from mindspore_serving.worker.rewrites.assigned import write_assignments_out
@@ -105,6 +106,35 @@ def test_with_branches_that_stay_a_file_gives_its_numbers(
     for x in (found["x"], -found["x"]):  # which takes the other way
         expected = on_thread(partial(numbers, path, x, AS_IT_IS))
         np.testing.assert_allclose(on_thread(partial(numbers, path, x, rewriting)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rewriting", [AS_IT_IS, ALL])
+def test_inputs_that_are_not_of_instances_may_have_other_lengths(
+    networks: Path, rewriting: Rewriting, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    model = Model("of_two_lengths.mindir", with_batch_dim=False)
+    x, y = np.ones((4, 9, 16), np.float32), np.ones((2, 7), np.float32)
+
+    def work() -> Any:
+        (loaded,) = mindspore_model.load(model, networks, Target(), rewriting=rewriting)
+        return loaded.run([x, y])[0]
+
+    np.testing.assert_array_equal(on_thread(work), np.full(2 * 9 * 16, 2.0 - 14.0))
+
+
+@pytest.mark.parametrize("rewriting", [AS_IT_IS, ALL])
+def test_what_a_branch_changes_is_changed(
+    networks: Path, rewriting: Rewriting, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    path = networks / "counting.mindir"
+
+    def work() -> list[float]:
+        graph, tensors = mindspore_model.open_graph(path, read_inputs(path, Target()), Target(), rewriting)
+        graph.open(tensors)
+        return [float(graph.learn([np.ones((3, 9, 16), np.float32)])[0].mean()) for _ in range(3)]
+
+    first, second, third = on_thread(work)
+    assert first + 0.9 < second < third - 0.9
 
 
 @with_kernels

@@ -303,7 +303,7 @@ def test_without_room_for_it_the_file_is_loaded_as_it_is(
 def test_a_fault_of_a_rule_leaves_the_file_as_it_is(
     networks: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: Any) -> dict[Rewriting, int]:
+    def broken(*_: Any, **__: Any) -> dict[Rewriting, int]:
         raise KeyError("an operator that nobody thought of")
 
     monkeypatch.setattr(rewritten_file, "rewrite", broken)
@@ -350,7 +350,7 @@ def test_a_trial_measures_a_rewritten_graph_only_when_it_gives_the_same_numbers(
     path = networks / "norm.mindir"
     assert len(on_thread(lambda: tuning_trial.file_calls(path, Target(), (AS_IT_IS, Rewriting.FASTER), {}))) == 2
 
-    def wrong(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
+    def wrong(model: Any, rewriting: Rewriting, *, together: bool) -> dict[Rewriting, int]:
         if Rewriting.FASTER not in rewriting:
             return {}
         bias = model.graph.parameter[-1]

@@ -99,15 +99,15 @@ _OF_LAYERS: _Rules = (
 )
 
 
-def rewrite(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
+def rewrite(model: Any, rewriting: Rewriting, *, together: bool = True) -> dict[Rewriting, int]:
     """Rewrites a ModelProto of MindSpore's mind_ir.proto in place. Returns in how many places, by kind of rule.
 
     Branches are decided whatever is asked for. Where that does not do, the graphs that are called stay, with what
-    they use, and the one that calls them is rewritten.
+    they use, and the one that calls them is rewritten. together: the open first sizes of all inputs are the same.
     """
     if model.functions:
         write_assignments_out(model)
-        if not decide_branches(model) and not calls_may_stay(model):
+        if not decide_branches(model, together=together) and not calls_may_stay(model):
             return {}
     if rewriting == AS_IT_IS:
         return {}

@@ -44,12 +44,13 @@ def write_assignments_out(model: Any) -> int:
         if found is not None and not call.input and _write(graph, call, found):
             choices.append(choice)
         shapes.of(call.output[0])  # in order: what comes behind is looked up, however deep a network is
+    if not choices:
+        return 0
     graph.save()
-    if choices:
-        graph = GraphFile(model)  # in which nobody calls these any more
-        for choice in choices:
-            graph.remove_unused(choice)
-        graph.save()
+    graph = GraphFile(model)  # in which nobody calls these any more
+    for choice in choices:
+        graph.remove_unused(choice)
+    graph.save()
     return len(choices)
 
 

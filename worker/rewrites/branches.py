@@ -36,12 +36,12 @@ class _Call:
     given: Sequence[str]
 
 
-def decide_branches(model: Any) -> bool:
+def decide_branches(model: Any, *, together: bool = True) -> bool:
     """Makes one graph of the main graph and those that it calls. Returns whether that is done, or nothing has changed.
 
-    model: a ModelProto of MindSpore's mind_ir.proto.
+    model: a ModelProto of MindSpore's mind_ir.proto. together: the open first sizes of all its inputs are the same.
     """
-    writer = _Writer(model)
+    writer = _Writer(model, together)
     try:
         made = writer.follow(model.graph.node, {})
         outputs = [writer.name(given.name, made) for given in model.graph.output]
@@ -102,7 +102,7 @@ def _by_itself(model: Any, graph: Any) -> GraphFile:
 class _Writer:
     """Writes nodes in the order in which they run. What only keeps an order, which no node here needs, is left out."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, together: bool) -> None:
         self._ops = {primitive.name: primitive.op_type for primitive in model.primitives}
         self._functions = {function.name: function for function in model.functions}
         graphs = [model.graph, *model.functions]
@@ -113,7 +113,7 @@ class _Writer:
         self._made: dict[str, Any] = {}
         self._depth = 0
         self._graph = _written(model, list(self._constants.values()))
-        self._shapes = shapes_of(self._graph)
+        self._shapes = shapes_of(self._graph, together=together)
         self._questions = Questions(self._graph, self._shapes)
 
     def follow(self, nodes: Sequence[Any], known: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
-from mindspore_serving.worker.rewrites.values import UNRANKED
 
 _OPEN = -1
 _SAME = ("Identity", "Contiguous")
@@ -26,7 +25,7 @@ def _does_nothing(graph: GraphFile, node: Any) -> bool:
     if graph.op(node) not in _SAME_IF_ALIKE:
         return False
     before, made = graph.value(node.input[0]), graph.value(node.output[0])
-    if before is None or before != made or made.shape == UNRANKED:
+    if before is None or before != made:
         return False
     # One open size is the same for a Reshape. A BroadcastTo may repeat what is one, unless it is told to keep it.
     keeps_open = graph.op(node) != "BroadcastTo" or isinstance(graph.constant(node.input[1]), tuple)

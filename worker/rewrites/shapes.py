@@ -16,7 +16,6 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.shape_protocol import Shapes
 from mindspore_serving.worker.rewrites.shape_rules import EACH_OF, FIRST_OF, RESIZES, RULES
 from mindspore_serving.worker.rewrites.sizes import OPEN, Shape, Size, named
-from mindspore_serving.worker.rewrites.values import UNRANKED
 
 _INSTANCES = named("instances", 0)  # what an open first axis of an input counts, and of any other input too
 _END_MASK = 5  # of the inputs of StridedSlice
@@ -39,9 +38,12 @@ def tell_shapes(graph: GraphFile) -> None:
             _give(graph, node, sizes)
 
 
-def shapes_of(graph: GraphFile) -> Shapes:
-    """What is known of the shapes of a graph's values; each is looked at once."""
-    return _Shapes(graph)
+def shapes_of(graph: GraphFile, *, together: bool = False) -> Shapes:
+    """What is known of the shapes of a graph's values; each is looked at once.
+
+    together: the open first sizes of all inputs are the same, that of the instances.
+    """
+    return _Shapes(graph, together=together)
 
 
 def _give(graph: GraphFile, reshape: Any, sizes: Sequence[int]) -> None:
@@ -99,10 +101,10 @@ def _with_size(graph: GraphFile, shapes: "_Shapes", node: Any) -> Any:
 class _Shapes:
     """Of the values of a graph: in order, so that those before them are found."""
 
-    def __init__(self, graph: GraphFile) -> None:
+    def __init__(self, graph: GraphFile, *, together: bool = False) -> None:
         self.graph = graph
         self._found: dict[str, Shape | None] = {}
-        self._inputs = frozenset(graph.inputs)
+        self._together = frozenset(graph.inputs if together else ())
 
     def of(self, name: str) -> Shape | None:
         """None where not even the number of axes is known."""
@@ -115,10 +117,10 @@ class _Shapes:
         value = self.graph.value(name) or self.graph.constant_tensor(name)
         if value is None and isinstance(self.graph.constant(name), int | float):
             return ()
-        if value is None or value.shape == UNRANKED:
+        if value is None:
             return inferred
         new = tuple(named(name, axis) for axis in range(len(value.shape)))
-        if name in self._inputs and new:
+        if name in self._together and new:
             new = (_INSTANCES, *new[1:])
         if inferred is None or len(inferred) != len(new):
             inferred = new
