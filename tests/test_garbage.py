@@ -44,11 +44,14 @@ def tell():
 
 threading.Thread(target=tell, daemon=True).start()
 """
-MASTER = (
-    TELLER
-    + "from mindspore_serving.master.__main__ import main; sys.exit(main(['--grpc', '127.0.0.1:%d', '--ctrl', '127.0.0.1:%d']))"
-)
-SCRIPT = TELLER + "from mindspore_serving import server; server.start_grpc_server('127.0.0.1:%d')"
+MASTER = f"""{TELLER}
+from mindspore_serving.master.__main__ import main
+sys.exit(main(["--grpc", "127.0.0.1:%d", "--ctrl", "127.0.0.1:%d"]))
+"""
+SCRIPT = f"""{TELLER}
+from mindspore_serving import server
+server.start_grpc_server("127.0.0.1:%d")
+"""
 
 
 @pytest.mark.parametrize("program", [MASTER, SCRIPT])
