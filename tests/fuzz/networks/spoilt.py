@@ -20,9 +20,9 @@ def main(first: str, end: str, how: str) -> None:
     child.main(first, end, how)
 
 
-def take_one_away(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
+def take_one_away(model: Any, rewriting: Rewriting, *, together: bool) -> dict[Rewriting, int]:
     """From each weight. What MindSpore cannot run is written as it should be."""
-    places = rewrite(model, rewriting & Rewriting.RUNNABLE)
+    places = rewrite(model, rewriting & Rewriting.RUNNABLE, together=together)
     if not rewriting & ~Rewriting.RUNNABLE:
         return places
     graph = GraphFile(model)
@@ -34,11 +34,11 @@ def take_one_away(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
     return places | {rewriting: len(names)}
 
 
-def die(model: Any, rewriting: Rewriting) -> dict[Rewriting, int]:
+def die(model: Any, rewriting: Rewriting, *, together: bool) -> dict[Rewriting, int]:
     """As a kernel may that writes where it must not."""
     if rewriting & ~Rewriting.RUNNABLE:
         os.kill(os.getpid(), signal.SIGSEGV)
-    return take_one_away(model, rewriting)
+    return take_one_away(model, rewriting, together=together)
 
 
 if __name__ == "__main__":
