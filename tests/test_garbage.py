@@ -33,8 +33,8 @@ def test_what_is_there_is_not_looked_at_and_what_comes_later_is() -> None:
     assert later() is None
 
 
-# A thread that tells, every few milliseconds, until the heap is frozen; then the program goes on as it would.
-TELLER = """
+# main() returns at its end: a thread tells, and looks every few milliseconds.
+MASTER = """
 import gc, sys, threading, time
 
 def tell():
@@ -43,14 +43,17 @@ def tell():
     print("frozen", flush=True)
 
 threading.Thread(target=tell, daemon=True).start()
-"""
-MASTER = f"""{TELLER}
+
 from mindspore_serving.master.__main__ import main
 sys.exit(main(["--grpc", "127.0.0.1:%d", "--ctrl", "127.0.0.1:%d"]))
 """
-SCRIPT = f"""{TELLER}
+# Such a script ends with its last line, and the master in it.
+SCRIPT = """
+import gc
+
 from mindspore_serving import server
 server.start_grpc_server("127.0.0.1:%d")
+print("frozen" if gc.get_freeze_count() else "as it was", flush=True)
 """
 
 
