@@ -217,7 +217,7 @@ class Dispatcher:
             if not self._orphans.keep(request):
                 self._requests.answer(request, refusals.gone(request))
             return
-        if method.inputs != request.method.inputs:
+        if (method.inputs, method.outputs) != (request.method.inputs, request.method.outputs):
             self._requests.answer(request, refusals.gone(request))
             return
         # From the start, so that one version answers all of it. Nothing of it runs any more, and what has killed its

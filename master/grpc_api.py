@@ -10,6 +10,7 @@ import grpc.aio
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.master.free_address import check_free
+from mindspore_serving.master.grpc_messages import short_text
 from mindspore_serving.master.service_table import (
     OWN_FAULT_TEXT,
     STOPPING_TEXT,
@@ -137,7 +138,7 @@ async def _check_deadline(context: Context) -> None:
 async def _abort(context: Context, error: Exception) -> None:
     """Ends the call with the status of an RpcFault; anything else is a fault of ours."""
     if isinstance(error, RpcFault):
-        await context.abort(_STATUS[error.status], str(error), tuple(error.trailing_metadata))
+        await context.abort(_STATUS[error.status], short_text(str(error)), tuple(error.trailing_metadata))
     if not isinstance(error, grpc.aio.AbortError):
         logger.error("a fault of the master's own", exc_info=error)
         await context.abort(grpc.StatusCode.INTERNAL, OWN_FAULT_TEXT)

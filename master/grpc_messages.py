@@ -21,6 +21,9 @@ RESERVED_TIMES = 4  # what has come of a large message: room for so many times a
 ENCODINGS = {b"identity": None, b"gzip": zlib.MAX_WBITS | 16, b"deflate": zlib.MAX_WBITS}  # to zlib's wbits
 ACCEPT_ENCODING: Field = (b"grpc-accept-encoding", b",".join(ENCODINGS))
 
+LONGEST_TEXT_BYTES = 4096  # of a status, as it is sent
+
+_CUT = " ..."
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _PLAIN = frozenset(range(0x20, 0x7F)) - {ord("%")}
@@ -38,6 +41,16 @@ def percent_encode(text: str) -> bytes:
     """A grpc-message."""
     encoded = text.encode("utf-8", "replace")
     return b"".join(bytes((byte,)) if byte in _PLAIN else b"%%%02X" % byte for byte in encoded)
+
+
+def short_text(text: str) -> str:
+    """As much of it as a grpc-message may have: clients take 8 KB of metadata, or refuse all of it."""
+    left = LONGEST_TEXT_BYTES
+    for place, letter in enumerate(text):
+        left -= 1 if ord(letter) in _PLAIN else 3 * len(letter.encode("utf-8", "replace"))
+        if left < 0:
+            return f"{text[: max(0, place - len(_CUT))]}{_CUT}"
+    return text
 
 
 def decode_metadata(name: bytes, value: bytes) -> list[tuple[str, str | bytes]]:

@@ -1,9 +1,10 @@
 """Heads of HTTP/1 requests: which are refused, and in which words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 
-MOST_HEAD_BYTES = 16 * 1024  # of a head behind the slice that it begins in
+MOST_HEAD_BYTES = 16 * 1024
+_MARKS_BYTES = 4  # of a line: the colon, a blank and its end
 
 
 class RefusedHead(Exception):
@@ -19,14 +20,15 @@ class RefusedHead(Exception):
 
 
 def check_size(head_bytes: int) -> None:
-    """Raises RefusedHead for a head of which so much has come."""
+    """Raises RefusedHead for a head of which so much has come, or that has so much."""
     if head_bytes > MOST_HEAD_BYTES:
         text = f"the request line and the headers have more than {MOST_HEAD_BYTES} bytes"
         raise RefusedHead(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
 
 
-def check_head(method: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+def check_head(method: bytes, url: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
     """Raises RefusedHead for one that is complete. Names of headers are in small letters."""
+    check_size(len(url) + sum([len(name) + len(value) + _MARKS_BYTES for name, value in headers]))
     if method == b"CONNECT":
         raise RefusedHead(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is for proxies")
     hosts = 0

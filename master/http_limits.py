@@ -1,15 +1,10 @@
 """What the connections of the RESTful door may take."""
 
-import resource
 from dataclasses import dataclass
 
+from mindspore_serving.master.open_files import share_of_a_door
+
 _MOST_CONNECTIONS = 4096
-
-
-def _connections() -> int:
-    """Half of the files that this process may open: the other half is for gRPC, workers and everything else."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, files // 2)
 
 
 @dataclass(frozen=True)
@@ -25,4 +20,4 @@ class HttpLimits:
     @property
     def most_connections(self) -> int:
         """The number that holds."""
-        return self.connections or _connections()
+        return self.connections or min(_MOST_CONNECTIONS, share_of_a_door())

@@ -46,20 +46,29 @@ class StallWatch:
         self._seconds = seconds
         self._transport = transport
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting: int | None = None  # bytes, when the timer began; None: more has come to them
 
     def begin(self) -> None:
-        """More waits than the reader takes."""
-        waiting = self._transport.get_write_buffer_size()
-        self._timer = self._loop.call_later(self._seconds, self._look, waiting)
+        """Something was written, and may wait."""
+        if self._timer is None:
+            self._measure()
+        else:
+            self._waiting = None
 
     def close(self) -> None:
-        """It was taken, or the connection has ended."""
+        """The connection has ended."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self, waiting: int) -> None:
-        if self._transport.get_write_buffer_size() >= waiting:
+    def _measure(self) -> None:
+        self._waiting = self._transport.get_write_buffer_size()
+        if self._waiting:
+            self._timer = self._loop.call_later(self._seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiting is not None and self._transport.get_write_buffer_size() >= self._waiting:
             self._transport.abort()
         else:
-            self.begin()
+            self._measure()

@@ -3,10 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from typing import Protocol
+from typing import Protocol, cast
 
 from mindspore_serving.master.grpc_head import CallHead, RefusedHead
-from mindspore_serving.master.grpc_messages import ACCEPT_ENCODING, encode_metadata, message_prefix, percent_encode
+from mindspore_serving.master.grpc_messages import (
+    ACCEPT_ENCODING,
+    encode_metadata,
+    message_prefix,
+    percent_encode,
+    short_text,
+)
 from mindspore_serving.master.http2.connection import Connection
 from mindspore_serving.master.http2.errors import ErrorCode
 from mindspore_serving.master.http2.events import (
@@ -36,6 +42,37 @@ _HTTP_1_REFUSAL = (
     b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%s" % (len(_HTTP_1_TEXT), _HTTP_1_TEXT)
 )
+
+
+class Wire(Protocol):
+    """What a connection needs of its transport, which is a SocketTransport, or one of asyncio's for TLS."""
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        """The connection is told when more than that is unsent."""
+
+    def resume_reading(self) -> None:
+        """From now on the connection gets what comes."""
+
+    def pause_reading(self) -> None:
+        """Until resume_reading() it does not."""
+
+    def write(self, data: bytes) -> None:
+        """Sends this."""
+
+    def can_write_eof(self) -> bool:
+        """Whether write_eof() can be called."""
+
+    def write_eof(self) -> None:
+        """The peer sees the end when it has read all. Raises OSError."""
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or will be."""
+
+    def close(self) -> None:
+        """Closes when all is sent."""
+
+    def abort(self) -> None:
+        """Closes at once."""
 
 
 class Door(Protocol):
@@ -74,18 +111,17 @@ class LeanConnection(asyncio.BufferedProtocol):
         self._http2 = door.make_http2()
         self._calls: dict[int, Call] = {}
         self._blocked: dict[int, asyncio.Future[None]] = {}  # streaming calls whose replies are not fetched
-        self._transport: asyncio.Transport
+        self._transport: Wire
         self._is_receiving = False
         self._flush_is_due = False
         self._burst_bytes = 0
         self._held_since: float | None = None
-        self._is_lingering = False  # the last words are said
+        self._said_last: float | None = None  # the last words, when
 
     # What the transport tells.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport | Wire) -> None:
+        self._transport = transport = cast(Wire, transport)
         transport.set_write_buffer_limits(high=BURST_BYTES)
         if not self._door.admit(self):
             transport.abort()
@@ -124,8 +160,8 @@ class LeanConnection(asyncio.BufferedProtocol):
 
     @property
     def idle_since(self) -> float | None:
-        """Since when no stream is open, if none is."""
-        return self._http2.idle_since if self._http2.is_idle else None
+        """Since when no stream is open, if none is, and the last words are not said yet."""
+        return self._http2.idle_since if self._http2.is_idle and self._said_last is None else None
 
     @property
     def knows_end(self) -> bool:
@@ -134,7 +170,8 @@ class LeanConnection(asyncio.BufferedProtocol):
 
     def tick(self, now: float) -> None:
         """What took too long ends."""
-        if self._held_since is not None and now - self._held_since > self._limits.grace_seconds:
+        stuck_since = self._held_since if self._said_last is None else self._said_last + LINGER_SECONDS
+        if stuck_since is not None and now - stuck_since > self._limits.grace_seconds:
             self._transport.abort()
             return
         self._handle(self._http2.tick(now))
@@ -201,7 +238,7 @@ class LeanConnection(asyncio.BufferedProtocol):
         self._flush_is_due = False
         self._burst_bytes = 0
         while data := self._http2.data_to_send():
-            if not self._is_lingering:
+            if self._said_last is None:
                 self._transport.write(data)
         if self._blocked:
             for stream_id in [i for i in self._blocked if self._http2.unsent(i) <= DRAINED_BYTES]:
@@ -257,7 +294,8 @@ class LeanConnection(asyncio.BufferedProtocol):
         status: Fields = _GOOD if fault is None else ((b"grpc-status", b"%d" % fault.status),)
         passing: Fields = ()
         if fault is not None:
-            passing = ((b"grpc-message", percent_encode(str(fault))), *encode_metadata(fault.trailing_metadata))
+            text = percent_encode(short_text(str(fault)))
+            passing = ((b"grpc-message", text), *encode_metadata(fault.trailing_metadata))
         if begun:
             self._http2.send_trailers(stream_id, status, passing)
         else:
@@ -278,9 +316,9 @@ class LeanConnection(asyncio.BufferedProtocol):
 
     def _linger(self) -> None:
         """Closes when the peer has, or soon: what it has still sent would else destroy our last words."""
-        if self._is_lingering or self._transport.is_closing():
+        if self._said_last is not None or self._transport.is_closing():
             return
-        self._is_lingering = True
+        self._said_last = self.loop.time()
         if self._transport.can_write_eof():
             with contextlib.suppress(OSError):  # the peer is gone already
                 self._transport.write_eof()

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
@@ -14,12 +13,12 @@ from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.errors import Code, RequestRefused, SetupError
 from mindspore_serving.master.client_memory import ClientMemory
 from mindspore_serving.master.error_status import CallFault
-from mindspore_serving.master.free_address import share
 from mindspore_serving.master.front_desk import FrontDesk
 from mindspore_serving.master.http_limits import HttpLimits
 from mindspore_serving.master.json_reader import LARGE_BYTES, JsonReader
+from mindspore_serving.master.listeners import Listeners
 from mindspore_serving.master.openapi import documentation
-from mindspore_serving.master.parting import close_behind_the_last, nothing_is_coming
+from mindspore_serving.master.parting import nothing_is_coming
 from mindspore_serving.master.rest_body import OVERLOADED_TEXT, Overloaded, Place, Room, collect
 from mindspore_serving.master.rest_calls import RestCalls
 from mindspore_serving.master.rest_json import read_instances, write_error, write_reply
@@ -70,14 +69,16 @@ class RestDoor:
         self._is_shared = is_shared
         self._reader = JsonReader()
         self._room = Room(max_message_mb * MEGABYTE)
-        self._listener: socket.socket | None = None
+        self._listeners: Listeners | None = None
         self._main_loop: asyncio.Task[None] | None = None
         self._v2 = V2Rest(desk, memory, v2_calls, self._room, self._reader, request_seconds)
         health = [Route("/healthz", self._healthz), Route("/readyz", self._readyz)]
         urls = [*health, *documentation(self._v2.routes())]
         # Any other URL is searched for keywords, which a route cannot.
         self._router = Router(urls, redirect_slashes=False, default=self._serve_call)
-        self._protocol = protocol_with(limits or HttpLimits(), calls)
+        self._limits = limits or HttpLimits()
+        self._protocol = protocol_with(self._limits, calls)
+        self._tls = tls
         config = uvicorn.Config(
             guarded_app(self._serve, tokens),
             interface="asgi3",
@@ -92,26 +93,29 @@ class RestDoor:
             timeout_graceful_shutdown=LAST_WORDS_SECONDS,
         )
         config.load()
-        if tls is not None:
-            config.ssl = tls.context
+        self._config = config
         self._server = uvicorn.Server(config)
         self._server.lifespan = config.lifespan_class(config)
 
     def bind(self, address: Address) -> Address:
         """Takes the port; nobody is served before start(). Returns the real address. Raises SetupError."""
         try:
-            self._listener = _listen(address, self._is_shared)
+            self._listeners = Listeners(address, is_shared=self._is_shared)
         except OSError as error:
             raise SetupError(
                 f"RESTful server start failed, bind to the socket address {address} failed: {error.strerror or error}"
             ) from error
-        return Address(address.host, self._listener.getsockname()[1])
+        bound = self._listeners.address
+        assert isinstance(bound, Address)
+        return bound
 
     async def start(self) -> None:
-        """Serves clients. Not uvicorn's serve(): that would take the process's signals."""
-        assert self._listener is not None
-        await self._server.startup([self._listener])
+        """Serves clients. Not uvicorn's serve(): that would take the process's signals, and listen by itself."""
+        assert self._listeners is not None
+        await self._server.startup([])
         self._main_loop = asyncio.create_task(self._server.main_loop())
+        tls = None if self._tls is None else self._tls.context
+        self._listeners.start(self._make_connection, self._has_room, tls, self._limits.head_seconds)
 
     def end_connections(self) -> None:
         """From now on a call is the last one of its connection: whoever has another call asks for a new one."""
@@ -120,8 +124,8 @@ class RestDoor:
     async def part(self) -> None:
         """Nobody new gets in. Calls that are on their way are served."""
         self.end_connections()
-        if self._main_loop is not None:
-            await close_behind_the_last(self._server.servers)
+        if self._listeners is not None:
+            self._listeners.stop()
         await nothing_is_coming(self._is_asked)
 
     def refuse_new_calls(self) -> None:
@@ -130,6 +134,8 @@ class RestDoor:
 
     async def stop(self) -> None:
         """Stops listening; replies in progress have a moment to leave."""
+        if self._listeners is not None:
+            self._listeners.close()
         if self._main_loop is not None:
             self._server.should_exit = True
             await self._main_loop
@@ -139,9 +145,16 @@ class RestDoor:
                     connection.stop()
             if self._server.server_state.tasks:
                 await asyncio.wait(self._server.server_state.tasks, timeout=LAST_WORDS_SECONDS)
-        if self._listener is not None:
-            self._listener.close()
         await self._reader.close()
+
+    def _make_connection(self) -> BoundedProtocol:
+        state, app_state = self._server.server_state, self._server.lifespan.state
+        return self._protocol(config=self._config, server_state=state, app_state=app_state)
+
+    def _has_room(self, not_secure: int) -> bool:
+        """Whether one more may come. Who need not become secure first is told why not, by its connection."""
+        count = len(self._server.server_state.connections) + not_secure
+        return self._tls is None or count < self._limits.most_connections
 
     def _is_asked(self) -> bool:
         connections = self._server.server_state.connections
@@ -204,22 +217,6 @@ class RestDoor:
         except CallFault as fault:
             most = self._room.most_bytes
             raise RequestRefused(Code.INVALID_INPUTS, f"http message is bigger than {most}") from fault
-
-
-def _listen(address: Address, is_shared: bool) -> socket.socket:
-    ((family, kind, protocol, _, resolved), *_) = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-    # With the protocol named: asyncio sets TCP_NODELAY on no other, and a reply without waits 40 ms for an ACK.
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if is_shared:
-            share(listener)
-        listener.bind(resolved)
-        listener.listen()
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _url(scope: Scope) -> str:

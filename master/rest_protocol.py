@@ -20,6 +20,7 @@ from mindspore_serving.master.joined_writes import JoinedWrites
 from mindspore_serving.master.known_heads import KnownHeads
 from mindspore_serving.master.whole_calls import Calls, WholeCall, WholeHead
 
+INBOX_BYTES = 256 << 10
 _SLICE_BYTES = 16 * 1024  # parsed at once: as many requests as these may hold wait behind one that is answered
 
 
@@ -52,11 +53,13 @@ class BoundedProtocol(HttpToolsProtocol):
     calls: Sequence[Calls] = ()
     heads = KnownHeads()
     is_parting = False
+    inbox = memoryview(b"")  # where connections receive; what lies there is copied before another one receives
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._place = _Place.START
-        self._head_bytes = 0  # parsed of this head, behind the slice that it begins in
+        self._head_bytes = 0  # of this head, which is not complete, behind the slice that it begins in
+        self._begins_here = False  # in the slice that is parsed now
         self._unread: bytes | memoryview = b""  # received, and not parsed yet
         self._received = b""  # what is parsed, where it begins with a request
         self._held: list[bytes] | None = None  # of a request that may come whole: what has come of its body
@@ -79,6 +82,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", "retry-after: 1\r\n"))
         self._watch()
 
+    def get_buffer(self, _: int) -> memoryview:
+        return self.inbox
+
+    def buffer_updated(self, count: int) -> None:
+        self.data_received(bytes(self.inbox[:count]))
+
     def data_received(self, data: bytes) -> None:
         if self._last_words or self.transport.is_closing():
             return
@@ -99,15 +108,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().pause_writing()
         self._stalled.begin()
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stalled.close()
-
     # What the parser tells.
 
     def on_message_begin(self) -> None:
         self._place = _Place.HEAD
         self._head_bytes = 0
+        self._begins_here = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -116,8 +122,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         try:
-            check_size(self._head_bytes)
-            check_head(self.parser.get_method(), self.parser.get_http_version(), self.headers)
+            check_head(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
         except RefusedHead as refused:
             self._refused_head = refused
             raise
@@ -153,6 +158,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not self.transport.is_closing():
             self.flow.resume_reading()
             self._idle.begin()
+        self._stalled.begin()
         if self._unread:
             self.loop.call_soon(self._read)
         self._watch()
@@ -182,8 +188,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes | memoryview) -> None:
         self._received = data if isinstance(data, bytes) and self._place in _BETWEEN else b""
-        if self._place is _Place.HEAD:
-            self._head_bytes += len(data)
+        self._begins_here = False
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -200,7 +205,8 @@ class BoundedProtocol(HttpToolsProtocol):
                 reason = "its URL cannot be read" if isinstance(error, HttpParserCallbackError) else error
                 self._refuse(refusal(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {reason}"))
         self._let_go()
-        if self._place is _Place.HEAD:
+        if self._place is _Place.HEAD and not self._begins_here:
+            self._head_bytes += len(data)
             try:
                 check_size(self._head_bytes)
             except RefusedHead as refused:
@@ -278,6 +284,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(self._last_words)
             self.transport.close()
+            self._stalled.begin()
 
     def _watch(self) -> None:
         """Sets the timer for what the client has to send next; one that runs for the same thing goes on."""
@@ -323,4 +330,5 @@ def protocol_with(limits: HttpLimits, calls: Sequence[Calls] = ()) -> type[Bound
     Limited.limits = limits
     Limited.calls = calls
     Limited.heads = KnownHeads()
+    Limited.inbox = memoryview(bytearray(INBOX_BYTES))
     return Limited

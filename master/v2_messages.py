@@ -5,11 +5,12 @@ unless the request was typed and every output has a typed field (FP16 has none).
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.master.v2_types import (
     BYTES,
     DTYPES,
@@ -26,6 +27,7 @@ from mindspore_serving.master.v2_types import (
     raw_tensor,
     refuse,
 )
+from mindspore_serving.master.wire_spans import LENGTH_DELIMITED, varint, varints
 from mindspore_serving.proto import open_inference_pb2 as pb
 
 _FIELDS = {
@@ -38,6 +40,7 @@ _FIELDS = {
     "FP64": "fp64_contents",
     BYTES: "bytes_contents",
 }
+_FIELD_TYPES = {"int_contents": np.int32, "uint_contents": np.uint32}  # of values of several datatypes
 
 
 def read_request(request: pb.ModelInferRequest, nbytes: int) -> tuple[InferRequest, bool]:
@@ -70,7 +73,7 @@ def write_response(answer: InferResponse, is_typed: bool) -> pb.ModelInferRespon
                 response.raw_output_contents.append(b"")
         elif is_typed:
             tensor.contents.SetInParent()
-            getattr(tensor.contents, _FIELDS[output.datatype]).extend(_values(output))
+            _write_values(output, tensor.contents)
         else:
             response.raw_output_contents.append(bytes(raw_form(output)))
     return response
@@ -153,15 +156,22 @@ def _data(name: str, datatype: str, values: Sequence[Any]) -> bytes | list[bytes
     if datatype == BYTES:
         return list(values)
     dtype = np.dtype(DTYPES[datatype])
-    if dtype.kind in "iu" and values:
+    given = np.array(values, _FIELD_TYPES.get(_FIELDS[datatype], dtype))
+    if given.dtype != dtype and given.size:
         limits = np.iinfo(dtype)
-        if min(values) < limits.min or max(values) > limits.max:
+        if given.min() < limits.min or given.max() > limits.max:
             refuse(f"input {quoted(name)}: a value is not from {limits.min} to {limits.max}, as {datatype} has to be")
-    return np.array(values, dtype).tobytes()
+    return given.astype(dtype, copy=False).tobytes()
 
 
-def _values(tensor: V2Tensor) -> Iterable[Any]:
+def _write_values(tensor: V2Tensor, into: pb.InferTensorContents) -> None:
+    """As protobuf writes them: it takes a hundred times as long to be told one value after the other."""
+    field = _FIELDS[tensor.datatype]
     if tensor.datatype == BYTES:
-        return tensor.elements
-    values: list[Any] = np.frombuffer(tensor.raw, DTYPES[tensor.datatype]).tolist()
-    return values
+        into.bytes_contents.extend(tensor.elements)
+        return
+    packed: Buffer = tensor.raw
+    if tensor.datatype not in ("BOOL", "FP32", "FP64"):
+        packed = varints(np.frombuffer(tensor.raw, DTYPES[tensor.datatype]))
+    number = into.DESCRIPTOR.fields_by_name[field].number
+    into.MergeFromString(b"".join((varint(number << 3 | LENGTH_DELIMITED), varint(len(packed)), packed)))

@@ -5,14 +5,19 @@ Source: protobuf.dev/programming-guides/encoding; the field numbers are those of
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-_VARINT, _LENGTH_DELIMITED = 0, 2
+import numpy as np
+
+LENGTH_DELIMITED = 2
+_VARINT = 0
 _SPEC = 1
 _ITEMS = 1
 _KEY, _VALUE = 1, 2
 _SHAPE, _DTYPE, _DATA = 1, 2, 3
 _MOST_SPANS = 1024
+_MOST_DIGITS = 10  # of a number of 64 bits, to the base of 128
+_AT_ONCE = 1 << 16  # numbers: the arrays in between stay small
 
 
 class DataSpan(NamedTuple):
@@ -54,7 +59,7 @@ def top_spans(message: bytes, *numbers: int) -> list[tuple[int, int, int]] | Non
     try:
         for field in _fields(message, 0, len(message)):
             if field.number in numbers:
-                _expect(field.kind == _LENGTH_DELIMITED and len(spans) < _MOST_SPANS)
+                _expect(field.kind == LENGTH_DELIMITED and len(spans) < _MOST_SPANS)
                 spans.append((field.number, field.start, field.stop))
     except (_Unusual, IndexError):
         return None
@@ -68,7 +73,7 @@ def inner_span(message: bytes, start: int, stop: int, *path: int) -> tuple[int, 
     try:
         for number in path:
             (field,) = [field for field in _fields(message, start, stop) if field.number == number]
-            _expect(field.kind == _LENGTH_DELIMITED)
+            _expect(field.kind == LENGTH_DELIMITED)
             start, stop = field.start, field.stop
     except (ValueError, IndexError):  # _Unusual is a ValueError, too
         return None
@@ -85,6 +90,26 @@ def varint(number: int) -> bytes:
     return bytes(digits)
 
 
+def varints(numbers: "np.ndarray[Any, np.dtype[Any]]") -> bytes:
+    """Whole numbers as protobuf writes those of a packed field: negative ones as if they had 64 bits."""
+    return b"".join([_varints(numbers[at : at + _AT_ONCE]) for at in range(0, len(numbers), _AT_ONCE)])
+
+
+def _varints(numbers: "np.ndarray[Any, np.dtype[Any]]") -> bytes:
+    left = numbers.astype(np.int64 if numbers.dtype.kind == "i" else np.uint64).view(np.uint64)
+    lengths = np.ones(len(left), np.intp)
+    for place in range(1, _MOST_DIGITS):
+        lengths += left >= np.uint64(1 << 7 * place)
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    written = np.empty(int(ends[-1]), np.uint8)
+    for place in range(int(lengths.max())):
+        more = lengths > place + 1
+        written[starts + place] = (left & np.uint64(0x7F)).astype(np.uint8) | (more.astype(np.uint8) << 7)
+        starts, left, lengths = starts[more], left[more] >> np.uint64(7), lengths[more]
+    return written.tobytes()
+
+
 def _spans(message: bytes, instance_fields: tuple[int, ...]) -> list[DataSpan]:
     spans: list[DataSpan] = []
     numbers = set()
@@ -92,16 +117,17 @@ def _spans(message: bytes, instance_fields: tuple[int, ...]) -> list[DataSpan]:
     for field in _fields(message, 0, len(message)):
         numbers.add(field.number)
         if field.number == _SPEC:
-            _expect(field.kind == _LENGTH_DELIMITED and not instances)
+            _expect(field.kind == LENGTH_DELIMITED and not instances)
             continue
-        _expect(field.number in instance_fields and field.kind == _LENGTH_DELIMITED)
+        _expect(field.number in instance_fields and field.kind == LENGTH_DELIMITED)
         names = set()
         for item in _fields(message, field.start, field.stop):
-            _expect(item.number == _ITEMS and item.kind == _LENGTH_DELIMITED)
+            _expect(item.number == _ITEMS and item.kind == LENGTH_DELIMITED)
             span = _item(message, item, instances)
             _expect(span.name not in names)
             names.add(span.name)
             spans.append(span)
+        _expect(bool(names))
         instances += 1
         _expect(len(spans) <= _MOST_SPANS)
     _expect(bool(spans) and len(numbers - {_SPEC}) == 1)  # not instances of both generations
@@ -114,11 +140,11 @@ def _item(message: bytes, item: _Field, instance: int) -> DataSpan:
     key, value = parts.get(_KEY), parts.get(_VALUE)
     _expect(key is not None and value is not None and len(parts) == 2)
     assert key is not None and value is not None
-    _expect(key.kind == value.kind == _LENGTH_DELIMITED)
+    _expect(key.kind == value.kind == LENGTH_DELIMITED)
     tensor = _once(message, value)
     _expect(tensor.keys() <= {_SHAPE, _DTYPE, _DATA} and _DATA in tensor)
     data = tensor[_DATA]
-    _expect(data.kind == _LENGTH_DELIMITED)
+    _expect(data.kind == LENGTH_DELIMITED)
     return DataSpan(instance, message[key.start : key.stop], data.start, data.stop)
 
 
@@ -138,7 +164,7 @@ def _fields(message: bytes, at: int, stop: int) -> Iterator[_Field]:
         if kind == _VARINT:
             start, (_, at) = at, _varint(message, at)
         else:
-            _expect(kind == _LENGTH_DELIMITED)
+            _expect(kind == LENGTH_DELIMITED)
             length, start = _varint(message, at)
             at = start + length
         _expect(at <= stop)

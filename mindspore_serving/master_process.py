@@ -16,6 +16,7 @@ from mindspore_serving.joining import follow, until_servables_are_here, until_wo
 from mindspore_serving.master.client_memory import client_memory
 from mindspore_serving.master.config import MasterConfig
 from mindspore_serving.master.free_address import check_free
+from mindspore_serving.master.open_files import allow_many
 from mindspore_serving.master.outlook import Outlook
 from mindspore_serving.master.security import Security, read_security
 from mindspore_serving.master.server import MasterServer
@@ -34,6 +35,7 @@ def run(config: MasterConfig, notify: ServiceManager | Voice, place: Place | Non
     `polls`: a core may be used to wait.
     """
     keep_free_memory()
+    allow_many()
     outlook = Outlook() if polls else None
     return event_loop.run(_serve(config, notify, place, outlook), outlook)
 

@@ -97,12 +97,8 @@ class Supervisor(threading.Thread):
             self._on_gone()
 
     def _launch(self, spec: WorkerSpec) -> None:
-        log = None
-        if self._log_folder is not None:
-            self._log_folder.mkdir(parents=True, exist_ok=True)
-            log = self._log_folder / spec.log_name
         try:
-            child = WorkerProcess(spec, self._master, self._folder, log)
+            child = WorkerProcess(spec, self._master, self._folder, self._log_file(spec))
         except OSError as error:  # no memory, no descriptors, no such log file
             self._report_first(spec, f"cannot be started: {error}")
             self._decide(spec, f"cannot be started: {error}", Ended(1, False, False, 0.0))
@@ -112,6 +108,13 @@ class Supervisor(threading.Thread):
         self._selector.register(child.notifications, selectors.EVENT_READ, lambda: self._on_word(child))
         self._selector.register(child.exit_fd, selectors.EVENT_READ, lambda: self._on_exit(child))
         self._tell(spec, f"loading, pid {child.pid}")
+
+    def _log_file(self, spec: WorkerSpec) -> Path | None:
+        """Raises OSError."""
+        if self._log_folder is None:
+            return None
+        self._log_folder.mkdir(parents=True, exist_ok=True)
+        return self._log_folder / spec.log_name
 
     def _on_word(self, child: WorkerProcess) -> None:
         if self._children.get(child.spec.slot) is not child:

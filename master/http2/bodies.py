@@ -34,9 +34,11 @@ class Bodies:
             self._credit = self._window
         stream = self._streams.open.get(stream_id)
         if stream is None or not stream.they_may_send:
+            was_granted = self._streams.was_granted(stream_id, whole)
             if heads:  # what goes on was in time when it began
                 self._streams.check_late(stream_id, "DATA")
-                self._patience.spend("late", self._streams.now, heads)
+                if not was_granted:
+                    self._patience.spend("late", self._streams.now, heads)
             return None
         stream.credit -= whole
         if stream.credit < 0:

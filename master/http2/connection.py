@@ -52,7 +52,7 @@ class Connection:
         self._headers = HeaderReader(interpret, limits, openings.reading)
         self._blocks = BlockReader(limits)
         self._out = Outbox(self._patience, openings.writing)
-        self._streams = Streams(now)
+        self._streams = Streams(now, limits.window_bytes)
         self._control = control = Control(limits, self._patience, self._streams, self._out)
         self._responses = responses = Responses(self._patience, self._streams, self._out)
         self._last_served = frames.LARGEST_STREAM_ID

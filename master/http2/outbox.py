@@ -56,7 +56,7 @@ class Outbox:
         if stream.queue is None:
             stream.queue = deque()
             stream.pace = Pace(now)
-        stream.queue += (memoryview(prefix), memoryview(body))
+        stream.queue += [memoryview(piece) for piece in (prefix, body) if piece]  # nothing would wait for a window, too
         stream.unsent += size
         self.unsent += size
         self.resume(stream)

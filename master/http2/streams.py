@@ -41,25 +41,34 @@ class Stream:
 class Streams:
     """The open ones, and enough of the closed ones."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, window: int) -> None:
+        self._window = window  # of a new one
         self.now = now  # when the peer or the clock was heard last
         self.idle_since = now  # makes sense while none is open
         self.open: dict[int, Stream] = {}
         self.newest = 0  # of the peer's; ours there are none
         self._closed: deque[int] = deque(maxlen=REMEMBERED_STREAMS)
-        self._cut: dict[int, None] = {}  # those of which frames may still be on their way
+        self._cut: dict[int, int] = {}  # those of which frames may be on their way, so many bytes
 
     def close(self, stream_id: int, more_may_come: bool) -> None:
         """Both sides are through with it; the peer may not know yet."""
-        self.open.pop(stream_id, None)
+        stream = self.open.pop(stream_id, None)
         if more_may_come:
-            self._cut[stream_id] = None
+            self._cut[stream_id] = self._window if stream is None else stream.credit
             if len(self._cut) > REMEMBERED_STREAMS:
                 del self._cut[next(iter(self._cut))]
         else:
             self._closed.append(stream_id)
         if not self.open:
             self.idle_since = self.now
+
+    def was_granted(self, stream_id: int, size: int) -> bool:
+        """Whether the peer may have sent so many bytes, not none, before it knew that we have ended the stream."""
+        credit = self._cut.get(stream_id, 0) - size
+        if credit < 0 or not size:
+            return False
+        self._cut[stream_id] = credit
+        return True
 
     def check_not_idle(self, stream_id: int, what: str) -> None:
         """Raises ConnectionFault if the peer has not opened it yet (§5.1, "idle"), or cannot."""

@@ -559,6 +559,19 @@ def test_a_request_that_has_run_in_part_does_not_start_again_at_another_version(
     assert isinstance(failure, Failure | list) and master.batches("old") == []
 
 
+def test_a_request_is_not_answered_by_a_version_with_other_outputs() -> None:
+    """The doors have read the request, and promised its outputs, by the version that it began with."""
+    master = Master()
+    master.join("old", version=1, methods=(MethodSpec("echo", ("x",), ("z",), 4),))
+    master.join("new", version=2)
+    request = master.ask(1)
+    assert master.batches("new")
+    master.say("new", Goodbye())
+    failure = master.answers[request]
+    assert isinstance(failure, Failure) and "servable is not available" in failure.text
+    assert master.batches("old") == []
+
+
 def test_a_request_whose_time_is_over_is_not_admitted(master: Master) -> None:
     request = master.ask(1, deadline=master.now)
     failure = master.answers[request]

@@ -195,6 +195,14 @@ def test_a_start_that_fails_says_the_workers_reason_and_leaves_nothing(folder: F
     assert "tensor_add.mindir' is not a MindIR file, or is damaged" in server.last_line
 
 
+def test_a_log_folder_that_cannot_be_made_ends_the_start_with_its_reason(folder: Folder) -> None:
+    (folder.path / "serving_logs").write_text("a file")
+    server = folder.start(SERVER.replace("DEVICES", "device_ids=0"))
+    assert server.wait() == 1
+    assert "Fail to start workers: {servable name:add, device id:" in server.last_line
+    assert "cannot be started: [Errno 17] File exists: 'serving_logs'" in server.last_line
+
+
 def test_a_signal_while_workers_load_ends_the_start(folder: Folder) -> None:
     (folder.path / "add" / "servable_config.py").write_text(
         f"import time, pathlib\npathlib.Path({str(folder.path / 'loading')!r}).touch()\ntime.sleep(600)"

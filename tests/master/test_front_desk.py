@@ -47,6 +47,15 @@ def run(scenario: Coroutine[None, None, None]) -> None:
     asyncio.run(scenario)
 
 
+def test_an_idle_master_has_drained_in_no_time() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        assert await desk.desk.drain(0.0)
+        desk.desk.close()
+
+    run(scenario())
+
+
 def test_whoever_calls_alone_again_does_not_wait_for_a_turn_of_the_loop() -> None:
     async def scenario() -> None:
         desk = Desk()

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from mindspore_serving.master.grpc_head import CallHead, RefusedHead, head_reader
 from mindspore_serving.master.grpc_messages import (
+    LONGEST_TEXT_BYTES,
     MessageReader,
     decode_metadata,
     encode_metadata,
     message_prefix,
     parse_timeout,
     percent_encode,
+    short_text,
 )
 from mindspore_serving.master.http2.headers import Field
 from mindspore_serving.master.service_table import CallInfo, RpcFault, Status, Unary
@@ -112,6 +114,16 @@ def test_any_text_is_a_status_message(text: str) -> None:
     encoded = percent_encode(text)
     assert all(0x20 <= byte < 0x7F for byte in encoded)
     assert urllib.parse.unquote_to_bytes(encoded) == text.encode("utf-8", "replace")
+
+
+@given(st.text(), st.integers(1, 5000))
+def test_a_status_message_is_no_longer_than_clients_take(text: str, times: int) -> None:
+    short = short_text(text * times)
+    assert len(percent_encode(short)) <= LONGEST_TEXT_BYTES
+    if len(percent_encode(text * times)) <= LONGEST_TEXT_BYTES:
+        assert short == text * times
+    else:
+        assert short.endswith(" ...") and (text * times).startswith(short[:-4])
 
 
 @given(st.binary(max_size=40))

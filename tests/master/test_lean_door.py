@@ -327,7 +327,7 @@ def test_unfinished_requests_of_all_clients_are_bounded(monkeypatch: pytest.Monk
 def test_one_connection_too_many_takes_the_place_of_an_idle_one(door: RunningDoor) -> None:
     assert isinstance(door.door, LeanDoor)
     lean = door.door
-    lean.most_connections = 2
+    lean.most_connections = 3
     with RawClient(door) as busy, RawClient(door) as idle:
         busy.call("Wait", message_prefix(b""))
         idle.call("Say", message_prefix(b""))
@@ -339,7 +339,45 @@ def test_one_connection_too_many_takes_the_place_of_an_idle_one(door: RunningDoo
             assert door.entered.acquire(timeout=WAIT_SECONDS)
             idle.socket.close()
             until(lambda: len(lean._connections) == 2, "the idle connection to be closed")
-            assert RawClient(door).is_turned_away()
+            with RawClient(door) as fourth:
+                fourth.call("Wait", message_prefix(b""))
+                assert door.entered.acquire(timeout=WAIT_SECONDS)
+                assert RawClient(door).is_turned_away()
+
+
+def test_a_burst_of_connections_is_bounded_too(door: RunningDoor) -> None:
+    assert isinstance(door.door, LeanDoor) and isinstance(door.address, Address)
+    lean = door.door
+    lean.most_connections = 20
+    clients = [socket.create_connection(door.address) for _ in range(60)]
+    for client in clients[20:]:
+        client.settimeout(WAIT_SECONDS)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""  # turned away
+    assert len(lean._connections) == 20
+    for client in clients:
+        client.close()
+
+
+def test_a_closed_connection_whose_peer_reads_nothing_of_its_last_words_ends() -> None:
+    limits = Limits(idle_seconds=0.2, grace_seconds=0.2, least_bytes_per_second=1e9)
+    door = RunningDoor(limits=limits)
+    assert isinstance(door.door, LeanDoor)
+    connections = door.door._connections
+    with RawClient(door) as client:
+        client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        client.h2.increment_flow_control_window(2**31 - 1 - 65_535)
+        client.call("Flood", message_prefix(b"1000") + b"1000")
+        until(lambda: connections and next(iter(connections))._transport.get_write_buffer_size(), "replies to wait")  # type: ignore[attr-defined]
+        door.run(end_all(door.door))
+        until(lambda: not connections, "the connection to be closed")
+    door.close()
+
+
+async def end_all(door: LeanDoor) -> None:
+    for connection in list(door._connections):
+        connection.resume_writing()  # as if what waits were less than makes it pause
+        connection.end("enough")
 
 
 @pytest.mark.skipif(shutil.which("nghttp") is None, reason="needs nghttp2-client")

@@ -174,5 +174,7 @@ def test_spans_are_told_of_usual_messages_only() -> None:
     for stop in range(1, len(message)):  # cut off anywhere
         cut = data_spans(message[:stop], 2, 3)
         assert cut is None
+    request.instances.add()
+    assert data_spans(request.SerializeToString(), 2, 3) is None  # an instance without a span would be lost
     assert data_spans(message + message, 2, 3) is None  # two specs, which protobuf would merge
     assert data_spans(message + b"\x20\x01", 2, 3) is None  # a field that nobody knows

@@ -24,7 +24,7 @@ from mindspore_serving.master.promise import Promise
 from mindspore_serving.master.rest_api import MEGABYTE, RestDoor
 from mindspore_serving.master.rest_body import BODIES_HELD
 from mindspore_serving.master.rest_json import read_instances, write_reply
-from mindspore_serving.master.rest_protocol import BoundedProtocol
+from mindspore_serving.master.rest_protocol import BoundedProtocol, _Place
 from mindspore_serving.master.tokens import Tokens
 from mindspore_serving.master.whole_calls import Calls, Headers, Reply
 from tests.master.rest_client import RestClient
@@ -125,6 +125,47 @@ def test_a_flood_of_headers_and_what_is_no_http_is_refused(
         received = everything(connection)
         # A door that closes while more is under way destroys its last words.
         assert (len(flood) > 100_000 and received == b"") or (received.split()[1] == status and text in received)
+
+
+def test_a_head_that_comes_in_pieces_before_a_body_is_no_larger_for_that(master: RunningMaster) -> None:
+    body = json.dumps({"instances": {"x": 1}}).encode().ljust(40_000)
+    with door(master, HttpLimits()) as (opened, address):
+        connection = connect(address)
+        connections = opened._server.server_state.connections
+        first, second = b"POST /model/add:nope HTTP/1.1\r\n", b"host: x\r\n" + CLOSING
+        connection.sendall(first)
+        until(lambda: connections, "the connection")
+        (protocol,) = connections
+        assert isinstance(protocol, BoundedProtocol)
+        until(lambda: protocol._place is _Place.HEAD, "the request line")
+        connection.sendall(second)
+        until(lambda: protocol._head_bytes == len(second), "two of the headers")
+        connection.sendall(b"content-length: %d\r\n\r\n" % len(body) + body)
+        assert everything(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_reader_who_leaves_little_unread_is_dropped_too(master: RunningMaster) -> None:
+    with door(master, HttpLimits(stalled_seconds=SOON)) as (opened, address):
+        connection = connect(address)
+        connections = opened._server.server_state.connections
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        (protocol,) = connections
+        assert isinstance(protocol, BoundedProtocol)
+        master.run(leave_unread(protocol))
+        until(lambda: not connections, "the end of the connection")
+        connection.close()
+
+
+async def leave_unread(protocol: BoundedProtocol) -> None:
+    """The kernel takes what it can of last words; a little more waits here."""
+    socket_ = protocol.transport.get_extra_info("socket")
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            socket_.send(bytes(1 << 16))
+    protocol._last_words = b"x" * 1000
+    protocol._end()
+    assert protocol.transport.is_closing() and protocol.transport.get_write_buffer_size() == 1000
 
 
 def test_a_connection_that_asks_nothing_more_ends_by_itself(master: RunningMaster) -> None:

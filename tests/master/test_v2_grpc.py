@@ -12,6 +12,7 @@ from mindspore_serving.cluster.messages import BatchDone, MethodSpec, TensorType
 from mindspore_serving.cluster.tensors import Stacked, Tensor
 from mindspore_serving.master.v2_grpc import SERVICE
 from mindspore_serving.master.v2_types import DTYPES
+from mindspore_serving.master.wire_spans import LENGTH_DELIMITED, varint, varints
 from mindspore_serving.proto import open_inference_pb2 as pb
 from mindspore_serving.proto.private_pool import DESCRIPTORS
 from tests.master.running_master import RunningMaster
@@ -61,6 +62,24 @@ def test_who_asks_with_typed_values_is_answered_with_them(
     answer = v2.infer(infer_request("add.echo", tensor, raw=[]))
     assert answer.outputs[0].contents == tensor.contents
     assert not answer.raw_output_contents
+
+
+@pytest.mark.parametrize(
+    "name, dtype",
+    [("int_contents", "i4"), ("int64_contents", "i8"), ("uint_contents", "u4"), ("uint64_contents", "u8")],
+)
+def test_whole_numbers_are_written_as_protobuf_writes_them(name: str, dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    powers = [1 << power for power in range(limits.bits - 1)]
+    given = [limits.min, limits.max, *powers, *[power - 1 for power in powers]]
+    if limits.min < 0:
+        given += [-power for power in powers]
+    packed = varints(np.array(given * 1000, dtype))
+    written = pb.InferTensorContents()
+    number = written.DESCRIPTOR.fields_by_name[name].number
+    written.MergeFromString(varint(number << 3 | LENGTH_DELIMITED) + varint(len(packed)) + packed)
+    assert list(getattr(written, name)) == given * 1000
+    assert varints(np.array([], dtype)) == b""
 
 
 def test_text_is_text_to_a_method_that_is_told_so(master: RunningMaster) -> None:

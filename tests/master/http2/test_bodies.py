@@ -66,8 +66,8 @@ def test_an_empty_frame_among_others_still_costs_patience() -> None:
     assert peer.goaway is ErrorCode.ENHANCE_YOUR_CALM
 
 
-def test_each_late_frame_costs_patience_once_however_it_is_cut() -> None:
-    peer = opened(Limits(patience=20, patience_per_second=0.0))
+def test_each_late_frame_beyond_its_window_costs_patience_once_however_it_is_cut() -> None:
+    peer = opened(Limits(patience=20, patience_per_second=0.0, window_bytes=39))
     peer.connection.send_headers(1, ((b":status", b"200"),), end=True)  # which resets the rest of the request
     content = said(*[data(b"late" * 10)] * 15)
     for byte in content:

@@ -261,6 +261,33 @@ def test_a_late_frame_after_our_end_is_no_mistake() -> None:
     assert request.head[-1] == (b"kept", b"in the table")
 
 
+def test_a_body_that_was_on_its_way_when_we_ended_its_stream_costs_no_patience() -> None:
+    """A peer that has sent all that its windows allow is no flood, in whatever frames it has."""
+    limits = Limits(window_bytes=100_000, patience=10, patience_per_second=0)
+    peer = Peer(limits)
+    for stream_id in range(1, 101, 2):
+        peer.send(peer.headers(stream_id))
+        peer.connection.send_headers(stream_id, ((b":status", b"200"),), end=True)
+        peer.send(*[DataFrame(stream_id, bytes(10_000)) for _ in range(10)])
+        assert peer.goaway is None
+    for _ in range(11):
+        peer.send(DataFrame(99, b"x"))
+    assert peer.goaway is ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_an_empty_message_that_uses_up_the_window_ends_its_stream() -> None:
+    peer = Peer()
+    peer.send(SettingsFrame(settings={SettingsFrame.INITIAL_WINDOW_SIZE: 5}))
+    peer.send(peer.headers(1, None, "END_HEADERS", "END_STREAM"))
+    peer.connection.hold(True)
+    peer.connection.send_response(1, GREETING, bytes(5), b"", GOOD)
+    peer.connection.hold(False)
+    peer.listen()
+    assert peer.said[-1].stream_id == 1
+    assert "END_STREAM" in peer.said[-1].flags
+    assert peer.connection.is_idle
+
+
 def test_a_repeated_block_is_read_from_the_cache_until_the_table_changes() -> None:
     read = []
 
