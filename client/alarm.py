@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Alarm:
-    """Started by its first use. close() calls back whoever still waits, at once, and so does at() from then on."""
+    """A thread while somebody waits. close() calls back whoever still does, at once, and so does at() from then on."""
 
     def __init__(self) -> None:
         self._news = threading.Condition()
@@ -41,12 +41,13 @@ class Alarm:
     def _run(self) -> None:
         while True:
             with self._news:
-                while not self._is_closed and not self._is_due():
-                    self._news.wait(self._waiting[0][0] - time.monotonic() if self._waiting else None)
+                while self._waiting and not self._is_closed and not self._is_due():
+                    self._news.wait(self._waiting[0][0] - time.monotonic())
                 if not self._waiting:
-                    return  # closed
+                    self._thread = None  # a client that is never closed must not leave a thread behind
+                    return
                 _, _, call_back = heapq.heappop(self._waiting)
             call_back()
 
     def _is_due(self) -> bool:
-        return bool(self._waiting) and self._waiting[0][0] <= time.monotonic()
+        return self._waiting[0][0] <= time.monotonic()

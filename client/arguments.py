@@ -9,6 +9,9 @@ from mindspore_serving.client.bearer_token import BearerToken
 from mindspore_serving.client.channel_options import channel_options
 from mindspore_serving.client.retries import OUTAGE_SECONDS, RetryRules
 from mindspore_serving.client.ssl_config import SSLConfig
+from mindspore_serving.client.wire_values import encode_text
+
+_LARGEST_VERSION = (1 << 64) - 1  # that the protocol has room for
 
 
 class Options(TypedDict, total=False):
@@ -59,6 +62,7 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> ClientArgum
     _check_str("servable_name", servable)
     _check_str("method_name", method)
     _check_int("version_number", version, 0, None)
+    _check_int("version_number", version, 0, _LARGEST_VERSION)
     return _with_options((address, servable, method, version, ssl_config, is_1_2), options)
 
 
@@ -132,6 +136,7 @@ def _check_str(name: str, value: Any) -> None:
         raise RuntimeError(f"Parameter '{name}' should be str, but actually {type(value)}")
     if not value:
         raise RuntimeError(f"Parameter '{name}' should not be empty str")
+    encode_text(value)
 
 
 def _check_int(name: str, value: Any, low: int, high: int | None) -> None:

@@ -48,7 +48,19 @@ def _fill_request(field: RepeatedCompositeFieldContainer[pb.Instance], instances
             raise RuntimeError("instance should be a map")
         items = field.add().items
         for name, value in instance.items():
+            if not isinstance(name, str):
+                raise RuntimeError(f"the name of an input should be str, but actually {type(name)}")
+            encode_text(name)
             _fill_tensor(items[name], value)
+
+
+def encode_text(text: str) -> bytes:
+    """In UTF-8. Raises RuntimeError for halves of pairs, as of file names that were not decoded, which it has not."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        shown = text[: error.start + 10]
+        raise RuntimeError(f"the text {shown!r} cannot be sent: its character {error.start} is no character") from None
 
 
 def read_reply(reply: pb.PredictReply) -> list[dict[str, Any]] | dict[str, Any]:
@@ -74,7 +86,7 @@ def _fill_tensor(tensor: pb.Tensor, value: Any) -> None:
     if isinstance(value, str | bytes):
         tensor.shape.dims.append(1)
         tensor.dtype = pb.MS_STRING if isinstance(value, str) else pb.MS_BYTES
-        tensor.bytes_val.append(value.encode() if isinstance(value, str) else value)
+        tensor.bytes_val.append(encode_text(value) if isinstance(value, str) else value)
         return
     if isinstance(value, bool | int | float):
         array = _number_array(value)

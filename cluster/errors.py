@@ -87,6 +87,10 @@ class SetupError(ServingError):
     """A command line or a start call names something that cannot be used."""
 
 
+class AlreadyRunning(SetupError):
+    """What a start call would start has been started."""
+
+
 class FrameError(ServingError):
     """Frames from a peer are not a message of ours."""
 

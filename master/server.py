@@ -10,7 +10,7 @@ import zmq
 
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.cluster.dispatch_events import Limits
-from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.cluster.errors import AlreadyRunning
 from mindspore_serving.cluster.messages import FromMaster
 from mindspore_serving.cluster.siblings import Sibling
 from mindspore_serving.master.client_memory import ClientMemory
@@ -73,7 +73,7 @@ class MasterServer:
         Raises SetupError.
         """
         if self._control_is_open:
-            raise SetupError("Serving Error: Master server is already running")
+            raise AlreadyRunning("Serving Error: Master server is already running")
         if keys is not None:
             self._zap = ZapHandler(self._context, keys.admitted)
         real = self._workers.bind(address, None if keys is None else keys.pair)
@@ -89,7 +89,7 @@ class MasterServer:
         `engine`: one of config.GRPC_ENGINES.
         """
         if self._grpc_door is not None:
-            raise SetupError("Serving Error: Serving gRPC server is already running")
+            raise AlreadyRunning("Serving Error: Serving gRPC server is already running")
         table = guarded(services(self._desk, self._memory), self._tokens)
         door = _grpc_door(engine)(table, max_message_mb, is_shared=self._is_shared)
         real = door.bind(address, tls)
@@ -110,7 +110,7 @@ class MasterServer:
         `collapses`: see predict.Call.
         """
         if self._rest_door is not None:
-            raise SetupError("Serving Error: RESTful server is already running")
+            raise AlreadyRunning("Serving Error: RESTful server is already running")
         door = RestDoor(
             self._desk,
             max_message_mb,

@@ -102,8 +102,9 @@ class WorkerSocket:
                 check_free(address)
             self._socket.bind(for_zeromq(address))
         except (OSError, zmq.ZMQError) as error:
-            # What ZeroMQ says of itself names the address once more.
-            reason = zmq.strerror(error.errno) if isinstance(error, zmq.ZMQError) and error.errno else error.strerror
+            reason = error.strerror or error
+            if isinstance(error, zmq.ZMQError) and error.errno:
+                reason = zmq.strerror(error.errno)  # what ZeroMQ says of itself names the address once more
             text = f"Master server start failed, create server failed, address {address}: {reason}"
             raise SetupError(text) from error
         if isinstance(address, UnixPath):

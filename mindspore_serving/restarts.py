@@ -16,6 +16,7 @@ class Ended:
     was_ready: bool
     has_answered: bool
     lived_seconds: float
+    was_told: bool = False  # to end, and said so
 
 
 class Restarts:
@@ -28,9 +29,10 @@ class Restarts:
     def wait_seconds(self, ended: Ended) -> float | None:
         """How long to wait before the next start; None: it has gone for good.
 
-        A process that ended with exit code 0 was told to. Each start that ends soon doubles the wait.
+        Of itself no process ends with exit code 0: what does so without a word was ended by its user's code, or by a
+        fault. Each start that ends soon doubles the wait.
         """
-        if ended.exit_code == 0:
+        if ended.exit_code == 0 and ended.was_told:
             return None
         if self._only_after_an_answer and not ended.has_answered:
             return None

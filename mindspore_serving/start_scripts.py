@@ -5,6 +5,7 @@ process's one deployment is kept here; nothing else in the project has such a st
 """
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import zmq
 
 from mindspore_serving.cluster.addresses import LOOPBACK, Address, from_zeromq
 from mindspore_serving.cluster.arguments import check_int, check_str
-from mindspore_serving.cluster.errors import NoSuchVersion, SetupError
+from mindspore_serving.cluster.errors import AlreadyRunning, NoSuchVersion, SetupError
 from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
 from mindspore_serving.script_keys import script_worker_keys
 from mindspore_serving.serving_error import as_serving_error
@@ -74,6 +75,7 @@ class _Deployment:
         self._master: MasterThread | None = None
         self._worker: _ScriptWorker | None = None
         self._has_servable = False
+        self._is_loading = False  # in the master's process
         self._pipe: SignalPipe | None = None
 
     def master(self) -> MasterThread:
@@ -83,6 +85,14 @@ class _Deployment:
                 self._master = MasterThread(daemon=False)
                 print("Serving master: wait for Ctrl+C to exit ------------------------------------", flush=True)
             return self._master
+
+    def load_in_master(self, path: Path, version: int, target: Target) -> None:
+        master = self.master()
+        self._is_loading = True
+        try:
+            master.add_servable(path, version, target)
+        finally:
+            self._is_loading = False
 
     def claim_servable(self) -> None:
         with self._lock:
@@ -130,6 +140,10 @@ class _Deployment:
 
     def _stop_on_signal(self, pipe: SignalPipe) -> None:
         if pipe.wait() != NEWS:
+            if self._is_loading:
+                # MindSpore may be in the middle of a compilation that nothing can interrupt.
+                print("Serving: stopped while loading", flush=True)
+                os._exit(0)
             self.stop_worker()
             self.stop_master()
 
@@ -142,7 +156,7 @@ def start_grpc_server(ip: str = "0.0.0.0", grpc_port: int = 5500, max_msg_mb_siz
     check_str("ip", ip)
     check_int("grpc_port", grpc_port, 1, 65535)
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
-    with as_serving_error():
+    with as_serving_error(), _opening():
         _deployment.master().open_grpc(Address(ip, grpc_port), max_msg_mb_size)
 
 
@@ -153,7 +167,8 @@ def start_restful_server(ip: str = "0.0.0.0", restful_port: int = 5900, max_msg_
     check_int("max_msg_mb_size", max_msg_mb_size, 1, 512)
     with as_serving_error():
         try:
-            _deployment.master().open_rest(Address(ip, restful_port), max_msg_mb_size, collapses=False)
+            with _opening():
+                _deployment.master().open_rest(Address(ip, restful_port), max_msg_mb_size, collapses=False)
         except SetupError as error:
             if isinstance(error.__cause__, OSError):
                 reason = error.__cause__.strerror or error.__cause__
@@ -166,7 +181,7 @@ def start_master_server(ip: str = "127.0.0.1", master_port: int = 6100) -> None:
     """Lets workers register at ip:master_port. Raises RuntimeError."""
     check_str("ip", ip)
     check_int("master_port", master_port, 1, 65535)
-    with as_serving_error():
+    with as_serving_error(), _opening():
         _deployment.master().open_control(Address(ip, master_port))
 
 
@@ -225,9 +240,8 @@ def start_servable_in_master(
     target = _check_servable(servable_directory, servable_name, version_number, device_type, device_id)
     _deployment.claim_servable()
     try:
-        master = _deployment.master()
         with _version_told(version_number):
-            master.add_servable(Path(servable_directory) / servable_name, version_number, target)
+            _deployment.load_in_master(Path(servable_directory) / servable_name, version_number, target)
     except BaseException:
         _deployment.release_servable()
         _deployment.stop_master()
@@ -237,6 +251,21 @@ def start_servable_in_master(
 def stop_worker() -> None:
     """Finishes what is open, then leaves the master. May be called again."""
     _deployment.stop_worker()
+
+
+@contextmanager
+def _opening() -> Iterator[None]:
+    """As in 1.2, an address that cannot be had stops the master: it would keep a process alive whose script has ended.
+
+    What runs already goes on.
+    """
+    try:
+        yield
+    except AlreadyRunning:
+        raise
+    except SetupError:
+        _deployment.stop_master()
+        raise
 
 
 @contextmanager

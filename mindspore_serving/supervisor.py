@@ -15,6 +15,8 @@ from mindspore_serving.restarts import Ended, Restarts, how_it_ended
 from mindspore_serving.worker_process import WorkerProcess, WorkerSpec
 
 KILL_AFTER_SECONDS = 10.0  # beyond the time to drain
+SILENT_SECONDS = 60.0  # that a worker's Python may stand still: code of its user's may hold it up
+_INTERRUPTED_TEXT = "Fail to start workers because of signal SIGINT or SIGTERM"
 
 Tell = Callable[[WorkerSpec, str], None]
 
@@ -24,6 +26,7 @@ class Supervisor(threading.Thread):
 
     folder: for sockets, of this process alone. log_folder: one file a worker; None shares this process's output.
     tell: is called from this thread with what happens to a worker. on_gone: the last one has gone by itself.
+    silent_seconds: a worker whose Python stands still for so long is killed, and started again.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Supervisor(threading.Thread):
         only_after_an_answer: bool,
         tell: Tell = lambda spec, text: None,
         on_gone: Callable[[], None] = lambda: None,
+        silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         super().__init__(name="supervisor")
         self._specs = specs
@@ -44,12 +48,15 @@ class Supervisor(threading.Thread):
         self._log_folder = log_folder
         self._tell = tell
         self._on_gone = on_gone
+        self._silent_seconds = silent_seconds
         self._restarts = {spec.slot: Restarts(only_after_an_answer) for spec in specs}
         self._children: dict[int, WorkerProcess] = {}
         self._started_at: dict[int, float] = {}
+        self._heard_at: dict[int, float] = {}  # of those who are ready
         self._due: dict[int, tuple[float, WorkerSpec]] = {}  # slot -> when to start it again
         self._first_outcomes: queue.SimpleQueue[tuple[WorkerSpec, str | None] | None] = queue.SimpleQueue()
         self._reported: set[int] = set()  # slots whose first outcome is known
+        self._is_interrupted = False
         self._stopping = False
         self._kill_at: float | None = None
         self._stop_requests: queue.SimpleQueue[float] = queue.SimpleQueue()
@@ -64,7 +71,7 @@ class Supervisor(threading.Thread):
         while waiting:
             outcome = self._first_outcomes.get()
             if outcome is None:
-                raise SetupError("Fail to start workers because of signal SIGINT or SIGTERM")
+                raise SetupError(_INTERRUPTED_TEXT)
             spec, failure = outcome
             if failure is not None:
                 reason = f": {{{spec}, {failure}}}" if failure else " because of death of one worker"
@@ -73,7 +80,13 @@ class Supervisor(threading.Thread):
 
     def interrupt(self) -> None:
         """Ends a wait_ready() of another thread."""
+        self._is_interrupted = True
         self._first_outcomes.put(None)
+
+    def check_not_interrupted(self) -> None:
+        """Raises SetupError if it was: also by who came when wait_ready() had just returned."""
+        if self._is_interrupted:
+            raise SetupError(_INTERRUPTED_TEXT)
 
     def stop(self, seconds: float) -> None:
         """Asks every worker to finish what is open, at most this long, and returns when all have ended."""
@@ -98,7 +111,7 @@ class Supervisor(threading.Thread):
 
     def _launch(self, spec: WorkerSpec) -> None:
         try:
-            child = WorkerProcess(spec, self._master, self._folder, self._log_file(spec))
+            child = WorkerProcess(spec, self._master, self._folder, self._log_file(spec), self._silent_seconds)
         except OSError as error:  # no memory, no descriptors, no such log file
             self._report_first(spec, f"cannot be started: {error}")
             self._decide(spec, f"cannot be started: {error}", Ended(1, False, False, 0.0))
@@ -119,8 +132,10 @@ class Supervisor(threading.Thread):
     def _on_word(self, child: WorkerProcess) -> None:
         if self._children.get(child.spec.slot) is not child:
             return  # its end was in the same round
-        was_ready = child.ready
+        was_ready, beats = child.ready, child.beats
         child.read_notifications()
+        if child.ready and (not was_ready or child.beats > beats):
+            self._heard_at[child.spec.slot] = time.monotonic()
         if child.ready and not was_ready:
             self._tell(child.spec, f"ready after {self._age(child):.1f} s")
             self._report_first(child.spec, None)
@@ -130,9 +145,10 @@ class Supervisor(threading.Thread):
         self._selector.unregister(child.exit_fd)
         code = child.reap()
         del self._children[child.spec.slot]
+        self._heard_at.pop(child.spec.slot, None)
         how = how_it_ended(code) + (f": {child.status}" if child.status and code else "")
         self._report_first(child.spec, child.status)
-        self._decide(child.spec, how, Ended(code, child.ready, child.answered, self._age(child)))
+        self._decide(child.spec, how, Ended(code, child.ready, child.answered, self._age(child), child.told_to_stop))
 
     def _decide(self, spec: WorkerSpec, how: str, record: Ended) -> None:
         if self._stopping:
@@ -166,6 +182,14 @@ class Supervisor(threading.Thread):
             if moment <= now:
                 del self._due[slot]
                 self._launch(spec)
+        for slot, heard_at in list(self._heard_at.items()):
+            child = self._children[slot]
+            if child.told_to_stop:
+                del self._heard_at[slot]
+            elif now - heard_at >= self._silent_seconds:
+                del self._heard_at[slot]
+                self._tell(child.spec, f"its Python has stood still for {self._silent_seconds:g} s: killed")
+                child.kill()
         if self._kill_at is not None and self._kill_at <= now:
             self._kill_at = None
             for child in self._children.values():
@@ -173,6 +197,7 @@ class Supervisor(threading.Thread):
 
     def _seconds_until_due(self) -> float | None:
         moments = [moment for moment, _ in self._due.values()]
+        moments += [heard_at + self._silent_seconds for heard_at in self._heard_at.values()]
         if self._kill_at is not None:
             moments.append(self._kill_at)
         return max(0.0, min(moments) - time.monotonic()) if moments else None

@@ -58,13 +58,19 @@ class WorkerSpec:
 class WorkerProcess:
     """Runs from construction on. It ends when it is told to, by itself, or with the process that made it.
 
-    Both `notifications` and `exit_fd` can be waited for: a word of it can be read, it has ended.
+    Once it is ready it says every half of watchdog_seconds that its Python runs, until it is told to stop. Both
+    `notifications` and `exit_fd` can be waited for: a word of it can be read, it has ended.
     """
 
-    def __init__(self, spec: WorkerSpec, master: Endpoint, folder: Path, log: Path | None) -> None:
+    def __init__(
+        self, spec: WorkerSpec, master: Endpoint, folder: Path, log: Path | None, watchdog_seconds: float
+    ) -> None:
         self.spec = spec
+        self._watchdog_seconds = watchdog_seconds
         self.ready = False
         self.answered = False
+        self.told_to_stop = False
+        self.beats = 0  # words of its watchdog
         self.status = ""
         self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket_path = folder / f"notify-{spec.slot}"
@@ -75,7 +81,7 @@ class WorkerProcess:
         self.exit_fd = os.pidfd_open(self.pid)
 
     def read_notifications(self) -> None:
-        """Takes in what it has said since: ready, answered, status."""
+        """Takes in what it has said since."""
         while True:
             try:
                 words = self.notifications.recv(_LONGEST_WORD).decode(errors="replace")
@@ -83,6 +89,8 @@ class WorkerProcess:
                 return
             self.ready = self.ready or words == "READY=1"
             self.answered = self.answered or words == "X_ANSWERED=1"
+            self.told_to_stop = self.told_to_stop or words == "STOPPING=1"
+            self.beats += words == "WATCHDOG=1"
             if words.startswith("STATUS="):
                 self.status = words.removeprefix("STATUS=")
 
@@ -108,6 +116,8 @@ class WorkerProcess:
     def _start(self, master: Endpoint, log: Path | None) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "mindspore_serving.worker", *self.spec.arguments(master)]
         environment = {**os.environ, "NOTIFY_SOCKET": str(self._socket_path)}
+        environment["WATCHDOG_USEC"] = str(int(self._watchdog_seconds * 1e6))
+        environment.pop("WATCHDOG_PID", None)  # that of our own service manager
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         fds: tuple[int, ...] = ()
         key = self.spec.target.dec_key

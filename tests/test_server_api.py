@@ -333,7 +333,8 @@ def test_all_the_names_that_the_original_promised_are_there() -> None:
 
 def test_a_worker_that_was_told_to_end_is_not_started_again() -> None:
     for rule in (True, False):
-        assert Restarts(rule).wait_seconds(Ended(0, True, True, 5.0)) is None
+        assert Restarts(rule).wait_seconds(Ended(0, True, True, 5.0, was_told=True)) is None
+        assert Restarts(rule).wait_seconds(Ended(0, True, True, 5.0)) == 1.0
 
 
 def test_a_worker_that_never_answered_is_started_again_only_where_the_rule_says_so() -> None:

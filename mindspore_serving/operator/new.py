@@ -1,5 +1,6 @@
 """`mindspore-serving new`: writes a servable for a MindIR file, and checks it."""
 
+import json
 import keyword
 import re
 import shutil
@@ -40,7 +41,8 @@ def run(config: NewConfig, notify: Callable[[str], None]) -> int:
         shutil.copyfile(config.model, folder / "1" / config.model.name)
         (folder / CONFIG_FILE).write_text(text)
     except OSError as error:
-        raise SetupError(f"'{folder}' cannot be written: {error.strerror}") from error
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SetupError(f"'{folder}' cannot be written: {error.strerror or error}") from error
     mistakes = check([folder], 0, Target())
     if not mistakes:
         print(f"written to {folder}. Serve it with:\n  mindspore-serving up {folder}")
@@ -62,11 +64,12 @@ def _config_text(config: NewConfig, batched: bool, graph: ReadyModel) -> str:
     takes = [_value(name, spec.dtype, spec.instance_shape) for name, spec in zip(names, graph.inputs, strict=True)]
     gives = [_value(name, spec.dtype, spec.shape) for name, spec in zip(outputs, graph.outputs, strict=True)]
     listed = ", ".join(f'"{name}"' for name in outputs)
+    model_file = json.dumps(config.model.name, ensure_ascii=False)
     return f'''"""The servable {config.name}: one model, called as it is. Made by `mindspore-serving new`."""
 
 from mindspore_serving.server import register
 
-model = register.declare_model(model_file="{config.model.name}", model_format="MindIR", with_batch_dim={batched})
+model = register.declare_model(model_file={model_file}, model_format="MindIR", with_batch_dim={batched})
 
 
 @register.register_method(output_names=[{listed}])

@@ -41,6 +41,7 @@ class _Deployment:
         self._folder: Path | None = None
         self._supervisors: list[Supervisor] = []
         self._starting: Supervisor | None = None
+        self._signal_lock = threading.Lock()  # of _starting, as a signal finds it
         self._pipe: SignalPipe | None = None
 
     def open_grpc(self, address: Endpoint, max_message_mb: int, tls: Tls | None) -> None:
@@ -49,7 +50,8 @@ class _Deployment:
                 raise SetupError("Serving Error: Serving gRPC server is already running")
             if isinstance(address, UnixPath) and Path(address.path).parent == SOCKET_FOLDER:
                 SOCKET_FOLDER.mkdir(exist_ok=True)
-            self._get_master().open_grpc(address, max_message_mb, tls)
+            with self._all_or_nothing():
+                self._get_master().open_grpc(address, max_message_mb, tls)
             self._has_grpc = True
         print(f"Serving: Serving gRPC server start success, listening on {address}", flush=True)
         logger.info("gRPC server listens on %s", address)
@@ -58,7 +60,8 @@ class _Deployment:
         with self._lock:
             if self._has_rest:
                 raise SetupError("Serving Error: RESTful server is already running")
-            self._get_master().open_rest(address, max_message_mb, tls)
+            with self._all_or_nothing():
+                self._get_master().open_rest(address, max_message_mb, tls)
             self._has_rest = True
 
     def start_workers(self, specs: list[WorkerSpec]) -> None:
@@ -73,7 +76,7 @@ class _Deployment:
                 specs,
                 UnixPath(str(self._folder / "control")),
                 folder,
-                log_folder=Path(LOG_FOLDER),
+                log_folder=Path(LOG_FOLDER).absolute(),  # scripts may go elsewhere, and workers start again
                 only_after_an_answer=True,
                 tell=lambda spec, text: logger.info("worker {%s}: %s", spec, text),
                 on_gone=self._on_gone,
@@ -81,13 +84,13 @@ class _Deployment:
             self._starting = supervisor
             self._supervisors.append(supervisor)
             supervisor.start()
-        try:
-            supervisor.wait_ready()
-        except SetupError:
-            self.stop()
-            raise
-        finally:
-            self._starting = None
+        with self._all_or_nothing():
+            try:
+                supervisor.wait_ready()
+            finally:
+                with self._signal_lock:
+                    self._starting = None
+            supervisor.check_not_interrupted()
 
     def stop(self) -> None:
         """Answers what was accepted, then ends the workers, then forgets everything: the process can start again."""
@@ -104,6 +107,15 @@ class _Deployment:
                 shutil.rmtree(folder, ignore_errors=True)
             self._forget_signals()
 
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """As in 2.x, a start that fails stops everything: a script that ends with it must not leave workers behind."""
+        try:
+            yield
+        except BaseException:
+            self.stop()
+            raise
+
     def _get_master(self) -> MasterThread:
         if self._master is None:
             # A daemon: a process that only opens doors ends with its script. The supervisor keeps it alive.
@@ -111,9 +123,11 @@ class _Deployment:
         return self._master
 
     def _on_gone(self) -> None:
-        """The last worker has gone by itself, in its supervisor's thread."""
+        """The last worker of a supervisor has gone by itself, in its thread."""
         if self._starting is not None:
             return  # start_workers() sees it, and clears up
+        if any(each.is_alive() for each in self._supervisors if each is not threading.current_thread()):
+            return
         logger.error("all workers have gone: the server ends")
         # In a thread of its own: this one ends, and stop() waits for it.
         threading.Thread(target=self.stop, name="stop").start()
@@ -131,10 +145,11 @@ class _Deployment:
 
     def _stop_on_signal(self, pipe: SignalPipe) -> None:
         if pipe.wait() != NEWS:
-            starting = self._starting
-            if starting is not None:
-                starting.interrupt()
-            else:
+            with self._signal_lock:
+                starting = self._starting
+                if starting is not None:
+                    starting.interrupt()
+            if starting is None:
                 self.stop()
 
 

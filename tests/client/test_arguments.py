@@ -92,6 +92,21 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: st
         assert str(refused.value) == message
 
 
+@pytest.mark.parametrize(
+    "servable, version, message",
+    [
+        ("s\ud83d", 0, r"the text 's\ud83d' cannot be sent: its character 1 is no character"),
+        ("s", -1, "Parameter 'version_number' should be >= 0"),
+        ("s", 1 << 64, "Parameter 'version_number' should be in range [0,18446744073709551615]"),
+    ],
+)
+def test_names_and_versions_that_cannot_be_sent_are_refused(servable: str, version: int, message: str) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(RuntimeError) as refused:
+            kind("127.0.0.1:1", servable, "m", version)
+        assert str(refused.value) == message
+
+
 def test_an_unknown_option_is_named_with_those_that_there_are() -> None:
     with pytest.raises(RuntimeError, match=r"unexpected keyword argument 'retries': it takes .* timeout, retry, "):
         Client("127.0.0.1:1", "s", "m", retries=3)  # type: ignore[call-overload]

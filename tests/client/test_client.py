@@ -96,6 +96,7 @@ def test_scalars_travel_as_the_original_sent_them(
     "value, text",
     [
         ([1], "Not support value type <class 'list'>"),
+        ("caf\udce9", r"the text 'caf\udce9' cannot be sent: its character 3 is no character"),
         (None, "Not support value type <class 'NoneType'>"),
         (np.array([None]), "Unknown data type object"),
         (np.array([1j]), "Unknown data type complex128"),

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -200,7 +201,29 @@ def test_a_log_folder_that_cannot_be_made_ends_the_start_with_its_reason(folder:
     server = folder.start(SERVER.replace("DEVICES", "device_ids=0"))
     assert server.wait() == 1
     assert "Fail to start workers: {servable name:add, device id:" in server.last_line
-    assert "cannot be started: [Errno 17] File exists: 'serving_logs'" in server.last_line
+    assert f"cannot be started: [Errno 17] File exists: '{folder.path / 'serving_logs'}'" in server.last_line
+
+
+def test_a_door_that_cannot_be_opened_ends_the_workers_too(folder: Folder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        folder.grpc = busy.getsockname()[1]
+        server = folder.start(SERVER.replace("DEVICES", "device_ids=0"))
+        assert server.wait() == 1
+    assert f"create server failed, address 127.0.0.1:{folder.grpc}: Address already in use" in server.last_line
+    assert not server.children()
+
+
+def test_the_last_worker_of_one_start_leaves_those_of_another(folder: Folder) -> None:
+    twice = 'server.start_servables(server.ServableStartConfig(servable_dir, "add", version_number=1))'
+    script = SERVER.replace("DEVICES", "device_ids=0").replace("    print(", f"    {twice}\n    print(")
+    server = folder.start(script)
+    server.wait_for("script done")
+    first, second = sorted(server.children())
+    os.kill(first, signal.SIGTERM)
+    until(gone({first}), "its end")
+    assert_right(folder.call())
+    assert server.children() == {second}
+    assert server.stop() == 0
 
 
 def test_a_signal_while_workers_load_ends_the_start(folder: Folder) -> None:

@@ -90,6 +90,17 @@ for start in (lambda: worker.start_servable_in_master(here, "add", 9),
 master.stop()
 print("ended", flush=True)
 """,
+    "busy.py": """
+import socket
+from mindspore_serving import master
+busy = socket.create_server(("127.0.0.1", GRPC))
+master.start_OPEN("127.0.0.1", GRPC)
+""",
+    "slow.py": """
+import os
+from mindspore_serving import worker
+worker.start_servable_in_master(os.path.abspath("."), "add")
+""",
     "again.py": """
 import os
 from mindspore_serving import master, worker
@@ -182,6 +193,25 @@ def test_a_worker_that_waits_for_its_master_can_be_ended(run: Processes, folder:
     hand.wait_for("Worker connects to the master at 127.0.0.1:")
     assert hand.stop(signal.SIGTERM) == 0
     assert "Traceback" not in hand.output
+
+
+@pytest.mark.parametrize("opened", ["grpc_server", "restful_server", "master_server"])
+def test_a_script_whose_address_is_taken_ends_with_the_reason(run: Processes, folder: Path, opened: str) -> None:
+    script = folder / "busy.py"
+    script.write_text(script.read_text().replace("OPEN", opened))
+    process = start(run, folder, "busy.py")
+    assert process.wait() == 1
+    assert "SetupError: Serving Error: " in process.last_line and "Address already in use" in process.last_line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_master_that_loads_its_servable(run: Processes, folder: Path, number: signal.Signals) -> None:
+    config = folder / "add" / "servable_config.py"
+    config.write_text(f"import time\nprint('loading', flush=True)\ntime.sleep(600)\n{config.read_text()}")
+    process = start(run, folder, "slow.py")
+    process.wait_for("loading")
+    assert process.stop(number) == 0
+    assert process.last_line == "Serving: stopped while loading"
 
 
 def test_a_process_can_start_again_after_stop_and_second_starts_are_refused(run: Processes, folder: Path) -> None:

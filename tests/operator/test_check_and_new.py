@@ -1,5 +1,7 @@
 """`mindspore-serving check` and `new`: what they print, write and refuse."""
 
+import errno
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -156,6 +158,26 @@ def test_new_writes_a_servable_with_the_models_own_names_that_check_finds_good(
     assert "Takes a float32 [2, 2], b float32 [2, 2]; gives y float32 [2, 2]" in fixed
     assert "with_batch_dim=True" in opened
     assert 'output_names=["y1", "y2"]' in both
+
+
+def test_new_takes_a_models_name_as_it_is(tmp_path: Path, models: Path) -> None:
+    file = tmp_path / 'my "best" model, \\ and ü.mindir'
+    shutil.copyfile(models / "fixed" / "1" / "model.mindir", file)
+    assert main(["new", "named", "--model", str(file), "--directory", str(tmp_path)]) == 0
+
+
+def test_new_leaves_nothing_behind_where_there_is_no_room(
+    tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy(_: Path, to: Path) -> None:
+        to.write_text("a part")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    file = str(models / "fixed" / "1" / "model.mindir")
+    assert main(["new", "full", "--model", file, "--directory", str(tmp_path)]) == 1
+    assert f"'{tmp_path / 'full'}' cannot be written: No space left on device" in capsys.readouterr().err
+    assert not (tmp_path / "full").exists()
 
 
 @pytest.mark.parametrize(
