@@ -24,9 +24,10 @@ class IdleWatch:
             self._timer = self._loop.call_later(self._seconds, self._look)
 
     def close(self) -> None:
-        """It has ended."""
+        """It has ended, and is let go: it would stay until Python looks for garbage."""
         if self._timer is not None:
             self._timer.cancel()
+        self._is_idle, self._end = _never, _nothing
 
     def _look(self) -> None:
         self._timer = None
@@ -36,6 +37,14 @@ class IdleWatch:
                 self._timer = self._loop.call_later(left, self._look)
             else:
                 self._end()
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing() -> None:
+    pass
 
 
 class StallWatch:

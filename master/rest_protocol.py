@@ -103,6 +103,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._late.cancel()
         self._idle.close()
         self._stalled.close()
+        if self._has_answered():
+            self.cycle = cast(RequestResponseCycle, None)  # it would stay, as the watch
 
     def pause_writing(self) -> None:
         super().pause_writing()

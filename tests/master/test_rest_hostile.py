@@ -1,6 +1,7 @@
 """The RESTful door and those who mean it ill: slow heads, floods, bodies without end, readers that stall, huge JSON."""
 
 import contextlib
+import gc
 import json
 import re
 import socket
@@ -175,6 +176,26 @@ def test_a_connection_that_asks_nothing_more_ends_by_itself(master: RunningMaste
         answer = everything(idle)
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("what", [b"GET /healthz", b"POST /model/add:nope", b"POST /v2/models/add.nope/infer"])
+def test_a_connection_that_has_ended_is_gone_before_anybody_looks_for_garbage(
+    master: RunningMaster, what: bytes
+) -> None:
+    def there() -> int:
+        return sum(isinstance(found, BoundedProtocol) for found in gc.get_objects())
+
+    with door(master, HttpLimits()) as (_, address):
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                connection = connect(address)
+                connection.sendall(what + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}")
+                assert everything(connection).startswith(b"HTTP/1.1 ")
+            until(lambda: there() == 0, "their end")
+        finally:
+            gc.enable()
 
 
 def test_connections_beyond_the_limit_are_turned_away_and_the_others_served(master: RunningMaster) -> None:
