@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mindspore_serving.worker.config import OFF, TUNE_VARIABLE
 from tests.processes import ROOT, Processes, processes
 
 END_SECONDS = 120.0  # for the interpreter to end when the tests have
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no mistake
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -52,7 +52,7 @@ def sent(running: FakeMaster) -> pb.Tensor:
     return running.requests[-1].instances[0].items["x"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(value=st.sampled_from(DTYPES).flatmap(lambda d: hnp.arrays(d, hnp.array_shapes(min_dims=0, max_side=4))))
 def test_arrays_of_every_type_and_shape_come_back_equal(client: Client, value: Any) -> None:
     result = client.infer({"x": value})

@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mindspore_serving.cluster.direct import MAX_FRAME_BYTES, READ_BYTES, FrameReader, Outbox, Place, parts_of
@@ -35,7 +35,6 @@ def feed(reader: FrameReader, data: bytes, step: int) -> list[list[bytes]]:
     return [[bytes(frame) for frame in frames] for frames in messages]
 
 
-@settings(deadline=None)
 @given(MESSAGES, st.integers(1, 4 * READ_BYTES), st.integers(500, 4 * READ_BYTES))
 def test_messages_survive_any_cut(sizes: list[list[int]], reads: int, writes: int) -> None:
     messages = [[bytes([number % 251]) * size for number, size in enumerate(frames)] for frames in sizes]
@@ -53,7 +52,6 @@ def _said(frames: list[bytes]) -> Outbox:
     return outbox
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=3), st.data())
 def test_small_messages_survive_being_read_byte_by_byte(sizes: list[int], data: st.DataObject) -> None:
     frames = [data.draw(st.binary(min_size=size, max_size=size)) for size in sizes]
@@ -78,7 +76,6 @@ def test_a_frame_that_nobody_could_hold_is_refused_before_it_comes() -> None:
         feed(FrameReader(), struct.pack("<IQ", 1, MAX_FRAME_BYTES + 1), 100)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=4), st.integers(1, 400), st.integers(1, 400))
 def test_placed_frames_are_read_where_they_lie(sizes: list[int], reads: int, writes: int) -> None:
     memory = memoryview(bytes(number % 251 for number in range(20_000)))

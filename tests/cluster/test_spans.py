@@ -25,7 +25,7 @@ from mindspore_serving.cluster.tensors import (
     to_column,
 )
 
-many = settings(max_examples=200, deadline=None)
+many = settings(max_examples=200)
 ROUTE = Route("s", 1)
 FAILURE = Failure(Code.FAILED, "no")
 TENSORS = st.builds(lambda data: Tensor("|u1", (len(data),), data), st.sampled_from([b"a", b"b", b"cd", b""]))

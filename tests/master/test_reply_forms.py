@@ -43,7 +43,7 @@ def by_protobuf(answer: Answer) -> pb.PredictReply:
     return reply
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_reply_is_the_same_however_it_is_written(data: st.DataObject) -> None:
     replies = Replies()

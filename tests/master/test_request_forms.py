@@ -16,7 +16,7 @@ from mindspore_serving.proto import ms_service_pb2 as pb
 
 NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
 NAMES = ("a", "bb", "ü")
-many = settings(max_examples=150, deadline=None)
+many = settings(max_examples=150)
 
 
 def tensor(dtype: str, shape: tuple[int, ...], data: bytes) -> pb.Tensor:

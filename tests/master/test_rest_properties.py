@@ -17,7 +17,7 @@ JSON = st.recursive(
     ),
     max_leaves=20,
 )
-many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @many

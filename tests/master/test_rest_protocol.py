@@ -18,7 +18,7 @@ from mindspore_serving.master.promise import Promise, kept
 from mindspore_serving.master.rest_protocol import protocol_with
 from mindspore_serving.master.whole_calls import Headers, Reply
 
-many = settings(max_examples=200, deadline=None)
+many = settings(max_examples=200)
 UPGRADE = b"connection: upgrade\r\nupgrade: h2c\r\n"
 
 

@@ -26,7 +26,7 @@ from tests.master.v2_client import set_parameters
 METHODS = (MethodSpec("m", ("a", "b"), ("y", "z"), 4), MethodSpec("other", ("b",), ("y",), 4))
 TYPED = ["FP32", "FP32", "FP64", "INT32"]
 FAILING = 7  # the first byte of an instance that fails
-many = settings(max_examples=150, deadline=None)
+many = settings(max_examples=150)
 
 
 def respond(batch: RunBatch) -> BatchDone:

@@ -20,7 +20,7 @@ from mindspore_serving.master.v2_messages import read_request as read_message
 from mindspore_serving.master.v2_types import BYTES, DTYPES, InferRequest, InferResponse, V2Tensor, raw_form, raw_tensor
 from mindspore_serving.proto import open_inference_pb2 as pb
 
-many = settings(max_examples=200, deadline=None)
+many = settings(max_examples=200)
 SIZES = st.integers(-1, 3) | st.sampled_from([2**31, 2**62, 2**63, 10**30])
 DATATYPES = st.sampled_from([*DTYPES, BYTES, "BF16", "", "int8"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -127,7 +127,7 @@ def test_any_tensor_comes_back_through_json_and_binary(data: st.DataObject) -> N
         assert back.inputs[0].shape == shape
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.sampled_from([*DTYPES]), st.lists(NUMBERS, min_size=1, max_size=8))
 def test_few_values_are_read_as_many_are(datatype: str, values: list[Any]) -> None:
     def read(times: int) -> bytes | str:

@@ -101,7 +101,7 @@ arrays = st.one_of(
 instances = st.lists(st.tuples(arrays, arrays), min_size=1, max_size=12)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=300, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.integers(0, METHODS - 1), instances)
 def test_each_instance_gets_what_it_gets_alone(servable: Servable, number: int, batch: Batch) -> None:
     together = answers(servable, number, batch)

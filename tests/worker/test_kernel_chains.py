@@ -73,7 +73,7 @@ class Chain:
         np.testing.assert_array_equal(call_chain(self.program, self.inputs, expected.shape), expected)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 40))
 def test_chains(data: st.DataObject, batch: int, count: int, steps: int) -> None:
     """Any steps, each of any of the values that there are: of some many, of some one of each row."""

@@ -141,7 +141,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory, models: Path, mindspore_thr
     return shop
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(-3, 3), st.sampled_from([1, 7, 40])), min_size=1, max_size=12))
 def test_each_instance_gets_what_it_gets_alone(staged: Workshop, instances: list[tuple[int, int]]) -> None:
     (servable,) = staged._loaded

@@ -171,7 +171,7 @@ def play(client: Client, script: list[tuple[object, ...]]) -> None:
 
 
 @given(st.lists(steps, max_size=40), st.lists(st.integers(1, 3000), min_size=1, max_size=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_legal_request_is_answered_once(script: list[tuple[object, ...]], cuts: list[int]) -> None:
     server = EchoServer()
     client = Client(server)
@@ -196,7 +196,7 @@ def test_every_legal_request_is_answered_once(script: list[tuple[object, ...]], 
     st.lists(st.tuples(st.integers(0, 3000), st.binary(max_size=9), st.integers(0, 9)), min_size=1, max_size=4),
     st.integers(1, 500),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_bytes_never_raise(
     script: list[tuple[object, ...]], damages: list[tuple[int, bytes, int]], cut: int
 ) -> None:

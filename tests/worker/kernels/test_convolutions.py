@@ -22,7 +22,7 @@ from tests.worker.kernels.windows import (
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(1, 5), st.integers(1, 5), SIDES, windows_and_images(), st.integers(0, 2), st.booleans())
 @example(1, 1, (64, 64), (SAME, (80, 80)), 0, False)  # bands of rows
 @example(2, 1, (64, 17), (UNEVEN, (80, 81)), 2, False)
@@ -39,7 +39,7 @@ def test_convolutions(images: int, group: int, sides: Pair, place: Place, clamp:
     check_convolution(images, group, sides, place, clamp, with_nan)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(1, 4), st.integers(16, 40), windows_and_images(), st.integers(0, 2), st.booleans())
 @example(2, 16, (SAME, (70, 80)), 1, False)  # bands of rows
 @example(1, 17, (UNEVEN, (300, 31)), 0, False)
@@ -69,7 +69,7 @@ def images_of_threes(draw: st.DrawFn) -> Place:
 
 
 @pytest.mark.parametrize("side", [2, 4])
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(1, 5), pairs(1, 20), images_of_threes(), st.integers(0, 2), st.booleans())
 @example(1, (64, 20), (SAME, (70, 71)), 0, False)  # bands of rows
 @example(200, (8, 8), (SAME, (9, 9)), 1, True)  # runs of images
@@ -108,7 +108,7 @@ def test_what_is_no_convolution_for_winograd_is_refused(told: list[int], weights
     assert inferred_shape([program("winograd", 3, told), (1, 4, 8, 8), weights, (8,)]) is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pairs(1, 3), pairs(0, 20), pairs(1, 5), pairs(1, 3), st.booleans())
 @example((5, 9), (39, 40), (3, 2), (2, 1), True)  # several parts
 @example((5, 9), (0, 0), (9, 13), (1, 1), False)  # all of a plane

@@ -12,7 +12,7 @@ from tests.worker.kernels.numbers import CLAMPS, normal_numbers, sigmoid, whole_
 from tests.worker.kernels.windows import Pair, pairs
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 20), st.integers(1, 70), st.integers(1, 150), st.integers(0, 2), st.booleans())
 @example(300, 33, 200, 1, True)
 @example(385, 5, 65, 0, False)
@@ -26,7 +26,7 @@ def test_dense(rows: int, depth: int, columns: int, clamp: int, with_nan: bool) 
     np.testing.assert_array_equal(found, np.clip(x.astype(np.float64) @ weights + bias, *CLAMPS[clamp]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from([(), (1,), (5,), (2, 3), (0, 2)]), st.integers(1, 20), pairs(1, 150), st.booleans())
 def test_products(matrices: Shape, rows: int, sizes: Pair, is_transposed: bool) -> None:
     depth, columns = sizes
@@ -63,7 +63,7 @@ LAYERS = st.tuples(st.integers(1, 9), st.integers(1, 20), st.integers(1, 40), st
 GATES = {"LSTM": 4, "GRU": 4, "Tanh": 1, "ReLU": 1}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(CELLS), LAYERS, st.booleans(), st.booleans(), st.booleans())
 @example("LSTM", (600, 9, 3, 40), True, False, True)  # some moments at a time
 @example("GRU", (600, 9, 3, 40), True, False, True)
