@@ -110,6 +110,15 @@ def test_a_caller_who_comes_seldom_is_measured() -> None:
     assert heads == [f"add_batch, {rate} calls a second: ours lean" for rate in (100, 200)]
 
 
+def test_callers_with_a_new_connection_for_each_call_are_measured() -> None:
+    options = ("--workload", "add", "--callers", "1,4", "--rounds", "1", "--seconds", "0.2")
+    command = [sys.executable, "-m", "benchmarks.connections", *options]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert [line.partition(",")[0].partition(" lean")[0] for line in done.stdout.splitlines()] == [
+        f"{callers} at once: ours" for callers in (1, 4)
+    ]
+
+
 @pytest.mark.parametrize(
     "option, value", [("--rates", "0"), ("--rates", "10,-1"), ("--rounds", "0"), ("--seconds", "x")]
 )
