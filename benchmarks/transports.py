@@ -47,7 +47,7 @@ class Master:
 
     def __init__(self) -> None:
         self._said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._socket = WorkerSocket(zmq.Context(), self._hear, lambda: None, lambda _: None)
+        self._socket = WorkerSocket(zmq.Context(), self._hear, lambda: None, lambda _: None, lambda _: None)
         address = self._socket.bind(Address("127.0.0.1", 0))
         assert isinstance(address, Address)
         self.port = address.port

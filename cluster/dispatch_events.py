@@ -93,6 +93,13 @@ class PeerUnreachable:
 
 
 @dataclass(frozen=True, slots=True)
+class NonsenseReceived:
+    """What this worker said cannot be read. It may have been an answer, which does not come again."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionDropped:
     """Some worker's connection is gone; the transport cannot say whose."""
 
@@ -108,7 +115,14 @@ class Tick:
 
 
 Event: TypeAlias = (
-    RequestsArrived | RequestCancelled | MessageReceived | PeerUnreachable | ConnectionDropped | Draining | Tick
+    RequestsArrived
+    | RequestCancelled
+    | MessageReceived
+    | PeerUnreachable
+    | NonsenseReceived
+    | ConnectionDropped
+    | Draining
+    | Tick
 )
 
 

@@ -21,6 +21,7 @@ from mindspore_serving.cluster.dispatch_events import (
     Event,
     Limits,
     MessageReceived,
+    NonsenseReceived,
     PeerUnreachable,
     RequestCancelled,
     RequestsArrived,
@@ -136,6 +137,10 @@ class Dispatcher:
                 self._receive(worker_id, message)
             case PeerUnreachable(worker_id):
                 members.unreachable(worker_id)
+            case NonsenseReceived(worker_id):
+                replica = members.get(worker_id)
+                if replica is not None and replica.open:
+                    self._lose_for_nonsense(replica, "what it said cannot be read")
             case ConnectionDropped():
                 members.connection_dropped()
             case Draining():
@@ -254,8 +259,7 @@ class Dispatcher:
             column_length(column) == succeeded for column in done.columns
         )
         if (succeeded and not fits) or any(index >= batch.count for index in done.failures):
-            self._members.losses.lose(replica, "its answer does not fit the batch it was sent", Loss.NONSENSE)
-            self._board.send(replica.id, Unregistered())
+            self._lose_for_nonsense(replica, "its answer does not fit the batch it was sent")
             return
         route, now = replica.route, self._board.now
         self._board.lane(route).finish(replica, batch, succeeded, now, done.device_seconds)
@@ -268,6 +272,11 @@ class Dispatcher:
             self._deal_out_with_failures(batch, done)
         else:
             self._deal_out(batch, done.columns)
+
+    def _lose_for_nonsense(self, replica: Replica, why: str) -> None:
+        """It may come again, and starts afresh: what it has open would be waited for in vain."""
+        self._members.losses.lose(replica, why, Loss.NONSENSE)
+        self._board.send(replica.id, Unregistered())
 
     def _deal_out(self, batch: Batch, columns: tuple[Column, ...]) -> None:
         """Every instance has a result."""

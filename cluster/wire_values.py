@@ -7,6 +7,7 @@ IndexError where it is not as it should be, which codec.py makes a FrameError.
 from collections.abc import Sequence
 from typing import Any
 
+from mindspore_serving.cluster.direct import MAX_FRAMES
 from mindspore_serving.cluster.tensors import (
     INLINE_BYTES,
     ITEM_BYTES,
@@ -76,7 +77,8 @@ def read_seconds(value: Any) -> float:
 def _pack_array(array: Stacked | Tensor, frames: list[Frame]) -> dict[bytes, Any]:
     frame = array.frame if isinstance(array, Stacked) else array.data
     data: Buffer | int
-    if len(frame) >= INLINE_BYTES:
+    # A message has so many frames at most: what is left of them, of very uneven instances, stands in the header.
+    if len(frame) >= INLINE_BYTES and len(frames) < MAX_FRAMES - 1:
         frames.append(frame)
         data = len(frames)
     else:

@@ -6,7 +6,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 
-from mindspore_serving.cluster.direct import MOST_HEADER_BYTES, DirectOffer, FrameReader, Outbox, Place
+from mindspore_serving.cluster.direct import MAX_FRAMES, MOST_HEADER_BYTES, DirectOffer, FrameReader, Outbox, Place
 from mindspore_serving.cluster.errors import FrameError
 from mindspore_serving.cluster.tensors import Buffer, Frame, as_buffer
 from mindspore_serving.master.shared_memory import AnswerMemory, RequestMemory
@@ -14,7 +14,7 @@ from mindspore_serving.master.shared_memory import AnswerMemory, RequestMemory
 logger = logging.getLogger("mindspore_serving.master")
 
 _BUFFER_BYTES = 4 << 20  # of the kernel's, which gives less where the administrator says so
-_MOST_UNSENT = 1000  # chunks; a peer that reads so little is as good as gone
+_MOST_UNSENT = 4 * MAX_FRAMES  # chunks; a peer that reads so little is as good as gone
 
 
 class DirectLine:

@@ -17,6 +17,7 @@ from mindspore_serving.cluster.dispatch_events import (
     Event,
     Limits,
     MessageReceived,
+    NonsenseReceived,
     PeerUnreachable,
     Report,
     RequestCancelled,
@@ -195,6 +196,10 @@ class FrontDesk:
     def worker_gone(self, worker_id: str) -> None:
         """This worker's connection ended."""
         self._feed(PeerUnreachable(worker_id))
+
+    def nonsense(self, worker_id: str) -> None:
+        """What this worker said cannot be read."""
+        self._feed(NonsenseReceived(worker_id))
 
     async def drain(self, seconds: float) -> bool:
         """Waits until no caller is left, at most this long; says whether that is so. The doors take nothing new."""

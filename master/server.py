@@ -56,7 +56,8 @@ class MasterServer:
         self._tokens = tokens  # what a call has to bring along, at either door
         self.inproc_endpoint = f"inproc://mindspore-serving-{uuid.uuid4().hex}"  # for workers of this process
         self._desk = FrontDesk(limits, self._send, siblings, outlook)
-        self._workers = WorkerSocket(context, self._desk.receive, self._desk.connection_dropped, self._desk.worker_gone)
+        desk = self._desk
+        self._workers = WorkerSocket(context, desk.receive, desk.connection_dropped, desk.worker_gone, desk.nonsense)
         self._workers.bind_inproc(self.inproc_endpoint)
         self._zap: ZapHandler | None = None
         self._control_is_open = False

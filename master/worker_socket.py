@@ -54,9 +54,11 @@ class WorkerSocket:
         on_message: Callable[[str, FromWorker], None],
         on_connection_dropped: Callable[[], None],
         on_worker_gone: Callable[[str], None],
+        on_nonsense: Callable[[str], None],
     ) -> None:
         self._on_message = on_message
         self._on_worker_gone = on_worker_gone
+        self._on_nonsense = on_nonsense
         self._direct: dict[bytes, tuple[DirectOffer, DirectLine]] = {}
         self._on_connection_dropped = on_connection_dropped
         self._blamed: set[bytes] = set()
@@ -178,6 +180,7 @@ class WorkerSocket:
                 raise FrameError(f"a worker does not say {type(message).__name__}")
         except FrameError as error:
             self._blame(identity, error)
+            self._on_nonsense(identity.decode("latin-1"))
             return
         if isinstance(message, Register):
             self._accept_offer(identity, message.direct)

@@ -65,7 +65,11 @@ def for_function(value: Value) -> Array | str:
 
 def from_function(result: Any) -> Value:
     """A function's result as a value. Raises IllegalResult."""
-    if isinstance(result, str | bytes):
+    if isinstance(result, bytes):
+        return result
+    if isinstance(result, str):
+        if not result.isascii():
+            _check_text(result)
         return result
     if hasattr(result, "asnumpy"):
         result = result.asnumpy()
@@ -84,6 +88,16 @@ def from_function(result: Any) -> Value:
     )
 
 
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise IllegalResult(
+            f"Get illegal result data with type {type(text)}: character {error.start}, {text[error.start]!r}, is half "
+            "of a pair, which UTF-8 cannot carry"
+        ) from error
+
+
 def kind(value: Value | Array) -> str:
     """How the original's texts name a value's type, such as kMSI_Float32."""
     if isinstance(value, np.ndarray):
@@ -98,6 +112,8 @@ def kind_of(dtype: "np.dtype[Any]") -> str:
 
 def _stacked(array: Array) -> Stacked:
     name = _NAMES.get(array.dtype) or array.dtype.str
+    if name not in ITEM_BYTES:
+        raise IllegalResult(f"values of dtype {array.dtype} cannot be sent")
     if array.nbytes < INLINE_BYTES:
         return Stacked(name, array.shape, array.tobytes())  # it is copied into the header anyway
     return Stacked(name, array.shape, np.ascontiguousarray(array).data.cast("B"))

@@ -9,6 +9,7 @@ from typing import Any
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.worker.arrays import Value, from_function
 from mindspore_serving.worker.declarations import Stage
+from mindspore_serving.worker.error_text import error_text
 from mindspore_serving.worker.illegal_result import IllegalResult
 
 logger = logging.getLogger("mindspore_serving.worker")
@@ -115,11 +116,11 @@ class FunctionStage:
         ]
         line = own[-1].lineno if own else getattr(code, "co_firstlineno", 0)
         place = f"{code.co_filename}:{line}: " if code else ""
-        return f"{place}{type(error).__name__}: {' '.join(_text(error).split())[:_LONGEST_TOLD]}"
+        return f"{place}{type(error).__name__}: {' '.join(error_text(error).split())[:_LONGEST_TOLD]}"
 
     def _failure(self, error: BaseException) -> Failure:
         self._errors.append(error)
-        return self._named(_text(error) or type(error).__name__)
+        return self._named(error_text(error) or type(error).__name__)
 
     def _named(self, reason: str) -> Failure:
         return Failure(
@@ -127,10 +128,3 @@ class FunctionStage:
             f"Call {self.stage.label} Failed, method: '{self.method}', "
             f"stage index(begin with 1): {self.stage.index}, error msg: {reason}",
         )
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # an exception class of the user's, whose text raises
-        return ""

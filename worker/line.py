@@ -18,9 +18,10 @@ from zmq.utils.monitor import recv_monitor_message
 from mindspore_serving.cluster.codec import COPIED_BYTES, decode, encode
 from mindspore_serving.cluster.direct import MAX_FRAME_BYTES
 from mindspore_serving.cluster.errors import FrameError, VersionMismatch
-from mindspore_serving.cluster.messages import FromMaster, FromWorker, Register
+from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, Register
 from mindspore_serving.cluster.session_events import Event, LinkLost, LinkMade, LinkRefused, MessageArrived
 from mindspore_serving.cluster.tensors import Buffer
+from mindspore_serving.worker.answer_frames import answer_frames
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.direct_door import DirectDoor
 from mindspore_serving.worker.handshakes import HEARD, Handshakes
@@ -94,7 +95,10 @@ class Line:
                 logger.warning("%s: %s", self._endpoint, complaint)
             if self._door is not None:
                 message = dataclasses.replace(message, direct=self._door.offer(message.registration))
-        frames = encode(message, self._pack_header)
+        if isinstance(message, BatchDone):
+            frames = answer_frames(message, self._pack_header)
+        else:
+            frames = encode(message, self._pack_header)
         if self._door is not None and not isinstance(message, Register) and self._door.send(frames):
             return
         last = frames.pop()

@@ -15,6 +15,7 @@ from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.worker.batch_plan import BatchPlan
 from mindspore_serving.worker.batch_sizes import equal, proven_sizes, sample
 from mindspore_serving.worker.call_costs import LONG_SECONDS, Clock, measure, of_every_size, rising, shortest
+from mindspore_serving.worker.error_text import error_text
 from mindspore_serving.worker.graph_calls import GraphCalls
 from mindspore_serving.worker.mindir_file import DYNAMIC
 
@@ -218,7 +219,7 @@ class LoadedModel:
 
 def first_line(error: BaseException) -> str:
     """What MindSpore's error says, without its call stacks and what stands around them."""
-    text = str(error)
+    text = error_text(error)
     if missing := _NO_KERNEL.search(text):
         return f"MindSpore has no kernel on a {missing[2]} for the operator {missing[1]}"
     lines = [line.strip() for line in text.splitlines() if line.strip(" -")]

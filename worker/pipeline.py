@@ -58,12 +58,15 @@ class Job:
     def __call__(self) -> None:
         """Goes on, as far as this thread may."""
         try:
-            self._go_on()
+            answer = self._go_on()
         except Exception as error:
             logger.exception("a fault of the worker's own in method %s", self._method.name)
-            self._give_up(Failure(Code.SYSTEM_ERROR, f"internal error of the worker: {type(error).__name__}"))
+            answer = self._given_up(Failure(Code.SYSTEM_ERROR, f"internal error of the worker: {type(error).__name__}"))
+        if answer is not None:
+            self._done(answer)  # whatever that raises, the batch is answered no second time
 
-    def _go_on(self) -> None:
+    def _go_on(self) -> BatchDone | None:
+        """The answer, unless another thread goes on."""
         stages = self._method.stages
         if self._number == 0:
             self._began_at = time.monotonic()
@@ -71,8 +74,7 @@ class Job:
         while self._number < len(stages):
             if self._is_late():
                 text = f"the deadline passed before method {self._method.name} ran"
-                self._give_up(Failure(Code.DEADLINE_PASSED, text))
-                return
+                return self._given_up(Failure(Code.DEADLINE_PASSED, text))
             stage = stages[self._number]
             self._run(stage)
             self._number += 1
@@ -81,8 +83,8 @@ class Job:
                 if isinstance(following.work, Model) is not isinstance(stage.work, Model):
                     self._has_moved = True
                     self._post(following, self)
-                    return
-        self._done(self._answer())
+                    return None
+        return self._answer()
 
     def _run(self, stage: Stage) -> None:
         """One stage, for the instances that have not failed."""
@@ -107,10 +109,10 @@ class Job:
         seconds = None if self._has_moved else time.monotonic() - self._began_at
         return BatchDone(self._batch.batch_id, columns, self._failures, seconds)
 
-    def _give_up(self, failure: Failure) -> None:
+    def _given_up(self, failure: Failure) -> BatchDone:
         """The answer when there are no results to have; what failed before keeps its reason."""
         failures = {index: self._failures.get(index, failure) for index in range(self._batch.count)}
-        self._done(BatchDone(self._batch.batch_id, (), failures))
+        return BatchDone(self._batch.batch_id, (), failures)
 
     def _live(self) -> Sequence[int]:
         every = range(self._batch.count)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindspore_serving.cluster.codec import PROTOCOL_VERSION, decode, encode
-from mindspore_serving.cluster.direct import DirectOffer
+from mindspore_serving.cluster.direct import MAX_FRAMES, DirectOffer
 from mindspore_serving.cluster.errors import Code, Failure, FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import (
     ANY_SIZE,
@@ -104,6 +104,17 @@ def test_a_large_buffer_travels_as_its_own_frame_by_reference() -> None:
     frames = encode(RunBatch(1, "m", 1, (Stacked("|u1", (1, INLINE_BYTES), data),)))
     assert len(frames) == 2 and frames[1] is data
     assert len(encode(RunBatch(1, "m", 1, (Stacked("|u1", (1, INLINE_BYTES - 1), data[1:]),)))) == 1
+
+
+@pytest.mark.parametrize("count", [MAX_FRAMES - 1, MAX_FRAMES, MAX_FRAMES + 1])
+def test_more_large_buffers_than_a_message_has_frames_stand_in_its_header(count: int) -> None:
+    column = tuple(
+        Tensor("|u1", (INLINE_BYTES + place % 2,), bytes(INLINE_BYTES + place % 2)) for place in range(count)
+    )
+    message = RunBatch(1, "m", count, (column,))
+    frames = encode(message)
+    assert len(frames) == MAX_FRAMES
+    assert decode(frames) == message
 
 
 def test_a_packer_that_is_kept_writes_the_same_headers_also_after_one_that_cannot_be_packed() -> None:

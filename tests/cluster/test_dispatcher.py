@@ -12,6 +12,7 @@ from mindspore_serving.cluster.dispatch_events import (
     ConnectionDropped,
     Limits,
     MessageReceived,
+    NonsenseReceived,
     PeerUnreachable,
     RequestCancelled,
     RequestsArrived,
@@ -301,6 +302,21 @@ def test_an_answer_that_does_not_fit_costs_the_worker_its_registration(
     master.say("a", BatchDone(batch.batch_id, columns, failures))
     assert master.take("a") == [Unregistered()]
     assert counts(master.batches("b")) == [1]
+
+
+def test_a_worker_that_says_what_cannot_be_read_while_it_has_work_loses_it(master: Master) -> None:
+    """It may have been the answer, and a worker that lives on keeps its lease: it would be waited for without end."""
+    master.take("a")
+    master.feed(NonsenseReceived("a"))
+    master.feed(NonsenseReceived("stranger"))
+    assert master.take("a") == []  # nothing is waited for
+    master.join("b")
+    master.ask(1)
+    (batch,) = master.batches("a")
+    master.take("b")
+    master.feed(NonsenseReceived("a"))
+    assert master.take("a") == [Unregistered()]
+    assert [again.columns for again in master.batches("b")] == [batch.columns]
 
 
 def test_version_0_is_the_newest_ready_one_and_falls_back() -> None:

@@ -15,7 +15,7 @@ from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.codec import PROTOCOL_VERSION, decode
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import Code, Failure, SetupError
-from mindspore_serving.cluster.messages import BatchDone, Heartbeat, Refused
+from mindspore_serving.cluster.messages import BatchDone, Heartbeat, Refused, Unregistered
 from mindspore_serving.cluster.tensors import Stacked
 from mindspore_serving.proto import ms_service_pb2 as pb
 from tests.master.fake_worker import FakeWorker
@@ -322,6 +322,15 @@ def test_a_hostile_message_is_dropped_and_the_sender_may_go_on(master: RunningMa
     call = master.send(request("echo", int8(1)))
     worker.echo()
     assert len(pb.PredictReply.FromString(call.result()).instances) == 1
+
+
+def test_an_answer_that_cannot_be_read_costs_the_worker_its_registration(master: RunningMaster) -> None:
+    worker = master.workers[0]
+    call = master.send(request("echo", int8(1)))
+    batch = worker.next_batch()
+    worker.socket.send(msgpack.packb([PROTOCOL_VERSION, 3, [batch.batch_id, 1, ["not a column"], []]]))
+    assert isinstance(decode(worker.socket.recv_multipart()), Unregistered)
+    call.cancel()
 
 
 def test_a_second_door_and_a_busy_port_are_refused(master: RunningMaster) -> None:
