@@ -2,11 +2,13 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 from mindspore_serving.cluster.errors import ServableError, ServingError
 from mindspore_serving.worker.declarations import Collector, Declarations, Placeholder, collecting, no_method, place_in
+from mindspore_serving.worker.limits import over_limits
 from mindspore_serving.worker.stages import misfit_batch_functions
 
 CONFIG_FILE = "servable_config.py"
@@ -21,7 +23,7 @@ def run_config(folder: Path, name: str) -> Declarations:
         declarations = collector.declarations()
     except BaseException as error:  # also SystemExit: the user's code must not end the process without a reason
         raise ServableError(f"import {name}.servable_config failed, {describe(error, folder)}") from error
-    for place, fault in misfit_batch_functions(declarations):
+    for place, fault in _faults(declarations, folder):
         raise ServableError(f"import {name}.servable_config failed, {place}: {fault}")
     return declarations
 
@@ -38,8 +40,15 @@ def examine_config(folder: Path, name: str) -> tuple[Declarations, list[str]]:
     if not collector.methods and not mistakes:
         mistakes.append(f"{folder / CONFIG_FILE}:1: {no_method(name)}")
     declarations = Declarations(tuple(collector.models), dict(collector.methods))
-    mistakes += [f"{place}: {fault}" for place, fault in misfit_batch_functions(declarations)]
+    mistakes += [f"{place}: {fault}" for place, fault in _faults(declarations, folder)]
     return declarations, mistakes
+
+
+def _faults(declarations: Declarations, folder: Path) -> Iterator[tuple[str, str]]:
+    """Where, and what, is wrong in a file that could be read to its end."""
+    yield from misfit_batch_functions(declarations)
+    for place, fault in over_limits(declarations):
+        yield place or f"{folder / CONFIG_FILE}:1", fault
 
 
 def describe(error: BaseException, folder: Path) -> str:

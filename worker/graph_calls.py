@@ -8,6 +8,9 @@ executor answers without an error, and wrongly.
 
 Where nothing but kernels/ is left of a graph there is a shorter way still: straight_calls.py. It is proven alike.
 
+A graph may give its input, its weights or one output twice. Functions change values in place, and the memory of a
+request cannot even be written: the outputs of such a graph are copied.
+
 Small outputs are taken as bytes: asnumpy() of a fresh tensor makes an array by way of a format string that numpy parses
 in Python, which is a quarter of a small graph's call. Large ones share the tensor's memory, without a copy.
 """
@@ -68,6 +71,7 @@ class GraphCalls:
         self._open = False
         self._open_phase: str | None = None  # takes every shape that the inputs allow
         self._is_straight_open = False  # so do straight calls
+        self._is_copied = False  # outputs: their memory is not their own
 
     @property
     def direct(self) -> bool:
@@ -89,18 +93,22 @@ class GraphCalls:
         shapes = tuple([array.shape for array in arrays])
         if self._straight is not None and shapes in self._straight_shapes:
             return self._straight(arrays)
-        return self._by_phase(arrays, self._phases.get(shapes, self._open_phase))
+        outputs = self._by_phase(arrays, self._phases.get(shapes, self._open_phase))
+        return [output.copy() for output in outputs] if self._is_copied else outputs
 
     def run_open(self, arrays: Sequence[Array]) -> list[Array]:
         """The same by the graph for all shapes, though there be one for these alone."""
         if self._straight is not None and self._is_straight_open:
             return self._straight(arrays)
-        return self._by_phase(arrays, self._open_phase)
+        outputs = self._by_phase(arrays, self._open_phase)
+        return [output.copy() for output in outputs] if self._is_copied else outputs
 
     def learn(self, arrays: Sequence[Array]) -> list[Array]:
         """The public call: compiles the graph for these shapes if it must. Finds out whether the direct one agrees."""
         expected = self._public(arrays)
         self._dtypes = tuple(array.dtype for array in expected)
+        again = self._public(arrays) if self._execute is None else []
+        self._is_copied = self._is_copied or _share_memory([*map(readable, arrays), *expected, *again])
         if self._straight is not None:
             self._prove_straight(self._straight, arrays, expected)
         if self._execute is not None:
@@ -128,11 +136,17 @@ class GraphCalls:
         if self._open and self._open_phase not in (None, phase):
             return "this MindSpore compiles more than one graph for its open shapes"
         try:
-            found = self._direct(execute, arrays, phase)
+            tensors = self._tensors(arrays)
+            results = _in_a_row(execute(tensors, phase))
+            found = [_array(result, dtype) for result, dtype in zip(results, self._dtypes, strict=True)]
+            # Small outputs are copied anyway, but larger ones of the same graph will not be.
+            memories = [np.asarray(result.asnumpy()) for result in results if hasattr(result, "asnumpy")]
+            shared = _share_memory([*map(readable, arrays), *expected, *memories])
         except Exception as error:
             return f"this MindSpore does not take a direct call ({type(error).__name__})"
         if not _are_equal(found, expected):
             return "a direct call gave other numbers than the public call"
+        self._is_copied = self._is_copied or shared
         if self._open:
             self._open_phase = phase
         else:
@@ -174,6 +188,13 @@ class GraphCalls:
 
 def _are_equal(found: Sequence[Array], expected: Sequence[Array]) -> bool:
     return len(found) == len(expected) and all(map(equal, found, expected))
+
+
+def _share_memory(arrays: Sequence[Array]) -> bool:
+    """Whether two of them, of inputs and of the outputs of two calls, have a byte in common."""
+    return any(
+        np.may_share_memory(one, other) for place, one in enumerate(arrays) for other in arrays[place + 1 :] if one.size
+    )
 
 
 def _in_a_row(results: Any) -> list[Any]:

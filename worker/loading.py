@@ -13,6 +13,7 @@ from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
 from mindspore_serving.worker.declarations import Declarations, Method, Model, Stage
 from mindspore_serving.worker.engine_settings import EngineSettings, apply_environment, cpu_flags, default_settings
+from mindspore_serving.worker.limits import unfit_models
 from mindspore_serving.worker.loaded_model import ReadyModel
 from mindspore_serving.worker.method_types import input_types, output_types
 from mindspore_serving.worker.model_call import ModelCall
@@ -121,6 +122,8 @@ def load_models(
                 # A stage runs the first subgraph; Model.call runs any.
                 for text in _misfits(method, stage, loaded[stage.work][0]):
                     on_fault(stage.place, ServableError(text))
+    for place, text in unfit_models(declarations.methods, {model: graphs[0] for model, graphs in loaded.items()}):
+        on_fault(place, ServableError(text))
     return loaded
 
 

@@ -47,7 +47,7 @@ def run_stacked(model: Runnable, inputs: Sequence[Array]) -> list[Array] | None:
         return [np.stack(outputs) for outputs in zip(*calls, strict=True)]
     sizes = model.plan.cut(count)
     if len(sizes) == 1:
-        return model.run(shaped) if model.plan.fit(count) == count else _call(model, shaped)
+        return _rows(model, shaped, count) if model.plan.fit(count) == count else _call(model, shaped)
     ends = list(itertools.accumulate(sizes))
     parts = [_call(model, [array[end - size : end] for array in shaped]) for size, end in zip(sizes, ends, strict=True)]
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
@@ -105,14 +105,27 @@ def _run_chunk(
 def _call(model: Runnable, arrays: Sequence[Array]) -> list[Array]:
     """One call with at most as many instances as fit, filled up to a size of the model with copies of the first."""
     count = next(len(array) for array, spec in zip(arrays, model.inputs, strict=True) if spec.batched)
-    missing = model.plan.fit(count) - count
+    fit = model.plan.fit(count)
+    missing = fit - count
     if missing:
         arrays = [
             np.concatenate([array, np.repeat(array[:1], missing, axis=0)]) if spec.batched else array
             for array, spec in zip(arrays, model.inputs, strict=True)
         ]
-    outputs = model.run(arrays)
+    outputs = _rows(model, arrays, fit)
     return [output[:count] for output in outputs] if missing else outputs
+
+
+def _rows(model: Runnable, arrays: Sequence[Array], count: int) -> list[Array]:
+    """A call whose outputs have a row for each instance. Raises ValueError: rows that depend on data are nobody's."""
+    outputs = model.run(arrays)
+    for index, output in enumerate(outputs):
+        if output.ndim == 0 or len(output) != count:
+            raise ValueError(
+                f"Given model output {index} has shape {list(output.shape)}, which does not start with the batch size "
+                f"{count}: declare the model with with_batch_dim=False"
+            )
+    return outputs
 
 
 def _fault(specs: Sequence[InputSpec], values: Sequence[Value]) -> str | None:

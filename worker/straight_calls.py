@@ -29,6 +29,8 @@ class StraightCalls:
 
     def __init__(self, graph: StraightGraph) -> None:
         self._outputs = graph.outputs
+        self._is_twice = len(set(graph.outputs)) < len(graph.outputs)
+        self._least = min(graph.outputs, default=0)
         self._steps = [_FixedChain(step) if isinstance(step, Chain) else step for step in graph.steps]
         self._known: dict[tuple[Shape, ...], list[_ShapedChain | ShapedPlain]] = {}
 
@@ -37,13 +39,19 @@ class StraightCalls:
         values = [readable(array) for array in arrays]
         for step in self._shaped(tuple([array.shape for array in arrays])):
             values.append(step.compute(values))
-        return [values[number] for number in self._outputs]
+        return self._chosen(values, len(arrays))
 
     def one_by_one(self, arrays: Sequence[Array]) -> list[Array]:
         """The same of several instances, each by itself: those of an array are along a further first axis."""
         values, count = [readable(array) for array in arrays], len(arrays[0])
         for step in self._shaped(tuple([array.shape[1:] for array in arrays])):
             values.append(step.compute_one_by_one(values, count))
+        return self._chosen(values, len(arrays))
+
+    def _chosen(self, values: Sequence[Array], inputs: int) -> list[Array]:
+        """The outputs. Each has memory of its own, though one may be an input, or another one once more."""
+        if self._is_twice or self._least < inputs:
+            return [values[number].copy() for number in self._outputs]
         return [values[number] for number in self._outputs]
 
     def _shaped(self, shapes: tuple[Shape, ...]) -> "list[_ShapedChain | ShapedPlain]":

@@ -53,6 +53,31 @@ class Mean(nn.Cell):
         return a - a.mean(0, True)
 
 
+class Complex(nn.Cell):
+    """A type that no client can be sent."""
+
+    def construct(self, a: Any) -> Any:
+        return ms.ops.Complex()(a, a)
+
+
+class Masked(nn.Cell):
+    """As many rows as are not negative."""
+
+    def construct(self, a: Any) -> Any:
+        return ms.ops.masked_select(a, a >= 0)
+
+
+class Itself(nn.Cell):
+    """Its input, its weights twice, and something of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = ms.Parameter(np.arange(8, dtype=np.float32), name="weights")
+
+    def construct(self, a: Any) -> Any:
+        return a, a + 1.0, self.weights, self.weights
+
+
 def tensor(shape: tuple[int, ...], dtype: Any) -> Any:
     return ms.Tensor(np.ones(shape, dtype))
 
@@ -68,6 +93,9 @@ def main(folder: Path) -> None:
         "named": (Named(), tensor((3, 2), np.float32)),
         "flat": (Flat(), tensor((4, 2), np.float32)),
         "mean": (Mean(), tensor((4, 2), np.float32)),
+        "complex": (Complex(), tensor((4, 2), np.float32)),
+        "masked": (Masked(), tensor((4,), np.float32)),
+        "itself": (Itself(), tensor((256, 256), np.float32)),
         "both": (Both(), tensor((3, 2), np.float32), tensor((3, 2), np.float32)),
     }
     for name, (cell, *inputs) in models.items():

@@ -187,6 +187,27 @@ def test_outputs_within_each_other_come_in_a_row(workshop: Workshop, models: Pat
     workshop.on_mindspore_thread(work)
 
 
+@pytest.mark.parametrize("has_direct_call", [True, False])
+def test_outputs_that_are_inputs_or_weights_or_each_other_are_copied(
+    workshop: Workshop, models: Path, has_direct_call: bool
+) -> None:
+    """A function changes them in place: that would end the worker where a request cannot be written."""
+
+    def work() -> None:
+        calls = load(models / "itself" / "1" / "model.mindir", executor() if has_direct_call else None)
+        given = np.ones((256, 256), np.float32)
+        calls.learn([given])
+        for _ in range(2):
+            outputs = calls([given])
+            assert [output.ravel()[1] for output in outputs] == [1, 2, 1, 1]
+            for output in outputs:
+                output -= 5
+            assert [output.ravel()[1] for output in outputs] == [-4, -3, -4, -4]
+            assert given[0, 1] == 1
+
+    workshop.on_mindspore_thread(work)
+
+
 def test_an_output_that_is_no_tensor_is_named(workshop: Workshop, models: Path) -> None:
     def work() -> None:
         with pytest.raises(TypeError, match=r"^output 1 is no tensor, but a 'str'$"):

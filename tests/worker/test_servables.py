@@ -1,5 +1,6 @@
 """Servables with real models: from files to numbers, and every way in which loading can fail."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -219,6 +220,78 @@ def test_a_config_that_does_not_fit_its_model_is_refused(
 ) -> None:
     workshop.write(config, model)
     assert text in refused(workshop)
+
+
+def test_an_output_of_a_type_that_no_client_can_be_sent_is_refused(workshop: Workshop) -> None:
+    config = PLAIN.format(batch=True, more="").replace("a, b", "a")
+    workshop.write(config, "complex")
+    assert "output 0 has the type complex64, which no client can be sent: cast it in the network" in refused(workshop)
+
+
+def test_a_function_may_make_something_of_it(workshop: Workshop) -> None:
+    config = """
+    model = register.declare_model("model.mindir", "MindIR")
+
+    def imaginary(y):
+        return y.imag.copy()
+
+    @register.register_method(output_names=["y"])
+    def go(a):
+        y = register.add_stage(model, a, outputs_count=1)
+        return register.add_stage(imaginary, y, outputs_count=1)
+    """
+    assert results(run(workshop.make(config, "complex"), "go", 1, column([1, 2]))) == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    "name, batch_size, text",
+    [
+        ("x", 2_000_000, "batch_size=2000000 of Function 'mine.f' is more than 1048576"),
+        ("x" * 2000, 1, "2000 characters"),
+    ],
+)
+def test_what_no_master_would_take_is_refused_with_its_line(
+    workshop: Workshop, name: str, batch_size: int, text: str
+) -> None:
+    workshop.write(
+        f"""
+        def f(instances):
+            return instances
+        @register.register_method(output_names=["y"])
+        def go({name}):
+            return register.add_stage(f, {name}, outputs_count=1, batch_size={batch_size})
+        """
+    )
+    reason = refused(workshop)
+    assert text in reason
+    assert "servable_config.py:7: " in reason
+
+
+def test_too_many_outputs_are_refused(workshop: Workshop) -> None:
+    workshop.write(
+        """
+        def f(x):
+            return [x] * 300
+        @register.register_method(output_names=[f"y{place}" for place in range(300)])
+        def go(x):
+            return register.add_stage(f, x, outputs_count=300)
+        """
+    )
+    assert "method go has 300 outputs, at most 256 can be" in refused(workshop)
+
+
+def test_rows_that_depend_on_data_fail_with_the_output_and_both_numbers(workshop: Workshop) -> None:
+    servable = workshop.make(PLAIN.format(batch=True, more="").replace("a, b", "a"), "masked")
+    good = run(servable, "add", 2, column(1, 2))
+    assert results(good) == [[1], [2]]
+    done = run(servable, "add", 3, column(1, -2, 3))
+    assert results(done) == [[1], [3]]  # as they get alone
+    assert list(done.failures) == [1]
+    assert re.fullmatch(
+        r"Given model output 0 has shape \[\d\], which does not start with the batch size \d: declare the model with "
+        r"with_batch_dim=False",
+        done.failures[1].text,
+    )
 
 
 def test_a_device_that_is_not_there_is_refused_in_one_line(workshop: Workshop) -> None:
