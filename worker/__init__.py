@@ -6,7 +6,7 @@ In reading order:
     worker            one loaded servable and its link to a master
     link              the thread that waits for the masters; inbox: what other threads leave for it; bell: wakes it up
     talks             what it says to them, and does as they say
-    line              its connection to one of them: a DEALER socket, and beside it
+    line              its connection to one of them: a DEALER socket, and beside it (answer_frames: what it sends)
     direct_door       where a master on the same machine connects past ZeroMQ
     watches           what that thread waits for
     handshakes        what becomes of its connection, and what that means
@@ -16,12 +16,13 @@ In reading order:
     stages, old_calls, device_context, method_source: parts of it
     declarations      what it said, as data
     loading           from a folder to a Servable
+    limits            what no master would take
     method_types      what is known of the types of a method's tensors
     target            where, and with which key, models are loaded
     inspection        the same, going on after a mistake: for mindspore-serving check
     servable          a loaded servable: takes batches, gives answers
     pipeline          a batch on its way through a method's stages
-    function_stage    a user's function
+    function_stage    a user's function; error_text: what it raised, as a client is told
     model_stage       a model
     model_call        Model.call inside a user's function
     loaded_model      a model on its device, warm and measured

@@ -63,8 +63,11 @@ def for_function(value: Value) -> Array | str:
     return np.frombuffer(value, np.uint8).copy() if isinstance(value, bytes) else value
 
 
-def from_function(result: Any) -> Value:
-    """A function's result as a value. Raises IllegalResult."""
+def from_function(result: Any, is_ours: bool) -> Value:
+    """A function's result as a value. Raises IllegalResult.
+
+    is_ours: whoever made the array does not hold it any more. An array that he may still write into is copied.
+    """
     if isinstance(result, bytes):
         return result
     if isinstance(result, str):
@@ -72,7 +75,7 @@ def from_function(result: Any) -> Value:
             _check_text(result)
         return result
     if hasattr(result, "asnumpy"):
-        result = result.asnumpy()
+        result, is_ours = result.asnumpy(), False
     if isinstance(result, bool | int | float | np.generic | np.ndarray):
         try:
             array = np.asarray(result)
@@ -80,7 +83,8 @@ def from_function(result: Any) -> Value:
             array = np.asarray(None)
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         if array.dtype.str in ITEM_BYTES:
-            return array
+            is_theirs = array is result and not (is_ours and array.flags.owndata)
+            return array.copy() if is_theirs else array
         raise IllegalResult(f"Get illegal result data with type {type(result)}, dtype {array.dtype}")
     raise IllegalResult(
         f"Get illegal result data with type {type(result)}, a result can only be a numpy array or number, "

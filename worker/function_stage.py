@@ -1,6 +1,7 @@
 """Runs instances through a user's function. What it raises or returns concerns its own instances, never the worker."""
 
 import logging
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,18 +16,38 @@ from mindspore_serving.worker.illegal_result import IllegalResult
 logger = logging.getLogger("mindspore_serving.worker")
 
 Outcome = list[Value] | Failure  # one instance's outputs
+Again = Callable[[int, int], Sequence[tuple[Any, ...]]]
 
 _LONGEST_TOLD = 1000  # characters
 
 
+def _references(result: Any) -> int:
+    return sys.getrefcount(result)
+
+
+def _references_in_rows(row: "tuple[Any, ...]") -> int:
+    values = list(row)
+    return max([sys.getrefcount(value) for value in values])
+
+
+# How many there are to what nobody else holds, where that is looked at: compiled code counts otherwise than Python's.
+_TO_A_RESULT = _references(object())
+_TO_A_VALUE = _references_in_rows((object(),))
+
+
 @dataclass(frozen=True)
 class FunctionStage:
-    """A function stage of a method of a servable, with the names its error texts need."""
+    """A function stage of a method of a servable, with the names its error texts need.
+
+    again: gives the instances from one place to another once more, as they were before the function, which may have
+    changed them. None: the function must not be called again.
+    """
 
     stage: Stage
     function: Callable[..., Any]
     servable: str
     method: str
+    again: Again | None = None
     _errors: list[BaseException] = field(default_factory=list, init=False)
 
     def run(self, instances: Sequence[tuple[Any, ...]]) -> list[Outcome]:
@@ -45,7 +66,7 @@ class FunctionStage:
         return [
             outcome
             for start in range(0, len(instances), step)
-            for outcome in self._run_batch(instances[start : start + step])
+            for outcome in self._run_batch(start, instances[start : start + step])
         ]
 
     def _run_one(self, instance: tuple[Any, ...]) -> Outcome:
@@ -54,23 +75,21 @@ class FunctionStage:
         except BaseException as error:  # also SystemExit: a user's function must not end the worker
             return self._failure(error)
 
-    def _run_batch(self, instances: Sequence[tuple[Any, ...]]) -> list[Outcome]:
+    def _run_batch(self, first: int, instances: Sequence[tuple[Any, ...]]) -> list[Outcome]:
         """Results are returned or yielded. Where a generator raises, that instance fails and the rest starts anew.
 
-        A call that raises before its first result is made again with each half: who is at fault fails alone.
+        first: the place of the first instance among all. What must not be called again fails together.
         """
         outcomes: list[Outcome] = []
-        while len(outcomes) < len(instances):
-            rest = tuple(instances[len(outcomes) :])
+        rest = tuple(instances)
+        while True:
+            begun = first + len(outcomes)
             try:
                 results = self.function(rest)
                 if isinstance(results, str | bytes) or not isinstance(results, Iterable):
                     raise IllegalResult(f"Get illegal result data with type {type(results)}, expected one per instance")
             except BaseException as error:
-                if len(rest) == 1:
-                    return [*outcomes, self._failure(error)]
-                middle = len(rest) // 2
-                return [*outcomes, *self._run_batch(rest[:middle]), *self._run_batch(rest[middle:])]
+                return [*outcomes, *self._in_halves(begun, len(rest), error)]
             before = len(outcomes)
             try:
                 for result in results:
@@ -79,6 +98,10 @@ class FunctionStage:
                         return outcomes  # more than that is nobody's
             except BaseException as error:
                 outcomes.append(self._failure(error))
+                left = len(instances) - len(outcomes)
+                if left == 0 or self.again is None:
+                    return outcomes + outcomes[-1:] * left
+                rest = tuple(self.again(first + len(outcomes), first + len(instances)))
                 continue
             given = len(outcomes) - before
             missing = self._named(
@@ -86,7 +109,14 @@ class FunctionStage:
                 f"the number {len(rest)} of instances provided to this function."
             )
             return [*outcomes, *[missing] * (len(rest) - given)]
-        return outcomes
+
+    def _in_halves(self, start: int, count: int, error: BaseException) -> list[Outcome]:
+        """After a call that raised before its first result, one with each half: who is at fault fails alone."""
+        if count == 1 or self.again is None:
+            return [self._failure(error)] * count
+        middle, stop = start + count // 2, start + count
+        front = self._run_batch(start, self.again(start, middle))
+        return front + self._run_batch(middle, self.again(middle, stop))
 
     def _unpacked_or_failure(self, result: Any) -> Outcome:
         try:
@@ -96,13 +126,19 @@ class FunctionStage:
 
     def _unpack(self, result: Any) -> list[Value]:
         wanted = len(self.stage.outputs)
-        values = list(result) if isinstance(result, tuple | list) else [result]
+        # A function may go on writing into a buffer of its own, with another client's values.
+        is_ours = sys.getrefcount(result) <= _TO_A_RESULT
+        is_row = isinstance(result, tuple | list)
+        values = list(result) if is_row else [result]
         if len(values) != wanted:
             raise IllegalResult(
                 f"The outputs number {len(values)} of one instance returned by function '{self._function_name}' is not "
                 f"equal to the outputs number {wanted}  registered in method {self.method}"
             )
-        return [from_function(value) for value in values]
+        if not is_row:
+            return [from_function(result, is_ours)]
+        ours = [is_ours and sys.getrefcount(value) <= _TO_A_VALUE for value in values]
+        return [from_function(value, is_its) for value, is_its in zip(values, ours, strict=True)]
 
     @property
     def _function_name(self) -> str:

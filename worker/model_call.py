@@ -61,7 +61,7 @@ class ModelCall:
                     f"{len(graph.inputs)} of the model"
                 )
         columns: list[list[Value | None]] = [
-            [from_function(instance[place]) for instance in instances] for place in range(len(graph.inputs))
+            [from_function(instance[place], True) for instance in instances] for place in range(len(graph.inputs))
         ]
         outcomes = self._models.call(lambda: run_each(graph, columns, range(len(instances))))
         results = []

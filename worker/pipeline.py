@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.worker.arrays import Array, Value, Values, for_function, from_column, to_column
 from mindspore_serving.worker.declarations import Method, Model, Stage
-from mindspore_serving.worker.function_stage import FunctionStage
+from mindspore_serving.worker.function_stage import Again, FunctionStage
 from mindspore_serving.worker.model_stage import Outcome, Runnable, run_each, run_stacked
 
 logger = logging.getLogger("mindspore_serving.worker")
@@ -94,7 +95,9 @@ class Job:
         if isinstance(stage.work, Model):
             self._run_model(stage, self._models[stage.work], live)
         else:
-            runner = FunctionStage(stage, stage.work, self._servable, self._method.name)
+            may_repeat = stage.batch_size is not None and len(live) > 1 and self._method.idempotent
+            again = self._again(stage, live) if may_repeat else None
+            runner = FunctionStage(stage, stage.work, self._servable, self._method.name, again)
             instances = [tuple(self._for_function(value, index) for value in stage.inputs) for index in live]
             self._keep(stage, dict(zip(live, runner.run(instances), strict=True)))
 
@@ -141,6 +144,20 @@ class Job:
                     column[index] = value
         self._values.update(zip(stage.outputs, columns, strict=True))
 
+    def _again(self, stage: Stage, live: Sequence[int]) -> Again:
+        """Gives a function's instances once more, as they are now."""
+        kept = {value: _kept(self._values[value]) for value in stage.inputs}
+
+        def again(start: int, stop: int) -> list[tuple[Any, ...]]:
+            indices = live[start:stop]
+            for value, before in kept.items():
+                values = self._values[value]
+                for index in indices:
+                    values[index] = before[index]
+            return [tuple([self._for_function(value, index) for value in stage.inputs]) for index in indices]
+
+        return again
+
     def _for_function(self, value: int, index: int) -> Array | str:
         """One instance's value, writeable: a change in place is seen by every later stage that uses the value."""
         values = self._values[value]
@@ -159,3 +176,18 @@ class Job:
         if isinstance(values, np.ndarray):
             return values if len(indices) == len(values) else values[indices]
         return [one for one in (values[index] for index in indices) if one is not None]
+
+
+def _kept(values: Values) -> Values:
+    """The values, which nobody can change: copies of those that a function may."""
+    if isinstance(values, np.ndarray):
+        return _read_only(values)
+    return [_read_only(one) if isinstance(one, np.ndarray) else one for one in values]
+
+
+def _read_only(array: Array) -> Array:
+    if not array.flags.writeable:
+        return array
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy

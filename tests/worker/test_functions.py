@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from mindspore_serving.cluster.errors import Code
 from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.tensors import Stacked, Tensor, Value, from_column, to_column
+from mindspore_serving.worker.declarations import Stage
+from mindspore_serving.worker.function_stage import FunctionStage
 from tests.worker.conftest import Workshop, run
 
 METHOD = """
@@ -149,6 +152,51 @@ def test_a_batch_function_that_raises_fails_only_the_instance_at_fault(workshop:
     assert reasons(done) == {1: "two"}
 
 
+BATCHED = """
+import numpy as np
+calls = []
+def one(x):
+    return x + 0
+def f(instances):
+    calls.append(len(instances))
+    for (x,) in instances:
+        x *= 2
+    for (x,) in instances:
+        if x[0] < 0: raise ValueError(f"negative, call {{len(calls)}}")
+    {give}
+@register.register_method(output_names=["y", "x"], idempotent={idempotent})
+def go(x):
+    x = {first}
+    return register.add_stage(f, x, outputs_count=1, batch_size=0), x
+"""
+
+
+@pytest.mark.parametrize("first", ["x", "register.add_stage(one, x, outputs_count=1)"])
+@pytest.mark.parametrize("give", ["return [x for (x,) in instances]", "yield from [x for (x,) in instances]"])
+@pytest.mark.parametrize("uneven", [False, True])
+def test_a_function_is_called_again_with_its_inputs_as_they_were(
+    workshop: Workshop, first: str, give: str, uneven: bool
+) -> None:
+    servable = workshop.make(BATCHED.format(first=first, give=give, idempotent=True))
+    values = [[1, 1], [2, 2], [3, 3, 3] if uneven else [3, 3], [-4, -4]]
+    tensors: list[Value] = [Tensor("<i8", (len(v),), np.array(v, np.int64).tobytes()) for v in values]
+    if "yield" in give:
+        tensors = tensors[3:] + tensors[:3]
+    done = run(servable, "go", 4, to_column(tensors))
+    assert [value[0] for value in plain(done)] == [2, 4, 6]
+    changed = [np.ndarray(v.shape, v.dtype, v.data)[0] for v in from_column(done.columns[1]) if isinstance(v, Tensor)]
+    assert changed == [2, 4, 6]  # what later stages see
+    assert list(done.failures) == [0 if "yield" in give else 3]
+
+
+@pytest.mark.parametrize("give", ["return [x for (x,) in instances]", "yield from [x for (x,) in instances]"])
+def test_a_function_of_a_method_that_may_run_once_is_called_once(workshop: Workshop, give: str) -> None:
+    servable = workshop.make(BATCHED.format(first="x", give=give, idempotent=False))
+    values: list[Value] = [Tensor("<i8", (1,), np.int64(value).tobytes()) for value in (1, 2, -3, 4)]
+    done = run(servable, "go", 4, to_column(values))
+    assert reasons(done) == dict.fromkeys(range(4), "negative, call 1")
+
+
 def test_too_few_results_fail_the_missing_ones_and_too_many_are_ignored(workshop: Workshop) -> None:
     done = go(workshop, "def f(xs):\n    return [1, 2]", ints(1, 2, 3), ", batch_size=0")
     assert plain(done) == [1, 2]
@@ -191,6 +239,64 @@ def test_a_batch_function_that_returns_no_collection_fails_its_call(workshop: Wo
     done = go(workshop, f"def f(xs):\n    {body}", ints(1, 2), ", batch_size=0")
     assert set(done.failures) == {0, 1}
     assert "expected one per instance" in done.failures[0].text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "buffer[0] = x; return buffer",
+        "buffer[0] = x; return buffer[:]",
+        "buffer[0] = x; return (buffer,)",
+        "buffer[0] = x; return held",
+        "buffer[0] = x; return [buffer]",
+        "buffer[0] = x; return type('T', (), {'asnumpy': lambda self: buffer})()",
+    ],
+)
+def test_a_result_stays_what_it_was_when_the_function_returned_it(workshop: Workshop, body: str) -> None:
+    """Before, clients of one batch, and of the next one, got the values that were written last."""
+    function = f"buffer = np.empty(1)\nheld = (buffer,)\ndef f(x):\n    {body}"
+    assert plain(go(workshop, function, ints(1, 2, 3))) == [[1], [2], [3]]
+
+
+def test_what_a_generator_yields_stays_what_it_was(workshop: Workshop) -> None:
+    function = "def f(xs):\n    y = np.empty(1)\n    for (x,) in xs:\n        y[0] = x\n        yield y"
+    assert plain(go(workshop, function, ints(1, 2, 3), ", batch_size=0")) == [[1], [2], [3]]
+
+
+def test_a_value_that_is_changed_in_place_and_returned_is_another_one_from_then_on(workshop: Workshop) -> None:
+    servable = workshop.make(
+        """
+        def same(x):
+            return x
+        def change(x):
+            x += 1
+            return x
+        @register.register_method(output_names=["y", "z"])
+        def go(x):
+            y = register.add_stage(same, x, outputs_count=1)
+            return y, register.add_stage(change, x, outputs_count=1)
+        """
+    )
+    done = run(servable, "go", 2, to_column(ints(1, 5)))
+    assert [list(map(int, np.frombuffer(c.data, np.int64))) for c in done.columns if isinstance(c, Stacked)] == [
+        [1, 5],
+        [2, 6],
+    ]
+
+
+@pytest.mark.parametrize("row", [tuple, list, None])
+def test_a_result_that_nobody_else_holds_is_not_copied(row: Callable[[list[Any]], Any] | None) -> None:
+    made: list[int] = []
+
+    def f(x: int) -> Any:
+        y = np.arange(x)
+        made.append(y.__array_interface__["data"][0])
+        return y if row is None else row([y])
+
+    stage = Stage(1, f, (0,), (1,))
+    outcomes = FunctionStage(stage, f, "s", "m").run([(9,), (8,)])
+    values = [outcome[0] for outcome in outcomes if isinstance(outcome, list)]
+    assert [one.__array_interface__["data"][0] for one in values if isinstance(one, np.ndarray)] == made
 
 
 def test_a_method_without_a_stage_gives_its_inputs_back(workshop: Workshop) -> None:
