@@ -83,9 +83,10 @@ async def _serve(
         await told_to_stop.wait()
         notify("STOPPING=1")
     finally:
+        end = loop.time() + config.lame_duck_seconds + config.drain_seconds
         await server.stop(config.drain_seconds, config.lame_duck_seconds)
         if workers is not None:
-            await asyncio.to_thread(workers.close)
+            await _close(workers, end - loop.time(), told_to_stop)
         context.term()
         for task in tasks:
             task.cancel()
@@ -133,6 +134,7 @@ def _own_workers(context: "zmq.Context[zmq.Socket[bytes]]", server: MasterServer
 
 async def _load(config: MasterConfig, workers: "InProcessWorkers", told_to_stop: asyncio.Event) -> None:
     """Loads the servables of this process, in a thread, so that a signal is heard meanwhile."""
+    from mindspore_serving.worker.rewritten_file import remove_copies
     from mindspore_serving.worker.target import Target
 
     stop = asyncio.create_task(told_to_stop.wait())
@@ -142,7 +144,24 @@ async def _load(config: MasterConfig, workers: "InProcessWorkers", told_to_stop:
         await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
         if not loading.done():
             # MindSpore may be in the middle of a compilation that nothing can interrupt.
+            remove_copies()
             print("Serving: stopped while loading", flush=True)
             os._exit(0)
         loading.result()
     stop.cancel()
+
+
+async def _close(workers: "InProcessWorkers", seconds: float, told_to_stop: asyncio.Event) -> None:
+    """Ends them. What hangs in a function or a model does not keep this process, nor does it when it is told again."""
+    from mindspore_serving.worker.process import HUNG_EXIT_CODE, LEAST_SECONDS_TO_END
+    from mindspore_serving.worker.telling import tell_reason
+
+    told_to_stop.clear()
+    closing = asyncio.create_task(asyncio.to_thread(workers.close, max(LEAST_SECONDS_TO_END, seconds)))
+    again = asyncio.create_task(told_to_stop.wait())
+    await asyncio.wait((closing, again), return_when=asyncio.FIRST_COMPLETED)
+    if not closing.done() or not closing.result():
+        why = "the time to drain is over" if closing.done() else "this master was told to end once more"
+        tell_reason(f"{why}, and a function or a model still runs: this process ends all the same")
+        os._exit(HUNG_EXIT_CODE)
+    again.cancel()

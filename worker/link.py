@@ -1,5 +1,6 @@
 """The worker's connections to its masters: one thread, which waits for all of them."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,11 +12,14 @@ from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.session import Offer
 from mindspore_serving.cluster.session_events import BatchFinished, DrainRequested, Event
 from mindspore_serving.worker.curve import WorkerKeys
+from mindspore_serving.worker.error_text import error_text
 from mindspore_serving.worker.inbox import Inbox
 from mindspore_serving.worker.lent_line import LentLine
 from mindspore_serving.worker.line import Line
 from mindspore_serving.worker.talks import End, Talks
 from mindspore_serving.worker.watches import Take, Watches
+
+logger = logging.getLogger("mindspore_serving.worker")
 
 Submit = Callable[[RunBatch, Callable[[BatchDone], None]], None]
 
@@ -65,14 +69,22 @@ class Link(threading.Thread):
                 with self._turn:
                     self.lent_line.resume_if_due()
                     self._take_turn(ready)
+        except Exception as error:  # without a link, nobody would ever tell this worker anything again
+            logger.exception("a fault of the worker's own")
+            self._talks.fail(f"{type(error).__name__}: {error_text(error)}")
         finally:
-            with self._turn:
-                self._talks.close()
-                self.lent_line.close()
-            self._watches.unwatch(self._inbox.alarm)
-            self._watches.close()
-            self._inbox.close()
-            self._on_closed(self._talks.end)
+            try:
+                self._close()
+            finally:
+                self._on_closed(self._talks.end)
+
+    def _close(self) -> None:
+        with self._turn:
+            self._talks.close()
+            self.lent_line.close()
+        self._watches.unwatch(self._inbox.alarm)
+        self._watches.close()
+        self._inbox.close()
 
     def _take_turn(self, ready: list[tuple[str, Take]]) -> None:
         for master, take in ready:

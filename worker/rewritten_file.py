@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,13 +46,23 @@ def rewritten_file(path: Path, rewriting: Rewriting, *, together: bool = True) -
         try:
             if model is not None:
                 # A folder that nobody else may read.
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mindspore-serving-"))
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=_prefix()))
                 written = Path(folder) / path.name
                 written.write_bytes(model.SerializeToString())
                 file = written
         except OSError as error:
             logger.warning("model file '%s' is loaded as it is, rewritten it finds no place: %s", path, error)
         yield file
+
+
+def remove_copies() -> None:
+    """Those that this process has made and not yet removed: for an end in the middle of a load."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prefix() -> str:
+    return f"mindspore-serving-{os.getpid()}-model-"
 
 
 def straight_graph_of(file: Path) -> StraightGraph | None:

@@ -54,9 +54,9 @@ class Servable:
             return
         Job(self.name, method, batch, self._loaded, self._post, done).start()
 
-    def close(self) -> None:
-        """Ends the servable's own thread."""
-        self._functions.close()
+    def close(self, seconds: float | None = None) -> bool:
+        """Ends the servable's own thread. False: a function of it still runs after so many seconds."""
+        return self._functions.close(seconds)
 
     def _post(self, stage: Stage, step: Callable[[], None]) -> None:
         thread = self._models if isinstance(stage.work, Model) else self._functions

@@ -2,11 +2,18 @@
 
 Not by handlers that interrupt the main thread: MindSpore puts SIGINT's handler back with SA_RESTART after a call, so
 that a main thread which waits for a lock never gets to run it. The byte is written by Python's C handler at once.
+
+A process that is forked off meanwhile, as multiprocessing does, shares the pipe: a signal to it would stop its parent.
+So there everything is put back as it was before, and a signal that comes earlier waits until then.
 """
 
 import contextlib
+import os
 import signal
 import socket
+import threading
+import weakref
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -22,6 +29,7 @@ class SignalPipe:
         self._writer.setblocking(False)
         self._old_wakeup_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         self._old_handlers: dict[int, Any] = {number: signal.signal(number, _ignore) for number in _SIGNALS}
+        _at_forks(weakref.WeakMethod(self._put_back))
 
     def fileno(self) -> int:
         """For a selector: it can be read when wait() has something to return."""
@@ -42,11 +50,36 @@ class SignalPipe:
 
     def close(self) -> None:
         """Puts everything back as it was."""
-        signal.set_wakeup_fd(self._old_wakeup_fd)
-        for number, handler in self._old_handlers.items():
-            signal.signal(number, handler)
+        self._put_back()
         self._reader.close()
         self._writer.close()
+
+    def _put_back(self) -> None:
+        if not self._old_handlers:
+            return
+        signal.set_wakeup_fd(self._old_wakeup_fd)
+        for number, handler in self._old_handlers.items():
+            # None: it was not Python that had set it, and Python cannot set it again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._old_handlers = {}
+
+
+def _at_forks(put_back: "weakref.WeakMethod[Callable[[], None]]") -> None:
+    """Of any thread. What is registered there stays for ever, so it must not keep the pipe."""
+    masks = threading.local()
+
+    def hold_back() -> None:
+        masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def go_on() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.before)
+
+    def go_on_apart() -> None:
+        if (found := put_back()) is not None:
+            found()
+        go_on()
+
+    os.register_at_fork(before=hold_back, after_in_parent=go_on, after_in_child=go_on_apart)
 
 
 def _ignore(_signal: int, _frame: FrameType | None) -> None:

@@ -45,11 +45,13 @@ class End:
     """How the worker's talk with its masters ended; `refusal` is the reason of a master that would not have it.
 
     `is_hung`: a master gave the worker up because its device does not get on. What runs there may never end.
+    `has_failed`: no master ended it, but a fault of the worker's own, which `refusal` tells.
     """
 
     master: str
     refusal: str | None = None
     is_hung: bool = False
+    has_failed: bool = False
 
 
 class Talks:
@@ -157,6 +159,11 @@ class Talks:
             for _ in range(dropped):
                 self._purse.finished(master)
             self._go_on(steps)
+
+    def fail(self, reason: str) -> None:
+        """They cannot go on. Unless there was a reason for their end before, this is it."""
+        if self.end.refusal is None:
+            self.end = End(self.end.master, reason, has_failed=True)
 
     def close(self) -> None:
         """Whatever has come of them."""

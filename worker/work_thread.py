@@ -69,10 +69,12 @@ class WorkThread:
         """What to do from now on while there is nothing to do; None: sleep."""
         self._pastime = pastime
 
-    def close(self) -> None:
-        """Finishes what was posted, then ends the thread."""
-        self._put((_END, next(self._order), None))
-        self._own_thread.join()
+    def close(self, seconds: float | None = None) -> bool:
+        """Finishes what was posted, then ends the thread. False: something still runs after so many seconds."""
+        if self._own_thread.is_alive():
+            self._put((_END, next(self._order), None))
+        self._own_thread.join(seconds)
+        return not self._own_thread.is_alive()
 
     def _put(self, item: _Item) -> None:
         self._posted.put(item)

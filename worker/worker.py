@@ -19,6 +19,7 @@ from mindspore_serving.worker.link import Link, Submit
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.talks import End
 from mindspore_serving.worker.target import Target
+from mindspore_serving.worker.telling import tell
 from mindspore_serving.worker.work_thread import Pastime, WorkThread
 
 logger = logging.getLogger("mindspore_serving.worker")
@@ -45,10 +46,9 @@ class Worker:
         self._models = models
         self.end: End | None = None
         self._link: Link | None = None
-        print(
+        tell(
             f"Serving: Start servable success, servable directory: '{directory}', servable name: '{name}', "
-            f"specified version number: {version}, started version numbers: {self.servable.version}",
-            flush=True,
+            f"specified version number: {version}, started version numbers: {self.servable.version}"
         )
 
     def __str__(self) -> str:
@@ -104,12 +104,15 @@ class Worker:
         if self._link is not None:
             self._link.drain(seconds)
 
-    def close(self) -> None:
-        """Waits for the link's thread, which has been drained or refused, and lets the servable go."""
+    def close(self, seconds: float | None = None) -> bool:
+        """Waits for the link's thread, which has been drained or refused, and lets the servable go.
+
+        False: something of it still runs after so many seconds. It ends with the process.
+        """
         if self._link is not None:
-            self._link.join()
+            self._link.join(seconds)
             self.servable.poller.while_idle(None)
-        self.servable.close()
+        return self.servable.close(seconds)
 
 
 def told_before(submit: Submit, on_first_answer: Callable[[], None]) -> Submit:

@@ -1,5 +1,6 @@
 """MindSpore's thread waits for batches at the line itself; the link's own thread never misses one."""
 
+import errno
 import itertools
 import queue
 import socket
@@ -345,6 +346,27 @@ def test_when_the_master_hangs_up_the_worker_registers_again(hand: Hand, master:
     until(lambda: not hand.line.look(), "the end of the connection")
     hand.line.give_back()
     assert master.welcome().registration == 2
+
+
+def test_a_fault_of_the_link_ends_the_worker_with_its_reason(
+    context: "zmq.Context[zmq.Socket[bytes]]", master: Master
+) -> None:
+    """It ended as if it had been told to, with exit code 0."""
+    ends: queue.Queue[End] = queue.Queue()
+
+    def fail(_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    link = Link(
+        *(context, [master.endpoint], None, "hand-1", Offer("echo", 1, (), "CPU:0", "here", 1)),
+        *(lambda batch, done: None, fail, ends.put),
+    )
+    link.start()
+    master.welcome()
+    end = ends.get(timeout=WAIT_SECONDS)
+    assert end.has_failed
+    assert end.refusal == "OSError: [Errno 28] No space left on device"
+    link.join(WAIT_SECONDS)
 
 
 def test_nonsense_ends_the_connection_and_nothing_else(hand: Hand, master: Master) -> None:
