@@ -248,6 +248,29 @@ def deep(layers: Any, x: Any) -> Any:
     return made / (made.std(-1, keepdims=True) + 1.0)
 
 
+def last_cut_off(layers: Any, x: Any) -> Any:
+    """A residual where shapes allow it, which they do not."""
+    made = layers[0](x[:, :-1])
+    return made + x if made.shape == x.shape else made * 2.0
+
+
+def changes(_: Any, x: Any) -> Any:
+    """From each moment to the next, and nothing is missing at the end."""
+    made = ops.relu(x[:, 1:]) - ops.relu(x[:, :-1])
+    return made.mean(1) if made.shape[1] == x.shape[1] else ops.cat((made, x[:, :1] * 0.0), 1)
+
+
+def one_more(layers: Any, x: Any) -> Any:
+    """As many as there are instances, and one, of what there is one of."""
+    made = ops.broadcast_to(layers[0](x).mean((0, 1), keep_dims=True), (x.shape[0] + 1, -1, 16))
+    return made * 2.0 if made.shape[0] == 1 else made + 100.0
+
+
+def so_many_times(layers: Any, x: Any) -> Any:
+    made = ops.broadcast_to(layers[0](x).mean((0, 1), keep_dims=True), (x.shape[0] + 1, -1, 16))
+    return ops.relu(made.reshape(made.shape[0] * 2, 8))
+
+
 def by_deviation(layers: Any, x: Any) -> Any:
     made = layers[0](x)
     return (made - made.mean(-1, keep_dims=True)) / (made.std(-1, keepdims=True) + 1.0)
@@ -334,6 +357,10 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "largest_of_axes": (Formula(largest_of_axes, convolution("same")), IMAGES),
     "scaled": (Formula(scaled, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "deep": (Formula(deep, nn.Dense(16, 16)), WORDS),
+    "last_cut_off": (Formula(last_cut_off, nn.Dense(16, 16)), (OPEN, OPEN, 16)),
+    "changes": (Formula(changes), (OPEN, OPEN, 16)),
+    "one_more": (Formula(one_more, nn.Dense(16, 16)), WORDS),
+    "so_many_times": (Formula(so_many_times, nn.Dense(16, 16)), WORDS),
     "by_deviation": (Formula(by_deviation, nn.Dense(16, 16)), WORDS),
     "resized": (Formula(resized, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "printed": (Formula(printed, convolution("same")), IMAGES),

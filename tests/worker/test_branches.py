@@ -96,6 +96,17 @@ def test_what_depends_on_more_than_shapes_or_does_more_than_to_compute_stays(net
     assert model == parse(content)
 
 
+@pytest.mark.parametrize("rewriting", [AS_IT_IS, Rewriting.FASTER, ALL & ~Rewriting.KERNELS, ALL])
+@pytest.mark.parametrize("name", ["last_cut_off", "changes", "one_more", "so_many_times"])
+def test_an_axis_that_is_cut_or_repeated_has_another_size(
+    networks: Path, name: str, rewriting: Rewriting, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """Which is open as that of before is, and not the same."""
+    expected = np.load(networks / f"{name}.npz")
+    found = on_thread(partial(numbers, networks / f"{name}.mindir", expected["x"], rewriting))
+    np.testing.assert_allclose(found, expected["made"], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("rewriting", [Rewriting.FASTER, ALL & ~Rewriting.KERNELS, ALL])
 @pytest.mark.parametrize("name", STAYING)
 def test_with_branches_that_stay_a_file_gives_its_numbers(

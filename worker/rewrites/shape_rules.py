@@ -6,7 +6,7 @@ A rule returns None where it knows nothing, and gives a size that it does not kn
 from typing import Any
 
 from mindspore_serving.worker.rewrites.elements import ACTIVATIONS, COMBINATIONS
-from mindspore_serving.worker.rewrites.graph_file import LISTS
+from mindspore_serving.worker.rewrites.graph_file import LISTS, GraphFile
 from mindspore_serving.worker.rewrites.joined import axis_of
 from mindspore_serving.worker.rewrites.reductions import REDUCTIONS, known_axes
 from mindspore_serving.worker.rewrites.shape_protocol import Rule, Shapes
@@ -155,8 +155,20 @@ def _repeated(shapes: Shapes, node: Any) -> Shape | None:
     x, told = shapes.of(node.input[0]), shapes.numbers(node.input[1])
     if x is None or told is None or len(told) < len(x):
         return None
-    before = [named(node.output[0], axis) for axis in range(len(told) - len(x))]
-    return tuple(size or stays for size, stays in zip(told, (*before, *x), strict=True))
+    unknown = [named(node.output[0], axis) for axis in range(len(told))]  # computed, or of an axis before
+    stays = (*unknown[: len(told) - len(x)], *x)
+    return tuple(
+        size or (stays[axis] if _is_told_to_stay(shapes.graph, node.input[1], axis) else unknown[axis])
+        for axis, size in enumerate(told)
+    )
+
+
+def _is_told_to_stay(graph: GraphFile, name: str, axis: int) -> bool:
+    """By a size of -1; of a computed one nothing is known."""
+    told, maker = graph.constant(name), graph.maker(name)
+    if isinstance(told, tuple):
+        return bool(told[axis] == -1)
+    return graph.op(maker) == "MakeTuple" and bool(graph.constant(maker.input[axis]) == -1)
 
 
 def _tiled(shapes: Shapes, node: Any) -> Shape | None:

@@ -32,11 +32,13 @@ def spans_of(graph: GraphFile, node: Any, sizes: Sequence[int]) -> list[Span] | 
 
 
 def _span(size: int, first: int, end: int, step: int, from_first: bool, to_end: bool, is_one: bool) -> Span | None:
-    first, end = 0 if from_first and not is_one else first, size if to_end and not is_one else end
-    if (first, end, step, is_one) == (0, size, 1, False):
+    first = 0 if from_first and not is_one else first
+    reaches_end = not is_one and (to_end or end == size >= 0)  # of an open axis, an end of -1 is no size
+    if reaches_end and (first, step) == (0, 1):
         return WHOLE
     if size < 1:
         return None
+    end = size if reaches_end else end
     first, end = first + size if first < 0 else first, min(end + size if end < 0 else end, size)
     if is_one:
         return (first, 1, 1, 1) if 0 <= first < size else None
