@@ -67,6 +67,54 @@ def told_in_single(_: Any, x: Any) -> Any:
     return x.sum(-1), ops.cast(ops.cast(x * 3, ms.int32), ms.float32)
 
 
+class Outputs(nn.Cell):
+    """In tuples within each other, from operators that make several, a parameter, and what is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = ms.Parameter(ms.Tensor(np.arange(32) / 8, HALF), name="weight")
+
+    def construct(self, x: Any) -> Any:
+        made = ops.relu(x)
+        several = ops.split(made, 16, -1), ops.topk(x + self.weight, 3)
+        return {"made": made, "more": (made, [x * 2.0, made > 0.5])}, several, x, self.weight, 3.0
+
+
+class Fixed(nn.Cell):
+    """Which MindSpore computes when it exports."""
+
+    def construct(self, x: Any) -> Any:
+        return ops.relu(x), ops.arange(0, 4, 1, dtype=HALF) * 1.5
+
+
+class PartsAlone(nn.Cell):
+    """One operator makes them all."""
+
+    def construct(self, x: Any) -> Any:
+        return ops.split(ops.relu(x), 16, -1)
+
+
+class Counting(nn.Cell):
+    """A parameter is an output, and another one at each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = ms.Parameter(ms.Tensor([0.0], HALF), name="calls", requires_grad=False)
+
+    def construct(self, x: Any) -> Any:
+        ops.assign_add(self.calls, ms.Tensor([1.0], HALF))
+        return ops.relu(x), self.calls
+
+
+def flat(made: Any) -> list[Any]:
+    """The arrays of outputs within each other."""
+    if isinstance(made, dict):
+        made = list(made.values())
+    if isinstance(made, tuple | list):
+        return [array for one in made for array in flat(one)]
+    return [made.asnumpy() if isinstance(made, ms.Tensor) else np.float32(made)]
+
+
 def so_many(_: Any, x: Any) -> Any:
     """42 is MindSpore's number of float16, too."""
     return ops.topk(ops.cast(x, HALF), 42)[0]
@@ -81,8 +129,15 @@ NETWORKS: dict[str, tuple[Any, Any, tuple[Any, ...], Any]] = {
     "dense_in_bfloat16": (nn.Dense(32, 16).to_float(BRAIN), nn.Dense(32, 16), WORDS, ms.float32),
     "weights": (Weights(HALF), Weights(None), (OPEN, 32), HALF),
     "told": (Formula(told), Formula(told_in_single), WORDS, ms.float32),
+    "outputs": (outputs := Outputs(), outputs, (OPEN, 32), HALF),
+    "fixed": (fixed := Fixed(), fixed, (OPEN, 32), HALF),
+    "parts_alone": (parts := PartsAlone(), parts, (OPEN, 32), HALF),
 }
-LEFT: dict[str, tuple[Any, tuple[Any, ...]]] = {"so_many": (Formula(so_many), (OPEN, 64))}
+OF_THEMSELVES = ("weights", "outputs")  # whose weights are theirs
+LEFT: dict[str, tuple[Any, tuple[Any, ...], Any]] = {
+    "so_many": (Formula(so_many), (OPEN, 64), ms.float32),
+    "counting": (Counting(), (OPEN, 64), HALF),
+}
 
 
 OLDER = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -108,18 +163,17 @@ def main(folder: Path) -> None:
         chance = np.random.default_rng(zlib.crc32(name.encode()))
         for cell in (network, single):
             cell.set_train(False)
-        if name != "weights":
+        if name not in OF_THEMSELVES:
             same_weights(network, single, chance)
         x = chance.standard_normal([INSTANCES if size is OPEN else size for size in shape]).astype(np.float32)
         if kind == HALF:
             x = x.astype(np.float16)
         made = single(ms.Tensor(x.astype(np.float32)))
-        every = made if isinstance(made, tuple) else (made,)
-        arrays = {f"made{number}": one.asnumpy() for number, one in enumerate(every)}
+        arrays = {f"made{number}": one for number, one in enumerate(flat(made))}
         np.savez(folder / f"{name}.npz", x=x, **arrays)
         ms.export(network, ms.Tensor(shape=shape, dtype=kind), file_name=str(folder / name), file_format="MINDIR")
-    for name, (network, shape) in LEFT.items():
-        ms.export(network, ms.Tensor(shape=shape, dtype=ms.float32), file_name=str(folder / name), file_format="MINDIR")
+    for name, (network, shape, kind) in LEFT.items():
+        ms.export(network, ms.Tensor(shape=shape, dtype=kind), file_name=str(folder / name), file_format="MINDIR")
 
 
 if __name__ == "__main__":

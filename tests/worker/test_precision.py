@@ -17,6 +17,13 @@ from tests.worker.rewriting import ORDER, export_networks, rewritten_operators
 from tests.worker.test_mint_networks import outputs
 
 OnThread = Callable[[Callable[[], Any]], Any]
+HALF, SINGLE = np.float16, np.float32
+# The types of outputs.
+OUTPUTS = {
+    "outputs": [*([HALF] * 3), np.bool_, *([HALF] * 3), np.int32, HALF, HALF, SINGLE],
+    "parts_alone": [HALF, HALF],
+    "fixed": [HALF, HALF],
+}
 HALVES = {"layers": [True], "encoder": [True], "of_mint": [True], "weights": [True, False], "told": [True, True]}
 BRAINS = ["of_mint_in_bfloat16", "dense_in_bfloat16"]
 WHOLE = ["layers", "encoder", "of_mint", "of_mint_in_bfloat16", "dense_in_bfloat16"]
@@ -48,6 +55,15 @@ def test_numbers_are_those_of_single_precision_and_types_as_they_were(
     assert found == [np.float16 if is_half else np.float32 for is_half in HALVES[name]]
 
 
+@pytest.mark.parametrize("rewriting", [AS_IT_IS, *IN_SINGLE])
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_outputs_stay_of_half_precision_wherever_they_come_from(
+    networks: Path, name: str, rewriting: Rewriting, on_thread: OnThread
+) -> None:
+    assert compare(networks, name, rewriting, on_thread, slack=1e-2) == OUTPUTS[name]
+    assert compute_in_single(parse((networks / f"{name}.mindir").read_bytes())) > 0
+
+
 @pytest.mark.parametrize("name", HALVES)
 def test_a_file_that_is_not_rewritten_gives_about_the_same(networks: Path, name: str, on_thread: OnThread) -> None:
     found = compare(networks, name, AS_IT_IS, on_thread, slack=2e-2)
@@ -71,8 +87,11 @@ def test_kernels_take_it_all_but_the_last_cast(networks: Path, name: str, on_thr
     )
 
 
-def test_a_number_that_may_be_a_type_or_not_keeps_a_file_as_it_is(networks: Path) -> None:
-    model = parse((networks / "so_many.mindir").read_bytes())
+@pytest.mark.parametrize("name", ["so_many", "counting"])
+def test_a_number_that_may_be_a_type_or_an_output_that_is_changed_keeps_a_file_as_it_is(
+    networks: Path, name: str
+) -> None:
+    model = parse((networks / f"{name}.mindir").read_bytes())
     before = model.SerializeToString(deterministic=True)
     assert has_half_precision(model)
     assert compute_in_single(model) == 0
@@ -92,6 +111,23 @@ def test_a_file_in_single_precision_has_nothing_of_it(networks: Path) -> None:
     rewrite(model, Rewriting.FASTER)
     with rewritten_file.rewritten_file(networks / "dense_in_bfloat16.mindir", Rewriting.RUNNABLE) as file:
         assert not has_half_precision(parse(file.read_bytes()))
+
+
+def test_tuning_takes_no_other_types(networks: Path, monkeypatch: pytest.MonkeyPatch, on_thread: OnThread) -> None:
+    """Though their numbers are the same."""
+    path = networks / "weights.mindir"
+    assert on_thread(partial(tuning_trial.file_calls, path, Target(), (AS_IT_IS, Rewriting.FASTER), {}))
+
+    def in_single(model: Any, rewriting: Rewriting, *, together: bool) -> dict[Rewriting, int]:
+        places = rewrite(model, rewriting, together=together)
+        if Rewriting.FASTER in rewriting:
+            makers = {node.output[0]: node for node in model.graph.node}
+            outputs = makers[makers[model.graph.output[0].name].input[0]]
+            outputs.input[0] = makers[outputs.input[0]].input[0]  # as the first one is before the last cast
+        return places
+
+    monkeypatch.setattr(rewritten_file, "rewrite", in_single)
+    assert not on_thread(partial(tuning_trial.file_calls, path, Target(), (AS_IT_IS, Rewriting.FASTER), {}))
 
 
 def test_tuning_forgives_the_rounding_of_half_precision(networks: Path, on_thread: OnThread) -> None:

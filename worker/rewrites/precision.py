@@ -5,7 +5,7 @@ takes 5 to 40 times as long for float16 as for float32, and has hardly a kernel 
 of either. So what is cast to them stays as it was, weights become float32, and outputs of float16 are made at the end.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,12 @@ from mindspore_serving.worker.rewrites.file_constants import (
     TOLD_FLOAT16,
     TOLD_FLOAT32,
 )
+from mindspore_serving.worker.rewrites.graph_file import LISTS
 
 _BFLOAT16 = 16  # TensorProto.DataType
 _HALVES = (FLOAT16, _BFLOAT16)
+_PRIMITIVE, _PRIMITIVE_FUNCTION = 1, 2  # PrimitiveProto.PrimType
+_BEHIND = "Depend"  # what comes after something else
 _WHOLE = 7  # AttributeProto.AttributeType
 _TOLD_HALVES = (TOLD_FLOAT16, TOLD_BFLOAT16)
 # Those that are told a type besides Cast; a number like that means something else to others.
@@ -59,9 +62,13 @@ class _Widening:
         self._primitives = model.primitives
         self._ops = {primitive.name: primitive.op_type for primitive in model.primitives}
         self._whole = {node.output[0]: node.attribute[0].i for node in self._graph.node if _is_whole(node)}
-        self._types = {name: data_type for name, data_type in _types(self._graph) if data_type is not None}
+        told = dict(_told(self._graph))
+        self._types = {name: tensor.data_type for name, tensor in told.items()}
+        self._dims = {name: tensor.dims for name, tensor in told.items()}
+        self._makers = {node.output[0]: node for node in self._graph.node}
         self._instead: dict[str, str] = {}  # of names
         self._nodes: list[Any] = []
+        self._replaced: set[str] = set()  # tuples of outputs
         self._node_type: Any = type(self._graph.node[0])
         self._made = 0
 
@@ -73,8 +80,20 @@ class _Widening:
             for node in self._graph.node
             for name in node.input
         )
+        if self._changes_outputs():
+            return False
         fixed = [*self._graph.parameter, *(tensor for node in self._graph.node for tensor in _fixed(node))]
         return not told and not strange and all(_is_whole_in_file(one) for one in fixed if one.data_type in _HALVES)
+
+    def _changes_outputs(self) -> bool:
+        """Whether a parameter is one that the graph changes: which of its values a cast takes is not followed."""
+        given = {one.name for one in self._graph.parameter if one.data_type in _HALVES}
+        ends = {one.name for one in self._graph.output}
+        for node in reversed(self._graph.node):
+            if node.output[0] in ends and self._op(node) in (_BEHIND, *LISTS):
+                ends.update(node.input)
+        changing = [node for node in self._graph.node if self._op(node) not in ("Load", _BEHIND, *LISTS)]
+        return any(name in given & ends for node in changing for name in node.input)
 
     def run(self) -> int:
         """Returns how many values have become float32."""
@@ -82,26 +101,29 @@ class _Widening:
         single = self._constant(TOLD_FLOAT32)
         for given in self._graph.input:
             if self._types.get(given.name) in _HALVES:
-                self._instead[given.name] = self._cast(given.name, single, FLOAT32, given.tensor[0].dims)
+                self._instead[given.name] = self._cast(given.name, single, given.tensor[0].dims, FLOAT32)
         for parameter in self._graph.parameter:
             _widen(parameter)
-        ends = {given.name for given in self._graph.output}
-        for node in reversed(self._graph.node):
-            if node.output[0] in ends and self._op(node) == "Depend":
-                ends.add(node.input[0])  # which comes after something else, and is the output
         for node in self._graph.node:
-            self._write(node, single, is_end=node.output[0] in ends)
+            self._write(node, single)
         for given in self._graph.output:
-            self._end(given)
-        del self._graph.node[:]
-        self._graph.node.extend(self._nodes)
+            given.name = self._as_it_was(given.name)
+        self._put()
         return count
 
-    def _write(self, node: Any, single: str, is_end: bool) -> None:
+    def _put(self) -> None:
+        """Puts the new nodes into the graph, but for tuples of outputs that others have taken the place of."""
+        needed = {given.name for given in self._graph.output}
+        kept: list[Any] = []
+        for node in reversed(self._nodes):
+            if node.output[0] in needed or node.output[0] not in self._replaced:
+                kept.append(node)
+                needed.update(node.input)
+        del self._graph.node[:]
+        self._graph.node.extend(reversed(kept))
+
+    def _write(self, node: Any, single: str) -> None:
         op, target = self._op(node), self._whole.get(node.input[1]) if len(node.input) > 1 else None
-        if is_end and node.output[0] not in self._types:
-            self._write_outputs(node)
-            return
         names = [self._instead.get(name, name) for name in node.input]
         if op == "Cast" and target in (*_TOLD_HALVES, TOLD_FLOAT32):
             if self._types.get(node.input[0]) in (*_HALVES, FLOAT32):
@@ -117,32 +139,41 @@ class _Widening:
             _widen(tensor)
         self._nodes.append(new)
 
-    def _write_outputs(self, node: Any) -> None:
-        """A tuple of them, or what it comes after: each of the type that it had."""
-        new = self._node_type()
-        new.CopyFrom(node)
-        if self._op(node) == "MakeTuple":
-            new.input[:] = [self._as_it_was(name) for name in node.input]
+    def _as_it_was(self, name: str) -> str:
+        """An output, or a part of one: of float16 where it was. bfloat16 nobody outside of MindSpore has."""
+        found, told, node = self._instead.get(name, name), self._types.get(name), self._makers.get(name)
+        if told is not None or node is None or not any(tensor.data_type in _HALVES for tensor in _shapes(node)):
+            return self._cast(found, self._constant(TOLD_FLOAT16), self._dims[name]) if told == FLOAT16 else found
+        self._replaced.add(name)
+        if self._op(node) == _BEHIND:
+            return self._several(node, node.op_type, [self._as_it_was(node.input[0]), *node.input[1:]])
+        if self._op(node) in LISTS:
+            return self._several(node, node.op_type, [self._as_it_was(given) for given in node.input])
+        return self._several(node, self._reference("MakeTuple"), [*self._parts(node)])
+
+    def _several(self, node: Any, op_type: str, inputs: Sequence[str]) -> str:
+        """A tuple like the one that a node makes."""
+        new = self._new_node(op_type, inputs)
+        new.attribute.extend(given for given in node.attribute if given.name == "shape")
         for tensor in _shapes(new):
             if tensor.data_type == _BFLOAT16:
                 tensor.data_type = FLOAT32
-        self._nodes.append(new)
+        return str(new.output[0])
 
-    def _end(self, given: Any) -> None:
-        """An output: of float16 if it was, and of float32 if it was bfloat16, which nobody outside of MindSpore has."""
-        if given.name in self._types:
-            given.name = self._as_it_was(given.name)
-
-    def _as_it_was(self, name: str) -> str:
-        found = self._instead.get(name, name)
-        if self._types.get(name) != FLOAT16:
-            return found
-        return self._cast(found, self._constant(TOLD_FLOAT16), FLOAT16, self._dims(name))
-
-    def _dims(self, name: str) -> list[int]:
-        makers = [node for node in self._graph.node if node.output[0] == name]
-        inputs = [given.tensor for given in self._graph.input if given.name == name]
-        return list((list(_shapes(makers[0])) if makers else inputs[0])[0].dims)
+    def _parts(self, node: Any) -> Iterator[str]:
+        """Each of the values that an operator makes, as it was."""
+        (told,) = [given for given in node.attribute if given.name == "shape"]
+        for place, one in enumerate(told.values):
+            number = self._constant(place)
+            item = self._new_node(self._reference("TupleGetItem"), [node.output[0], number])
+            shape = item.attribute.add()
+            shape.CopyFrom(one)
+            shape.name = "shape"
+            if one.tensors:
+                self._types[item.output[0]], self._dims[item.output[0]] = one.tensors[0].data_type, one.tensors[0].dims
+            for tensor in _shapes(item):
+                _widen(tensor)
+            yield self._as_it_was(item.output[0])
 
     def _op(self, node: Any) -> str:
         name = str(node.op_type).removeprefix("REF::")
@@ -153,15 +184,19 @@ class _Widening:
         node.attribute.add(name="value", type=_WHOLE, i=told)
         return str(node.output[0])
 
-    def _cast(self, name: str, told: str, data_type: int, dims: Iterable[int]) -> str:
-        if "Cast:single" not in self._ops:
-            self._primitives.add(name="Cast:single", op_type="Cast", prim_type=2)
-            self._ops["Cast:single"] = "Cast"
-        node = self._new_node("REF::Cast:single", [name, told])
+    def _cast(self, name: str, told: str, dims: Iterable[int], data_type: int = FLOAT16) -> str:
+        node = self._new_node(self._reference("Cast"), [name, told])
         node.attribute.add(name="shape", type=TENSORS).tensors.add(data_type=data_type, dims=dims)
         return str(node.output[0])
 
-    def _new_node(self, op_type: str, inputs: list[str]) -> Any:
+    def _reference(self, op: str) -> str:
+        name = f"{op}:single"
+        if name not in self._ops:
+            self._primitives.add(name=name, op_type=op, prim_type=_PRIMITIVE_FUNCTION if op == "Cast" else _PRIMITIVE)
+            self._ops[name] = op
+        return f"REF::{name}"
+
+    def _new_node(self, op_type: str, inputs: Sequence[str]) -> Any:
         self._made += 1
         name = f"{self._graph.name}:single_{self._made}"
         self._nodes.append(self._node_type(op_type=op_type, name=name, input=inputs, output=[name]))
@@ -172,13 +207,17 @@ def _is_whole(node: Any) -> bool:
     return node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].type == _WHOLE
 
 
-def _types(graph: Any) -> Iterator[tuple[str, int | None]]:
-    """Of inputs, and of what nodes make: None of several values."""
+def _told(graph: Any) -> Iterator[tuple[str, Any]]:
+    """Type and shape of parameters, inputs, and of what nodes make, but of several values."""
+    for parameter in graph.parameter:
+        yield parameter.name, parameter
     for given in graph.input:
-        yield given.name, given.tensor[0].data_type if given.tensor else None
+        if given.tensor:
+            yield given.name, given.tensor[0]
     for node in graph.node:
         told = [tensor for given in node.attribute if given.name == "shape" for tensor in given.tensors] or _fixed(node)
-        yield node.output[0], told[0].data_type if len(told) == 1 else None
+        if len(told) == 1:
+            yield node.output[0], told[0]
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
