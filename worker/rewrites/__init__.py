@@ -22,7 +22,7 @@ from mindspore_serving.worker.rewrites.elements import compute_elements_by_kerne
 from mindspore_serving.worker.rewrites.fixed import fix_constants
 from mindspore_serving.worker.rewrites.gelu import spell_gelu_out
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
-from mindspore_serving.worker.rewrites.in_place import write_apart, write_views_apart
+from mindspore_serving.worker.rewrites.in_place import changed_parameters, write_apart, write_views_apart
 from mindspore_serving.worker.rewrites.joined import join_by_kernels
 from mindspore_serving.worker.rewrites.lookups import look_up_by_kernels
 from mindspore_serving.worker.rewrites.lstm import remember_by_kernels
@@ -130,6 +130,7 @@ def _rewrite(model: Any, rewriting: Rewriting, *, is_straight: bool = False) -> 
     elif Rewriting.RUNNABLE in rewriting and lacks_kernels(model):
         places[Rewriting.RUNNABLE] = compute_in_single(model)
     graph = GraphFile(model, is_straight=is_straight)
+    graph.changed = changed_parameters(graph)
     if Rewriting.RUNNABLE in rewriting:
         places[Rewriting.RUNNABLE] += spell_missing(graph) + write_views_apart(graph)
     if not rewriting & ~Rewriting.RUNNABLE:

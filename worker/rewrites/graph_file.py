@@ -31,6 +31,7 @@ class GraphFile:
         self.is_straight = is_straight
         # Of an instance, from which on an operator of kernels/ is worth it that does little with each.
         self.least_numbers = 1 if is_straight else LEAST_NUMBERS
+        self.changed: frozenset[str] = frozenset()  # parameters that are not fixed: in_place.py
         self._graph = model.graph
         self._called = list(model.functions)  # graphs that it calls, and that these call
         self._nodes = list(self._graph.node)
@@ -53,6 +54,11 @@ class GraphFile:
     def nodes(self) -> list[Any]:
         """The nodes in order: each after those that make its inputs. A list of its own: they may change meanwhile."""
         return list(self._nodes)
+
+    @property
+    def called_nodes(self) -> list[Any]:
+        """Those of the graphs that it calls, and that these call."""
+        return [node for called in self._called for node in called.node]
 
     def save(self) -> None:
         """Writes the nodes into the ModelProto."""
@@ -239,7 +245,7 @@ class GraphFile:
     def bypass(self, instead: Mapping[str, str]) -> None:
         """Removes what makes each of these values; whoever used one is given the other in its place."""
         self._nodes = [node for node in self._nodes if node.output[0] not in instead]
-        for node in [*self._nodes, *(node for called in self._called for node in called.node)]:
+        for node in [*self._nodes, *self.called_nodes]:
             for place, name in enumerate(node.input):
                 if name in instead:
                     node.input[place] = _last(name, instead)
@@ -286,8 +292,11 @@ class GraphFile:
         return [name for name in names if name not in self._order and self.op(self.maker(name)) != "Load"]
 
     def _fixed(self, name: str, *data_types: int) -> npt.NDArray[Any] | None:
-        fixed = self._parameter(name) or self._tensor(name)
-        return None if fixed is None or fixed.data_type not in data_types else file_constants.read_array(fixed)
+        parameter = self._parameter(name)
+        fixed = self._tensor(name) if parameter is None else parameter
+        if fixed is None or fixed.data_type not in data_types or (parameter is not None and fixed.name in self.changed):
+            return None
+        return file_constants.read_array(fixed)
 
     def _parameter(self, name: str) -> Any | None:
         load = self.maker(name)
