@@ -170,9 +170,17 @@ def _cell(path: Path, target: Target, rewriting: Rewriting, together: bool = Tru
     key = {} if target.dec_key is None else {"dec_key": target.dec_key, "dec_mode": target.dec_mode}
     if target.device_type == "CPU":
         rewriting |= Rewriting.RUNNABLE
+    less = rewriting & Rewriting.RUNNABLE
     with rewritten_file(path, rewriting, together=together) as file:
+        try:
+            loaded = mindspore.load(str(file), **key)
+        except Exception as error:
+            if file == path or less == rewriting:
+                raise
+            logger.warning("model file '%s' is not read as it was rewritten: a fault of ours: %s", path, error)
+            return _cell(path, target, less, together)
         graph = straight_graph_of(file) if file != path and Rewriting.KERNELS in rewriting else None
-        return nn.GraphCell(mindspore.load(str(file), **key)), None if graph is None else StraightCalls(graph)
+        return nn.GraphCell(loaded), None if graph is None else StraightCalls(graph)
 
 
 def _open_stacked(path: Path, inputs: Sequence[FileInput], target: Target, rewriting: Rewriting) -> GraphCalls:

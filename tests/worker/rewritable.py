@@ -7,7 +7,7 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import mint, nn, ops
 from mindspore.ops.auto_generate import ResizeNearestNeighborV2
 
 OPEN = None
@@ -181,6 +181,18 @@ class Fixed(nn.Cell):
         return made + self.weights[:1, :5] if self.besides else made
 
 
+class OfWeights(nn.Cell):
+    """What is made of a weight alone, as outputs: a number without axes, and whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = ms.Parameter(ms.ops.ones((5, 5), ms.float32), name="weight")
+
+    def construct(self, x: Any) -> Any:
+        weight = self.weight * 10.0
+        return x * 2.0, weight.mean((0, 1)), mint.sum(weight, -1, dtype=ms.int32)
+
+
 def by_chance(seed: int) -> Any:
     """A network of a few layers."""
     chance = random.Random(seed)
@@ -266,6 +278,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "product_of_two": (Product(with_itself=True), (4, 12)),
     "fixed": (Fixed(), (OPEN, 12)),
     "fixed_besides": (Fixed(besides=True), (OPEN, 12)),
+    "of_weights": (OfWeights(), (OPEN, 5)),
     "dice": (Dice(), IMAGES),
     "loop": (Loop(), (4, 3, 2, 2)),
     **{f"chance_{seed}": (by_chance(seed), IMAGES) for seed in range(8)},

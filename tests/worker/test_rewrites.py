@@ -151,6 +151,16 @@ def test_what_is_made_of_parameters_alone_is_made_once(
     assert on_thread(lambda: same_numbers(path, Rewriting.FASTER))
 
 
+def test_what_is_made_once_keeps_its_type_and_its_shape(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """A number without axes has none, and a sum of another type is left to MindSpore."""
+    path = networks / "of_weights.mindir"
+    found = Counter(on_thread(lambda: rewritten_operators(path, Rewriting.FASTER)))
+    assert (found["ReduceMean"], found["MeanExt"], found["SumExt"]) == (0, 0, 1)
+    assert on_thread(lambda: same_numbers(path, Rewriting.FASTER))
+
+
 @pytest.mark.parametrize(("name", "left"), [("fixed", 1), ("fixed_besides", 120)])
 def test_of_a_parameter_that_nothing_needs_any_more_one_number_stays(networks: Path, name: str, left: int) -> None:
     model = parse((networks / f"{name}.mindir").read_bytes())
@@ -310,6 +320,25 @@ def test_a_fault_of_a_rule_leaves_the_file_as_it_is(
     with rewritten_file.rewritten_file(networks / "norm.mindir", ALL) as file:
         assert file == networks / "norm.mindir"
     assert "norm.mindir' is not rewritten: a fault of ours" in caplog.text
+
+
+def test_a_rewritten_file_that_mindspore_does_not_read_is_loaded_as_it_was(
+    networks: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    on_thread: Callable[[Callable[[], Any]], Any],
+) -> None:
+    def in_no_order(model: Any, rewriting: Rewriting, **_: Any) -> dict[Rewriting, int]:
+        if Rewriting.FASTER not in rewriting:
+            return {}
+        nodes = list(model.graph.node)[::-1]
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+        return {Rewriting.FASTER: 1}
+
+    monkeypatch.setattr(rewritten_file, "rewrite", in_no_order)
+    assert on_thread(partial(same_numbers, networks / "norm.mindir", ALL))
+    assert "norm.mindir' is not read as it was rewritten" in caplog.text
 
 
 def far_away(model: Any) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mindspore_serving.worker.rewrites.file_constants import FLOAT32
 from mindspore_serving.worker.rewrites.formulas import FORMULAS
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.values import Value
 
 Array = npt.NDArray[np.float32]
 
@@ -31,9 +33,9 @@ def fix_constants(graph: GraphFile) -> int:
 
 def _fixed(graph: GraphFile, node: Any) -> bool:
     value, array = graph.value(node.output[0]), _MAKERS[graph.op(node)](graph, node)
-    if value is None or array is None or array.shape != value.shape:
+    if value is None or array is None or value != Value(FLOAT32, array.shape):  # a sum may be told another type
         return False
-    constant = graph.new.constant(np.ascontiguousarray(array))
+    constant = graph.new.constant(array)
     constant.name = constant.output[0] = node.output[0]
     graph.replace([node], [constant])
     for name in node.input:
