@@ -42,6 +42,20 @@ class Twice(nn.Cell):
         return self.layer(x) + self.layer(x + 1.0)
 
 
+class Tied(nn.Cell):
+    """A weight of three users, of which those that come later in the graph are known first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = ms.Parameter(ms.ops.ones((40, 12), ms.float32), name="weight")
+        self.layer, self.product = nn.Dense(12, 12), ops.MatMul(transpose_b=True)
+
+    def construct(self, x: Any) -> Any:
+        rows = ops.gather(self.weight, (ops.abs(x) * 10.0).astype(ms.int32), 0)
+        first = ops.dense(rows, self.weight)
+        return first, self.product(ops.relu(self.layer(rows.reshape(-1, 12))), self.weight)
+
+
 class Norm(nn.Cell):
     """A LayerNorm; `number`: which of its outputs."""
 
@@ -252,6 +266,12 @@ def sines(x: Any) -> Any:
 
 def roots(x: Any) -> Any:
     return ops.exp(-ops.sqrt(ops.abs(x)))
+
+
+def roots_of_whole_numbers(x: Any) -> Any:
+    """Which are float32."""
+    whole = ops.abs(x * 3.0) + 1.0
+    return ops.sqrt(whole.astype(ms.uint8)) - ops.sqrt(whole.astype(ms.int32)) + ops.sqrt(x > 0.0)
 
 
 def by_itself(x: Any) -> Any:
@@ -675,6 +695,8 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "norm_of_few_channels": (nn.BatchNorm2d(3), IMAGES),
     "root_mean_square": (nn.SequentialCell(nn.Dense(16, 16), Formula(root_mean_square)), WORDS),
     "roots": (Formula(roots), MANY),
+    "roots_of_whole_numbers": (Formula(roots_of_whole_numbers), MANY),
+    "tied": (Tied(), (OPEN, 12)),
     "halves": (Formula(halves), (OPEN, 64, 70)),
     "halves_of_few": (Formula(halves_of_few), WORDS),
     "one_of_three": (Formula(one_of_three), (OPEN, 3, 2048)),

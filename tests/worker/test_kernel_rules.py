@@ -337,6 +337,30 @@ def test_kernels_take_the_place_of_operators_and_give_the_same_numbers(
     assert on_thread(lambda: same_numbers(path, ALL, slack))
 
 
+def test_roots_of_whole_numbers_are_left_to_mindspore(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """Ours read float32."""
+    path = networks / "roots_of_whole_numbers.mindir"
+    found = Counter(on_thread(lambda: rewritten_operators(path, ALL)))
+    assert (found["Sqrt"], found["activation"], found["combination"]) == (3, 1, 4)
+    assert on_thread(lambda: same_numbers(path, ALL, 10.0))
+
+
+def test_a_shared_constant_is_made_before_all_that_use_it(
+    networks: Path, on_thread: Callable[[Callable[[], Any]], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = networks / "tied.mindir"
+    with rewritten_file.rewritten_file(path, ALL) as file:
+        model = parse(file.read_bytes())
+    seen = {given.name for given in (*model.graph.input, *model.graph.parameter)}
+    for node in model.graph.node:
+        assert seen.issuperset(node.input)
+        seen.update(node.output)
+    assert on_thread(lambda: same_numbers(path, ALL, 10.0))
+    assert not caplog.text
+
+
 @pytest.mark.parametrize("most_steps", [2, 3])
 @pytest.mark.parametrize("name", KERNELS)
 def test_wherever_a_long_chain_is_cut_numbers_stay_the_same(

@@ -60,7 +60,8 @@ def element_step(graph: GraphFile, node: Any, clamp: int = UNCLAMPED) -> Step | 
         return None
     name = graph.op(node)
     if name in ACTIVATIONS and (len(node.input) == 1 or _is_plain_elu(graph, node)):
-        return Step("activation", node.input[:1], [ACTIVATIONS.index(name)])
+        is_float = _is_float(graph, node.input[0])  # a root of whole numbers is float32, too
+        return Step("activation", node.input[:1], [ACTIVATIONS.index(name)]) if is_float else None
     if name not in _COMBINATIONS or len(node.input) != 2 or (name == "PReLU" and not _is_by_channel(graph, node)):
         return None
     if has_many(graph, node.output[0]) and _repeats_few(graph, node):
@@ -128,9 +129,14 @@ def _shape_by_channel(graph: GraphFile, node: Any) -> None:
 
 def _side(graph: GraphFile, name: str) -> Any:
     """One of two values as a step takes it; None where it cannot."""
-    tensor = graph.constant_tensor(name)
-    if float_value(graph, name) is not None or (tensor is not None and tensor.data_type == FLOAT32):
+    if _is_float(graph, name):
         return name
     number = graph.constant(name)
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
     return graph.new.constant(np.array([number], np.float32)) if is_number else None
+
+
+def _is_float(graph: GraphFile, name: str) -> bool:
+    """Whether steps may read a value, or a constant."""
+    tensor = graph.constant_tensor(name)
+    return float_value(graph, name) is not None or (tensor is not None and tensor.data_type == FLOAT32)

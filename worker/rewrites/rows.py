@@ -36,9 +36,9 @@ def compute_rows_by_kernels(graph: GraphFile) -> int:
 
 
 def _softmax(graph: GraphFile, node: Any) -> bool:
-    value = float_value(graph, node.output[0])
+    value, x = float_value(graph, node.output[0]), float_value(graph, node.input[0])
     axes = [] if value is None else known_axes(graph.constant(node.input[1]), len(value.shape))
-    if value is None or len(axes) != 1:
+    if value is None or x is None or len(axes) != 1:
         return False
     put_step(graph, [node], Step("softmax", node.input[:1], axes), value)
     return True

@@ -39,11 +39,12 @@ def _with_own(graph: GraphFile, node: Any, name: str, array: Any) -> str:
 
 
 def share_again(graph: GraphFile, groups: Shared) -> None:
-    """Of each group, puts the first of those that are still equal in place of the others."""
+    """Of each group, puts the first of those that are still equal in place of the others: before all that use them."""
     instead: dict[str, str] = {}
+    places = {node.output[0]: place for place, node in enumerate(graph.nodes)}
     for names in groups:
         kept: list[str] = []
-        for name in names:
+        for name in sorted(names, key=lambda name: places.get(name, 0)):
             if not graph.users(name):
                 continue
             alike = [other for other in kept if _are_equal(graph, other, name)]
