@@ -36,12 +36,13 @@ class ShapedPlain:
         return self.compute(values)
 
 
-def _cast(given: Array, dtype: type[np.generic]) -> Array:
+def _cast(given: Array, dtype: type[np.generic], is_exact: bool) -> Array:
+    """is_exact: a whole number that has no place in the other type is an error; otherwise it loses bits, as in C."""
     if given.dtype.kind == "f":
         with np.errstate(all="ignore"):  # what has no place in the other type becomes what it becomes in C
             return given.astype(dtype)
     made = given.astype(dtype)
-    if dtype == np.int32 and given.dtype == np.int64 and not np.array_equal(made, given):
+    if is_exact and not np.array_equal(made, given):
         raise CallError("a whole number of int64 is used as one of int32, and is too large for that")
     return made
 

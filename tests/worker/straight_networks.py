@@ -253,6 +253,11 @@ def by_whole_numbers(x: Any) -> Any:
     return (x + 1) * x - ms.Tensor([[3, 2, 1]], ms.int32)
 
 
+def narrowed(x: Any) -> Any:
+    """Of int64, to fewer bits."""
+    return x.astype(ms.int32), x.astype(ms.uint8), x.astype(ms.int32) + 1
+
+
 def of_an_open_axis(x: Any) -> Any:
     return x.argmax(1) + 1
 
@@ -270,6 +275,7 @@ OTHERS: dict[str, tuple[Any, tuple[list[int | None], ...], Any]] = {
     "other_axis": (OtherAxis(), ([OPEN],), ms.int32),
     "whole": (Whole(), ([OPEN, 3],), ms.int32),
     "by_whole_numbers": (Formula(by_whole_numbers), ([OPEN, 3],), ms.int32),
+    "narrowed": (Formula(narrowed), ([OPEN, 6],), ms.int64),
     "in_classes": (Formula(in_classes), ([OPEN, 7],), ms.int32),
     "in_classes_of_one": (Formula(of_one), ([7],), ms.int64),
     "padded": (Formula(padded), ([OPEN, 6],), ms.int32),

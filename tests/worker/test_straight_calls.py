@@ -41,7 +41,7 @@ STRAIGHT = [
     *("sum", "sum_of_one", "sum_of_eight", "three", "three_of_one", "nested", "deep", "deep_of_one", "rows"),
     *("words", "words_of_int64", "words_of_floats", "words_of_one", "words_of_mint", "two_tables", "half", "where"),
     *("more", "not_less", "padded", "padded_of_int64", "whole", "by_whole_numbers", "in_classes", "in_classes_of_one"),
-    *("classified", "with_values", "with_values_of_one", "ranked", "trees", "of_an_open_axis"),
+    *("classified", "with_values", "with_values_of_one", "ranked", "trees", "of_an_open_axis", "narrowed"),
 ]
 OTHERS = ["given", "seen", "counted", "large", "other_axis", "compared"]
 
@@ -272,6 +272,22 @@ def test_places_are_mindspores_where_numbers_are_equal_or_none(networks: Path, n
         plain, tensors = mindspore_model.open_graph(path, read_inputs(path, Target()), Target(), AS_IT_IS)
         plain.open(tensors)
         x = np.asarray(rows, np.float32)
+        for found, expected in zip(graph.past_mindspore([x]), plain.learn([x]), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+    on_thread(work)
+
+
+def test_whole_numbers_lose_the_bits_that_a_network_casts_away(networks: Path, on_thread: OnThread) -> None:
+    """As MindSpore's do: it is rows of tables alone that are not to be other ones."""
+    path = networks / "narrowed.mindir"
+    x = np.array([[0, -1, 300, 2**33 + 5, 2**31, -(2**31) - 1]], np.int64)
+
+    def work() -> None:
+        graph, inputs = Opened(path), read_inputs(path, Target())
+        plain, tensors = mindspore_model.open_graph(path, inputs, Target(), AS_IT_IS)
+        plain.open(tensors)
+        graph.calls.learn(arrays_of(path, 1))
         for found, expected in zip(graph.past_mindspore([x]), plain.learn([x]), strict=True):
             np.testing.assert_array_equal(found, expected)
 

@@ -7,6 +7,7 @@ from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import MOST_AXES, Step, are_here, float_value, step_node
 from mindspore_serving.worker.rewrites.values import Value
 
+EXACT = "exact"  # of a Cast: a number that has no place in the other type is an error
 _TABLE, _NUMBERS, _AXIS, _BATCH = range(4)
 
 
@@ -30,7 +31,7 @@ def _made(graph: GraphFile, node: Any) -> bool:
     new: list[Any] = []
     if value.data_type == INT64:
         new.append(graph.new.constant(TOLD_INT32))
-        new.append(graph.new.node("Cast", [numbers, new[-1]], Value(INT32, value.shape)))
+        new.append(graph.new.node("Cast", [numbers, new[-1]], Value(INT32, value.shape), attributes={EXACT: True}))
         numbers = new[-1].output[0]
     step = Step("lookup", [node.input[_TABLE], numbers])
     graph.replace(old, [*new, step_node(graph, step, found, old[-1].output[0])])

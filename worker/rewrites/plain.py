@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mindspore_serving.worker.rewrites.file_constants import BOOL, FLOAT16, FLOAT32, INT8, INT32, INT64, UINT8
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
+from mindspore_serving.worker.rewrites.lookups import EXACT
 
 _TYPES: dict[int, type[np.generic]] = {
     FLOAT32: np.float32,
@@ -109,7 +110,7 @@ def _cast(graph: GraphFile, node: Any) -> _Found | None:
     given, made = graph.value(node.input[0]), graph.value(node.output[0])
     if given is None or made is None or not {given.data_type, made.data_type} <= _TYPES.keys():
         return None
-    return _Found("cast", node.input[:1], (_TYPES[made.data_type],))
+    return _Found("cast", node.input[:1], (_TYPES[made.data_type], graph.numbers(node, EXACT) == (1,)))
 
 
 def _place(graph: GraphFile, node: Any) -> _Found | None:
