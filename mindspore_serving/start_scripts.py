@@ -20,6 +20,7 @@ from mindspore_serving.cluster.errors import AlreadyRunning, NoSuchVersion, Setu
 from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
 from mindspore_serving.script_keys import script_worker_keys
 from mindspore_serving.serving_error import as_serving_error
+from mindspore_serving.worker.rewritten_file import remove_copies
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.target import Target, read_device_type
 from mindspore_serving.worker.work_thread import WorkThread
@@ -139,13 +140,18 @@ class _Deployment:
             pipe.close()
 
     def _stop_on_signal(self, pipe: SignalPipe) -> None:
-        if pipe.wait() != NEWS:
-            if self._is_loading:
-                # MindSpore may be in the middle of a compilation that nothing can interrupt.
-                print("Serving: stopped while loading", flush=True)
-                os._exit(0)
-            self.stop_worker()
-            self.stop_master()
+        number = pipe.wait()
+        if number in (None, NEWS):
+            return
+        if self._is_loading:
+            # MindSpore may be in the middle of a compilation that nothing can interrupt.
+            remove_copies()
+            print("Serving: stopped while loading", flush=True)
+            os._exit(0)
+        self.stop_worker()
+        self.stop_master()
+        self._pipe = None
+        pipe.pass_on(number)
 
 
 _deployment = _Deployment()

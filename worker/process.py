@@ -62,7 +62,7 @@ def run(config: WorkerConfig, notify: ServiceManager, *, is_crowded: IsCrowded |
     pipe = SignalPipe()
     models = WorkThread("MindSpore")
     try:
-        worker = _load(config, models, pipe)
+        worker = _load(config, models, pipe, notify)
         gc.collect()
         gc.freeze()  # MindSpore's 160 thousand objects stay: no collection walks them, for tenths of a second
         return _serve(config, worker, models, keys, pipe, notify, is_crowded)
@@ -71,7 +71,7 @@ def run(config: WorkerConfig, notify: ServiceManager, *, is_crowded: IsCrowded |
         pipe.close()
 
 
-def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
+def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe, notify: ServiceManager) -> Worker:
     directory, name = config.place()
     target = config.target()
     os.environ["SERVING_DEVICE_ID"] = str(config.device)  # servable_config.py files of 2.x may look for it
@@ -89,6 +89,7 @@ def _load(config: WorkerConfig, models: WorkThread, pipe: SignalPipe) -> Worker:
         if pipe.wait() != NEWS:
             # MindSpore may be in the middle of a compilation that nothing can interrupt.
             remove_copies()
+            notify("STOPPING=1")
             tell("Serving: stopped while loading")
             os._exit(0)
         try:

@@ -28,7 +28,8 @@ class SignalPipe:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._old_wakeup_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._old_handlers: dict[int, Any] = {number: signal.signal(number, _ignore) for number in _SIGNALS}
+        self._old_handlers: dict[int, Any] = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        self._is_passed_on = False
         _at_forks(weakref.WeakMethod(self._put_back))
 
     def fileno(self) -> int:
@@ -48,11 +49,25 @@ class SignalPipe:
         except TimeoutError:
             return None
 
+    def pass_on(self, number: int) -> None:
+        """After the last wait(), from any thread: a main thread that still runs its program gets the signal, as if
+        nobody had listened.
+        """
+        if threading.main_thread().is_alive():  # not when it only waits for the other threads
+            self._is_passed_on = True
+            os.kill(os.getpid(), number)
+
     def close(self) -> None:
         """Puts everything back as it was."""
         self._put_back()
         self._reader.close()
         self._writer.close()
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        """Else the byte in the pipe says it all: this only keeps the signal from its default action."""
+        if self._is_passed_on:
+            self.close()
+            signal.raise_signal(number)
 
     def _put_back(self) -> None:
         if not self._old_handlers:
@@ -80,7 +95,3 @@ def _at_forks(put_back: "weakref.WeakMethod[Callable[[], None]]") -> None:
         go_on()
 
     os.register_at_fork(before=hold_back, after_in_parent=go_on, after_in_child=go_on_apart)
-
-
-def _ignore(_signal: int, _frame: FrameType | None) -> None:
-    """The byte in the pipe says it all; this only keeps the signal from its default action."""

@@ -144,13 +144,17 @@ class _Deployment:
             pipe.close()
 
     def _stop_on_signal(self, pipe: SignalPipe) -> None:
-        if pipe.wait() != NEWS:
-            with self._signal_lock:
-                starting = self._starting
-                if starting is not None:
-                    starting.interrupt()
-            if starting is None:
-                self.stop()
+        number = pipe.wait()
+        if number in (None, NEWS):
+            return
+        with self._signal_lock:
+            starting = self._starting
+            if starting is not None:
+                starting.interrupt()
+        if starting is None:
+            self.stop()
+            self._pipe = None
+            pipe.pass_on(number)
 
 
 _deployment = _Deployment()

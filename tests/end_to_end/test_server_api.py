@@ -143,6 +143,27 @@ def test_a_start_script_serves_with_a_child_for_each_device_until_it_is_signalle
     assert gone(workers)()
 
 
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)])
+def test_a_script_with_a_loop_of_its_own_gets_the_signal_when_all_is_stopped(
+    folder: Folder, number: signal.Signals, code: int
+) -> None:
+    loop = """
+    try:
+        while True:
+            time.sleep(0.1)
+    except KeyboardInterrupt:
+        print("good bye", flush=True)
+"""
+    script = SERVER.replace("DEVICES", "device_ids=0").replace("import sys\n", "import sys, time\n")
+    server = folder.start(script.replace("\nif __name__", f"{loop}\nif __name__"))
+    server.wait_for("script done")
+    workers = server.children()
+    assert_right(folder.call())
+    assert server.stop(number) == code
+    assert gone(workers)()
+    assert ("good bye" in server.output) == (code == 0)
+
+
 def test_workers_beyond_the_devices_are_started_too(folder: Folder) -> None:
     server = folder.serve("device_ids=0, num_parallel_workers=2")
     assert len(server.children()) == 2
