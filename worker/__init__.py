@@ -19,11 +19,13 @@ In reading order:
     loading           from a folder to a Servable
     limits            what no master would take
     method_types      what is known of the types of a method's tensors
+    unreadable        what to tell of a file that may not be read
     target            where, and with which key, models are loaded
     inspection        the same, going on after a mistake: for mindspore-serving check
     servable          a loaded servable: takes batches, gives answers
     pipeline          a batch on its way through a method's stages
-    function_stage    a user's function; error_text: what it raised, as a client is told
+    function_stage    a user's function; error_text: what it raised, as a client is told; complaints: how often
+                      the log tells of it
     model_stage       a model
     model_call        Model.call inside a user's function
     loaded_model      a model on its device, warm and measured

@@ -12,6 +12,7 @@ from mindspore_serving.worker.limits import over_limits
 from mindspore_serving.worker.stages import misfit_batch_functions
 
 CONFIG_FILE = "servable_config.py"
+_MARK = "__is_servable__"  # of packages that were made here
 
 
 def run_config(folder: Path, name: str) -> Declarations:
@@ -64,9 +65,11 @@ def describe(error: BaseException, folder: Path) -> str:
 
 
 def _import(folder: Path, name: str) -> None:
-    package = _package(folder, name)
     if str(folder.parent) not in sys.path:
         sys.path.append(str(folder.parent))  # last: a servable must not hide an installed package
+    package = _package(folder, name)
+    if f"{package}.servable_config" in sys.modules:
+        return  # its __init__.py has imported it
     spec = importlib.util.spec_from_file_location(f"{package}.servable_config", folder / CONFIG_FILE)
     assert spec is not None
     assert spec.loader is not None
@@ -80,14 +83,30 @@ def _import(folder: Path, name: str) -> None:
 
 
 def _package(folder: Path, name: str) -> str:
-    """Makes the folder a package and returns its name: the servable's, unless that is another package's name."""
+    """Makes the folder a package and returns its name: the servable's, unless that is another package's name.
+
+    Its __init__.py is run, if it has one.
+    """
     if _is_foreign(folder, name):
         name = f"servable_{name}"
     for module in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
         del sys.modules[module]  # of another folder of this name, or an earlier load
     package = ModuleType(name)
     package.__path__ = [str(folder)]
+    if (folder / "__init__.py").is_file():
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec is not None
+        package = importlib.util.module_from_spec(spec)
+    setattr(package, _MARK, True)
     sys.modules[name] = package
+    if package.__spec__ is not None and package.__spec__.loader is not None:
+        try:
+            package.__spec__.loader.exec_module(package)
+        except BaseException:
+            del sys.modules[name]
+            raise
     return name
 
 
@@ -95,10 +114,13 @@ def _is_foreign(folder: Path, name: str) -> bool:
     if name in sys.stdlib_module_names:
         return True
     known = sys.modules.get(name)
-    if getattr(known, "__file__", None):
+    if getattr(known, "__file__", None) and not hasattr(known, _MARK):
         return True  # a real package or module, not one made here
     try:
         spec = importlib.util.find_spec(name) if known is None else None
     except (ImportError, ValueError):
         return False
-    return spec is not None and spec.origin is not None and Path(spec.origin).parent != folder
+    if spec is None or spec.origin is None:
+        return False
+    place = Path(spec.origin).parent
+    return place != folder and not (place / CONFIG_FILE).is_file()  # a servable of this name is none either

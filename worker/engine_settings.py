@@ -32,10 +32,11 @@ RUNTIME = "MS_DEV_RUNTIME_CONF"
 ONE_THREAD = "MINDSPORE_SERVING_ONE_THREAD"
 REWRITES = "MINDSPORE_SERVING_REWRITES"
 KERNELS = "MINDSPORE_SERVING_KERNELS"
-_SAFE = "AVX2"
+_SAFE, _ALL = "AVX2", "ALL"
 NO_PIPELINE = "pipeline:False"
 _CORES_FOR_A_PIPELINE = 4
 _MOST_OWN_THREADS = 64
+_MOST_THREADS = 4096  # that a machine has cores for
 # The settings that say how graphs are written.
 KINDS = {"rewritten": Rewriting.FASTER, "kernels": Rewriting.KERNELS, "transposed": Rewriting.TRANSPOSED}
 
@@ -108,6 +109,16 @@ def first_try(environment: Mapping[str, str], flags: Container[str]) -> EngineSe
     return replace(default_settings(environment, flags), runtime="" if RUNTIME in environment else NO_PIPELINE)
 
 
+def is_known(settings: EngineSettings) -> bool:
+    """Whether these are settings that are tried here: a file may say anything."""
+    threads = (settings.openmp_threads, settings.kernel_threads, settings.own_threads)
+    return (
+        settings.instructions in ("", _SAFE, _ALL)
+        and settings.runtime in ("", NO_PIPELINE)
+        and all(0 <= number <= _MOST_THREADS for number in threads)
+    )
+
+
 def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -> list[dict[str, Any]]:
     """What may be faster than the default, one after the other: each for whatever has been the fastest before it.
 
@@ -128,7 +139,7 @@ def changes(environment: Mapping[str, str], flags: Container[str], cores: int) -
     if OWN_THREADS not in environment and kernels != "off":
         found += [{"own_threads": threads} for threads in (2, 4, 8, 16, 32) if threads <= cores]
     if INSTRUCTIONS not in environment and "avx512f" in flags:
-        found.append({"instructions": "ALL"})
+        found.append({"instructions": _ALL})
     if environment.get(REWRITES) != "off":
         found.append({"transposed": True})
     for threads in [1] if 1 < cores < 4 else [1, cores // 2] if cores > 1 else []:

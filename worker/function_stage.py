@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.worker.arrays import Value, from_function
+from mindspore_serving.worker.complaints import Complaints
 from mindspore_serving.worker.declarations import Stage
 from mindspore_serving.worker.error_text import error_text
 from mindspore_serving.worker.illegal_result import IllegalResult
@@ -48,6 +50,7 @@ class FunctionStage:
     servable: str
     method: str
     again: Again | None = None
+    complaints: Complaints = field(default_factory=Complaints)
     _errors: list[BaseException] = field(default_factory=list, init=False)
 
     def run(self, instances: Sequence[tuple[Any, ...]]) -> list[Outcome]:
@@ -55,7 +58,11 @@ class FunctionStage:
         outcomes = self._outcomes(instances)
         if self._errors and logger.isEnabledFor(logging.INFO):
             # The caller learns the reason; the line is for the author, once for all instances that came together.
-            logger.info("method %s, function %s: %s", self.method, self._function_name, self._told(self._errors[0]))
+            name = self._function_name
+            left_out = self.complaints.may_tell(name, time.monotonic())
+            if left_out is not None:
+                before = f" (and {left_out} times that were not told)" if left_out else ""
+                logger.info("method %s, function %s: %s%s", self.method, name, self._told(self._errors[0]), before)
         return outcomes
 
     def _outcomes(self, instances: Sequence[tuple[Any, ...]]) -> list[Outcome]:

@@ -21,6 +21,7 @@ from mindspore_serving.worker.servable import Servable
 from mindspore_serving.worker.stacking import may_stack
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker.tuning import Finding, find_settings
+from mindspore_serving.worker.unreadable import unreadable
 from mindspore_serving.worker.versions import choose_version, find_versions
 from mindspore_serving.worker.work_thread import WorkThread
 
@@ -62,10 +63,13 @@ def find_folder(directory: Path, name: str) -> Path:
     directory = directory.resolve()
     folder = directory / name
     place = f"servable directory '{directory}', servable name '{name}'"
-    if not folder.is_dir():
-        raise ServableError(f"Load servable config failed, directory '{folder}' not exist, {place}")
-    if not (folder / CONFIG_FILE).is_file():
-        raise ServableError(f"Load servable config failed, file '{folder / CONFIG_FILE}' not exist, {place}")
+    try:
+        if not folder.is_dir():
+            raise ServableError(f"Load servable config failed, directory '{folder}' not exist, {place}")
+        if not (folder / CONFIG_FILE).is_file():
+            raise ServableError(f"Load servable config failed, file '{folder / CONFIG_FILE}' not exist, {place}")
+    except OSError as error:
+        raise unreadable(error, "folder") from error
     return folder
 
 

@@ -28,6 +28,7 @@ from mindspore_serving.worker.rewritten_file import rewritten_file, straight_gra
 from mindspore_serving.worker.stacked_model import can_be_stacked, in_one_call, stacked
 from mindspore_serving.worker.straight_calls import StraightCalls
 from mindspore_serving.worker.target import Target
+from mindspore_serving.worker.unreadable import unreadable
 
 logger = logging.getLogger("mindspore_serving.worker")
 
@@ -95,7 +96,10 @@ def load(
     """
     if model.context is not None:
         _apply(model.context, target)
-    loaded = tuple(_load_file(model, folder / file, target, may_stack, rewriting) for file in model.files)
+    try:
+        loaded = tuple(_load_file(model, folder / file, target, may_stack, rewriting) for file in model.files)
+    except OSError as error:
+        raise unreadable(error, "model file") from error
     flush_output()
     sizes = sorted({graph.batch_size for graph in loaded})
     if len(sizes) > 1:

@@ -10,6 +10,7 @@ import numpy as np
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.worker.arrays import Array, Value, Values, for_function, from_column, to_column
+from mindspore_serving.worker.complaints import Complaints
 from mindspore_serving.worker.declarations import Method, Model, Stage
 from mindspore_serving.worker.function_stage import Again, FunctionStage
 from mindspore_serving.worker.model_stage import Outcome, Runnable, run_each, run_stacked
@@ -35,6 +36,7 @@ class Job:
         models: Mapping[Model, Runnable],
         post: Post,
         done: Callable[[BatchDone], None],
+        complaints: Complaints,
     ) -> None:
         self._servable = servable
         self._method = method
@@ -43,6 +45,7 @@ class Job:
         self._models = models
         self._post = post
         self._done = done
+        self._complaints = complaints
         self._number = 0  # of the next stage
         self._began_at = 0.0
         self._has_moved = False  # from one thread to another: meanwhile the first one runs other batches
@@ -97,7 +100,7 @@ class Job:
         else:
             may_repeat = stage.batch_size is not None and len(live) > 1 and self._method.idempotent
             again = self._again(stage, live) if may_repeat else None
-            runner = FunctionStage(stage, stage.work, self._servable, self._method.name, again)
+            runner = FunctionStage(stage, stage.work, self._servable, self._method.name, again, self._complaints)
             instances = [tuple(self._for_function(value, index) for value in stage.inputs) for index in live]
             self._keep(stage, dict(zip(live, runner.run(instances), strict=True)))
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import BatchDone, MethodSpec, RunBatch
+from mindspore_serving.worker.complaints import Complaints
 from mindspore_serving.worker.declarations import Method, Model, Stage
 from mindspore_serving.worker.model_stage import Runnable
 from mindspore_serving.worker.pipeline import Job
@@ -28,6 +29,7 @@ class Servable:
         self._methods = methods
         self._loaded = loaded
         self._models = models
+        self._complaints = Complaints()
         self._functions = WorkThread(f"stages of {name}")
 
     @property
@@ -52,7 +54,7 @@ class Servable:
             failure = Failure(Code.SYSTEM_ERROR, f"servable {self.name} was sent {given}, which it did not register")
             done(BatchDone(batch.batch_id, (), dict.fromkeys(range(batch.count), failure)))
             return
-        Job(self.name, method, batch, self._loaded, self._post, done).start()
+        Job(self.name, method, batch, self._loaded, self._post, done, self._complaints).start()
 
     def close(self, seconds: float | None = None) -> bool:
         """Ends the servable's own thread. False: a function of it still runs after so many seconds."""

@@ -49,7 +49,7 @@ def may_stack(file: Path, target: Target, settings: EngineSettings, mode: str, s
         return False
 
 
-def _known(cache: Path, key: str) -> bool | None:
+def _known(cache: Path | None, key: str) -> bool | None:
     found = (tuning_cache.read(cache, key) or {}).get(_KEY)
     return found if isinstance(found, bool) else None
 

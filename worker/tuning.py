@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.worker import tuning_cache
 from mindspore_serving.worker.config import AUTO, OFF
 from mindspore_serving.worker.engine_settings import (
@@ -36,6 +37,7 @@ from mindspore_serving.worker.engine_settings import (
     cpu_flags,
     cpu_line,
     first_try,
+    is_known,
 )
 from mindspore_serving.worker.kernels import OWN_THREADS, library
 from mindspore_serving.worker.rewrites import Rewriting
@@ -121,8 +123,11 @@ def find_settings(folder: Path, version: int, target: Target, mode: str, seconds
             if known is None and (finding.seconds or finding.whole):
                 tuning_cache.write(cache, key, asdict(finding))
             return finding
-    except OSError as error:
-        logger.warning("the models of '%s' were not measured: %s", place, error)
+    except ServableError:  # the user's own choice makes no sense
+        raise
+    except Exception as error:  # nothing here fails a load
+        logger.warning("the models of '%s' were not measured: %s: %s", place, type(error).__name__, error)
+        logger.debug("where that came up", exc_info=True)
         return None
 
 
@@ -153,7 +158,7 @@ def _mindspore_version() -> str:
         return ""  # installed under another name, or not at all: loading tells
 
 
-def kept_finding(cache: Path, key: str) -> Finding | None:
+def kept_finding(cache: Path | None, key: str) -> Finding | None:
     """What an earlier start found; None when there is nothing, or it is of another format, or damaged."""
     found = tuning_cache.read(cache, key)
     try:
@@ -170,6 +175,8 @@ def kept_finding(cache: Path, key: str) -> Finding | None:
             int(found["settings"]["own_threads"]),
             bool(found["settings"]["transposed"]),
         )
+        if not is_known(settings):
+            return None
         seconds = {str(name): float(value) for name, value in found["seconds"].items()}
         return Finding(settings, seconds, bool(found["whole"]))
     except (AttributeError, KeyError, TypeError, ValueError):

@@ -1,6 +1,8 @@
 """What tuning found, kept for the next start: a file for each model, machine and choice of the user's.
 
-The folder is $XDG_CACHE_HOME/mindspore-serving/tuning, else ~/.cache/...; it may be deleted at any time. A file is
+The folder is $XDG_CACHE_HOME/mindspore-serving/tuning, else ~/.cache/...; it may be deleted at any time. Where neither
+variable says where, it is one below /tmp that is this user's alone: what another one had put there would decide how
+MindSpore runs. A file is
 written whole or not at all, and one that cannot be read counts as absent. Of several workers that start together one
 measures: it holds a lock, which ends with its process.
 """
@@ -10,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,11 +26,24 @@ _CHUNK = 1 << 20
 _POLL_SECONDS = 0.05
 
 
-def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Where findings are kept."""
-    home = environment.get("XDG_CACHE_HOME", "")
-    base = Path(home) if os.path.isabs(home) else Path(environment.get("HOME") or "/tmp") / ".cache"
+def cache_folder(environment: Mapping[str, str]) -> Path | None:
+    """Where findings are kept; None: nowhere."""
+    cache, home = environment.get("XDG_CACHE_HOME", ""), environment.get("HOME", "")
+    if not os.path.isabs(cache) and not home:
+        return _folder_of_this_user()
+    base = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache"
     return base / "mindspore-serving" / "tuning"
+
+
+def _folder_of_this_user() -> Path | None:
+    folder = Path(tempfile.gettempdir()) / f"mindspore-serving-tuning-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return folder if is_ours else None
 
 
 def content_key(files: Iterable[Path], facts: Iterable[str]) -> str:
@@ -43,8 +59,10 @@ def content_key(files: Iterable[Path], facts: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def read(folder: Path, key: str) -> dict[str, Any] | None:
+def read(folder: Path | None, key: str) -> dict[str, Any] | None:
     """What was kept under this key; None when there is nothing, or nothing that can be used."""
+    if folder is None:
+        return None
     try:
         found = json.loads((folder / f"{key}.json").read_bytes())
     except (OSError, ValueError):
@@ -52,8 +70,11 @@ def read(folder: Path, key: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def write(folder: Path, key: str, finding: Mapping[str, Any]) -> None:
+def write(folder: Path | None, key: str, finding: Mapping[str, Any]) -> None:
     """Keeps it. Where that is not possible, says so: the next start measures again."""
+    if folder is None:
+        logger.warning("what was measured is not kept, and is measured again: $HOME and $XDG_CACHE_HOME say no place")
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=f"{key}.")
@@ -69,8 +90,11 @@ def write(folder: Path, key: str, finding: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def alone(folder: Path, key: str, deadline: float) -> Iterator[bool]:
+def alone(folder: Path | None, key: str, deadline: float) -> Iterator[bool]:
     """Holds the key's lock, or goes on without it (False) at the deadline (monotonic), or where no lock can be."""
+    if folder is None:
+        yield False
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

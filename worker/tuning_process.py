@@ -101,22 +101,29 @@ class Trial:
 
     def _measured(self, turn: int, *, both: bool) -> list[list[float]]:
         self._say(json.dumps({"turn": turn, "both": both}))
-        assert self._popen.stdout is not None
         # What has loaded in time is waited for, however slow a moment is: a late answer would be taken for the next.
         end = self._deadline if self.seconds_to_load else min(self._deadline, self._started_at + self._patience)
-        while b"\n" not in self._buffer:
-            ready, _, _ = select.select([self._popen.stdout], [], [], max(0.0, end - time.monotonic()))
-            chunk = os.read(self._popen.stdout.fileno(), 65536) if ready else b""
-            if not chunk:
+        while not (line := self._next_line(end)).startswith(b"{"):  # what the user's sitecustomize prints is no answer
+            if not line:
                 return [[], []]
-            self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
         answer = json.loads(line)
         self.places = {Rewriting(int(kind)): int(count) for kind, count in answer["places"].items()}
         self.threads = float(answer["threads"])
         self.batches = answer["batches"]
         self.seconds_to_load = self.seconds_to_load or time.monotonic() - self._started_at
         return [[float(value) for value in way] for way in answer["seconds"]]
+
+    def _next_line(self, end: float) -> bytes:
+        """With its end; nothing when there is none before that moment."""
+        assert self._popen.stdout is not None
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([self._popen.stdout], [], [], max(0.0, end - time.monotonic()))
+            chunk = os.read(self._popen.stdout.fileno(), 65536) if ready else b""
+            if not chunk:
+                return b""
+            self._buffer += chunk
+        line, newline, self._buffer = self._buffer.partition(b"\n")
+        return line + newline
 
     def _say(self, line: str) -> None:
         assert self._popen.stdin is not None

@@ -5,17 +5,21 @@ import unicodedata
 from pathlib import Path
 
 from mindspore_serving.cluster.errors import NoSuchVersion
+from mindspore_serving.worker.unreadable import unreadable
 
 _VERSION = re.compile("[1-9][0-9]{0,8}")  # ASCII digits; nine of them are more versions than anybody has
 
 
 def find_versions(folder: Path) -> list[int]:
-    """The versions in a servable's folder, in order."""
-    return (
-        sorted(int(entry.name) for entry in folder.iterdir() if _VERSION.fullmatch(entry.name) and entry.is_dir())
-        if folder.is_dir()
-        else []
-    )
+    """The versions in a servable's folder, in order. Raises ServableError where it cannot be read."""
+    try:
+        if not folder.is_dir():
+            return []
+        return sorted(
+            int(entry.name) for entry in folder.iterdir() if _VERSION.fullmatch(entry.name) and entry.is_dir()
+        )
+    except OSError as error:
+        raise unreadable(error, "folder") from error
 
 
 def misnamed_versions(folder: Path) -> list[tuple[str, str]]:

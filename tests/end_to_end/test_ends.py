@@ -105,6 +105,44 @@ def test_a_worker_whose_lines_nobody_can_read_works_on(run: Processes, tmp_path:
     assert "ignored" not in worker.output
 
 
+def test_a_load_that_is_stopped_leaves_no_copy_of_the_model(run: Processes, tmp_path: Path) -> None:
+    place, copies = tmp_path / "loads", tmp_path / "copies"
+    place.mkdir()
+    copies.mkdir()
+    (place / "servable_config.py").write_text(
+        "import os, tempfile, threading\n"
+        "from mindspore_serving.worker import rewritten_file\n"
+        "folder = tempfile.mkdtemp(prefix=rewritten_file._prefix())\n"  # as the load of a rewritten model makes it
+        "open(os.path.join(folder, 'model.mindir'), 'w').close()\n"
+        "print('loading', flush=True)\n"
+        "threading.Event().wait()\n"
+    )
+    worker = run.start(
+        *("-m", "worker", "--servable", str(place), "--master", f"127.0.0.1:{free_port()}"),
+        environment={"TMPDIR": str(copies)},
+    )
+    worker.wait_for("loading")
+    assert list(copies.iterdir())
+    assert worker.stop() == 0
+    assert not list(copies.iterdir())
+
+
+def test_a_fault_while_loading_is_the_last_line_and_no_traceback(run: Processes, tmp_path: Path) -> None:
+    place = tmp_path / "breaks"
+    place.mkdir()
+    (place / "servable_config.py").write_text(
+        "from mindspore_serving.worker import loading\n"
+        "from mindspore_serving.server import register\n"
+        "loading.method_specs = None\n"
+        "@register.register_method(output_names='y')\n"
+        "def act(x):\n    return x\n"
+    )
+    worker = run.start("-m", "worker", "--servable", str(place), "--master", f"127.0.0.1:{free_port()}")
+    assert worker.wait() == 1
+    assert worker.last_line.startswith("servable breaks cannot be loaded: TypeError: 'NoneType' object is not callable")
+    assert "Traceback" not in worker.output
+
+
 FORKS = """
 import multiprocessing
 

@@ -12,6 +12,7 @@ from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.tensors import Stacked
 from mindspore_serving.worker.answer_frames import answer_frames
+from mindspore_serving.worker.complaints import Complaints
 from mindspore_serving.worker.declarations import Method
 from mindspore_serving.worker.error_text import MOST_CHARACTERS, error_text
 from mindspore_serving.worker.pipeline import Job
@@ -80,7 +81,7 @@ def test_a_batch_is_answered_once_though_sending_fails() -> None:
         raise OSError("no connection")
 
     post: Callable[..., None] = lambda stage, step: step()  # noqa: E731
-    job = Job("s", Method("m", ("x",), ("x",), (), (0,)), RunBatch(1, "m", 1, (("a",),)), {}, post, fail)
+    job = Job("s", Method("m", ("x",), ("x",), (), (0,)), RunBatch(1, "m", 1, (("a",),)), {}, post, fail, Complaints())
     with pytest.raises(OSError, match="no connection"):
         job.start()
     assert told == [BatchDone(1, (("a",),), device_seconds=told[0].device_seconds)]

@@ -11,6 +11,7 @@ import pytest
 from mindspore_serving.cluster.errors import Code
 from mindspore_serving.cluster.messages import BatchDone
 from mindspore_serving.cluster.tensors import Stacked, Tensor, Value, from_column, to_column
+from mindspore_serving.worker.complaints import MOST_LINES, SECONDS, Complaints
 from mindspore_serving.worker.declarations import Stage
 from mindspore_serving.worker.function_stage import FunctionStage
 from tests.worker.conftest import Workshop, run
@@ -59,6 +60,24 @@ def test_the_line_that_raised_is_logged_once_for_instances_that_came_together(
     assert set(reasons(done)) == {0, 1, 2}
     (said,) = said_of(caplog)
     assert re.fullmatch(r"method go, function mine\.f: .*/mine/servable_config\.py:7: \w+: .*", said), said
+
+
+def test_a_function_that_fails_again_and_again_does_not_fill_the_log(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    servable = workshop.make(METHOD.format(function="def f(x):\n    raise ValueError(x)", batch=""))
+    with caplog.at_level(logging.INFO, "mindspore_serving.worker"):
+        for number in range(MOST_LINES + 5):
+            assert reasons(run(servable, "go", 1, to_column(ints(number)))) == {0: str(number)}
+    assert len(said_of(caplog)) == MOST_LINES
+
+
+def test_what_the_log_left_out_is_counted() -> None:
+    complaints = Complaints()
+    assert [complaints.may_tell("f", 1.0) for _ in range(MOST_LINES + 2)] == [0] * MOST_LINES + [None, None]
+    assert complaints.may_tell("g", 1.0) == 0
+    assert complaints.may_tell("f", 0.9 + SECONDS) is None
+    assert [complaints.may_tell("f", 1.0 + SECONDS) for _ in range(2)] == [3, 0]
 
 
 def test_a_result_of_a_wrong_kind_is_logged_with_the_functions_line(

@@ -12,6 +12,7 @@ from mindspore_serving.cluster.codec import decode, encode
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.tensors import Stacked
 from mindspore_serving.worker.batch_plan import BatchPlan
+from mindspore_serving.worker.complaints import Complaints
 from mindspore_serving.worker.declarations import Method, Model, Stage
 from mindspore_serving.worker.loaded_model import InputSpec
 from mindspore_serving.worker.pipeline import Job
@@ -46,7 +47,8 @@ def test_no_tensor_is_copied_between_the_frames_and_the_model() -> None:
     def serve() -> None:
         batch = decode(frames)
         assert isinstance(batch, RunBatch)
-        Job("s", method, batch, {model: upscaler}, lambda stage, step: step(), lambda done: send(done)).start()
+        post, done = lambda stage, step: step(), lambda done: send(done)
+        Job("s", method, batch, {model: upscaler}, post, done, Complaints()).start()
 
     def send(done: BatchDone) -> None:
         assert not done.failures

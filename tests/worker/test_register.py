@@ -1,8 +1,10 @@
 """The authoring API: what it refuses, in which words, and where."""
 
+import numpy as np
 import pytest
 
 from mindspore_serving.cluster.errors import ServableError
+from mindspore_serving.cluster.tensors import Tensor, to_column
 from mindspore_serving.worker import register
 from tests.worker.conftest import Workshop, run
 
@@ -252,6 +254,31 @@ def test_methods_of_1_2_unpack_and_run(workshop: Workshop) -> None:
     done = run(servable, "m", 1, ("no number",), ("none",))
     assert done.failures[0].text.startswith("Call Preprocess Failed, method: 'm', stage index(begin with 1): 1")
     assert servable.methods[0].inputs == ("a", "b")
+
+
+@pytest.mark.parametrize("init", ["SCALE = 3", "SCALE = 3\nfrom .servable_config import f"])
+def test_a_servable_may_be_a_package(workshop: Workshop, init: str) -> None:
+    """The original imports it as one, so that its __init__.py is run."""
+    config = """
+    from mine import SCALE
+    def f(x):
+        return x * SCALE
+    @register.register_method(output_names=["y"])
+    def go(x):
+        return register.add_stage(f, x, outputs_count=1)
+    """
+    place = workshop.write(config)
+    (place / "__init__.py").write_text(init + "\n")
+    for _ in range(2):
+        done = run(workshop.load(), "go", 1, to_column([Tensor("<i8", (), np.int64(5).tobytes())]))
+        assert done.columns == (to_column([Tensor("<i8", (), np.int64(15).tobytes())]),)
+
+
+def test_a_mistake_in_its_init_is_told_with_its_line(workshop: Workshop) -> None:
+    place = workshop.write("")
+    (place / "__init__.py").write_text("\n1 / 0\n")
+    with pytest.raises(ServableError, match=r"mine/__init__\.py:2: ZeroDivisionError: division by zero"):
+        workshop.load()
 
 
 def test_a_config_may_import_its_siblings_and_be_called_like_any_module(workshop: Workshop) -> None:

@@ -1,7 +1,11 @@
 """Servables with real models: from files to numbers, and every way in which loading can fail."""
 
+import errno
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -292,6 +296,29 @@ def test_rows_that_depend_on_data_fail_with_the_output_and_both_numbers(workshop
         r"with_batch_dim=False",
         done.failures[1].text,
     )
+
+
+@pytest.mark.parametrize("what", ["model.mindir", "1", "."])
+def test_what_may_not_be_read_is_named_with_what_to_do(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Tests may run as root, who reads everything: so the calls that would be refused are."""
+    place = workshop.write(FIXED, "fixed")
+    closed = place / "1" / what if what.endswith("r") else place / what
+
+    def refuse(path: Path, *_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    def only_there(call: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda path, *a, **k: refuse(path) if closed == path or closed in path.parents else call(path, *a, **k)
+
+    names = {"model.mindir": "read_bytes", "1": "is_file", ".": "iterdir"}
+    monkeypatch.setattr(Path, names[what], only_there(getattr(Path, names[what])))
+    if what == "1":
+        closed = closed / "model.mindir"
+    reason = refused(workshop)
+    assert f"{closed if what != '.' else place}' cannot be read: Permission denied: this process runs as user" in reason
+    assert "chmod a+r" in reason
 
 
 def test_a_device_that_is_not_there_is_refused_in_one_line(workshop: Workshop) -> None:

@@ -219,7 +219,9 @@ def test_an_addition_runs_many_instances_in_one_call(workshop: Workshop, models:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tuning_cache.cache_folder({"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    found = tuning_cache.cache_folder({"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    assert found is not None
+    return found
 
 
 def kept(cache: Path) -> list[str]:

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from mindspore_serving.cluster.errors import SetupError
-from mindspore_serving.worker import tuning_cache, tuning_process, tuning_trial
+from mindspore_serving.worker import tuning, tuning_cache, tuning_process, tuning_trial
 from mindspore_serving.worker.config import AUTO, OFF, TUNE_VARIABLE, read_tuning
 from mindspore_serving.worker.engine_settings import INSTRUCTIONS, EngineSettings
 from mindspore_serving.worker.kernels import library
@@ -415,6 +416,51 @@ def test_a_damaged_file_counts_as_absent(tmp_path: Path, damage: bytes) -> None:
     assert kept_finding(tmp_path, "key") == finding
     (tmp_path / "key.json").write_bytes(damage)
     assert kept_finding(tmp_path, "key") is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"instructions": "AVX2 and more"}, {"runtime": "pipeline:True"}, {"own_threads": 1 << 20}]
+)
+def test_settings_that_are_none_of_ours_are_not_taken_from_a_file(tmp_path: Path, change: dict[str, Any]) -> None:
+    finding = Finding(replace(EngineSettings("AVX2", 1, 1), **change), {"AVX2": 0.5}, True)
+    tuning_cache.write(tmp_path, "key", asdict(finding))
+    assert kept_finding(tmp_path, "key") is None
+
+
+def test_without_a_home_what_was_found_is_kept_where_nobody_else_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tuning_cache.cache_folder({})
+    assert folder is not None
+    assert folder.parent == tmp_path
+    assert folder.stat().st_mode & 0o077 == 0
+    assert tuning_cache.cache_folder({}) == folder
+    folder.chmod(0o777)  # as who has prepared it leaves it
+    assert tuning_cache.cache_folder({}) is None
+    tuning_cache.write(None, "key", {"a": 1})
+    assert tuning_cache.read(None, "key") is None
+
+
+def test_what_a_sitecustomize_prints_is_no_answer_of_a_trial(
+    cache: Path, added: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('welcome', flush=True)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    finding = find_settings(added, 1, Target(), AUTO, CALM_SECONDS)
+    assert finding is not None
+    assert finding.seconds
+
+
+def test_nothing_that_goes_wrong_in_tuning_fails_a_load(
+    cache: Path, added: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("seconds")
+
+    monkeypatch.setattr(tuning, "compare", fail)
+    assert find_settings(added, 1, Target(), AUTO, CALM_SECONDS) is None
+    assert "were not measured: KeyError: 'seconds'" in caplog.text
 
 
 def test_a_model_that_ends_its_process_gets_the_default(cache: Path, added: Path) -> None:
