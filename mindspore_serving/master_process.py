@@ -128,7 +128,9 @@ async def _feed_watchdog(notify: ServiceManager | Voice) -> None:
 def _own_workers(context: "zmq.Context[zmq.Socket[bytes]]", server: MasterServer) -> "InProcessWorkers":
     # Imported where it is needed: a quarter of a master's start would be the worker's side.
     from mindspore_serving.in_process import InProcessWorkers
+    from mindspore_serving.worker.signal_pipe import let_forked_ones_end
 
+    let_forked_ones_end()  # by functions of a servable
     return InProcessWorkers(context, server.inproc_endpoint)
 
 

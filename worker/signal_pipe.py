@@ -30,7 +30,8 @@ class SignalPipe:
         self._old_wakeup_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         self._old_handlers: dict[int, Any] = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         self._is_passed_on = False
-        _at_forks(weakref.WeakMethod(self._put_back))
+        listening = weakref.WeakMethod(self._put_back)  # what is registered there stays for ever
+        _in_forked_ones(lambda: None if (put_back := listening()) is None else put_back())
 
     def fileno(self) -> int:
         """For a selector: it can be read when wait() has something to return."""
@@ -79,8 +80,19 @@ class SignalPipe:
         self._old_handlers = {}
 
 
-def _at_forks(put_back: "weakref.WeakMethod[Callable[[], None]]") -> None:
-    """Of any thread. What is registered there stays for ever, so it must not keep the pipe."""
+def let_forked_ones_end() -> None:
+    """From now on signals end processes that are forked off here, though an event loop listens to them in this one."""
+
+    def forget() -> None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    _in_forked_ones(forget)
+
+
+def _in_forked_ones(put_back: Callable[[], None]) -> None:
+    """Calls it there, before any signal is heard, whichever thread has forked."""
     masks = threading.local()
 
     def hold_back() -> None:
@@ -90,8 +102,7 @@ def _at_forks(put_back: "weakref.WeakMethod[Callable[[], None]]") -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, masks.before)
 
     def go_on_apart() -> None:
-        if (found := put_back()) is not None:
-            found()
+        put_back()
         go_on()
 
     os.register_at_fork(before=hold_back, after_in_parent=go_on, after_in_child=go_on_apart)

@@ -161,13 +161,19 @@ def act(x):
 """
 
 
-def test_a_process_that_a_function_forks_can_be_terminated_alone(run: Processes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_own", [False, True])
+def test_a_process_that_a_function_forks_can_be_terminated_alone(run: Processes, tmp_path: Path, is_own: bool) -> None:
     """It told its parent, the worker, to end, and did not end itself."""
-    _, port, ctrl = master(run)
     place = tmp_path / "forks"
     place.mkdir()
     (place / "servable_config.py").write_text(FORKS)
-    worker = light_worker(run, place, [ctrl])
+    if is_own:
+        port = free_port()
+        worker = run.start("-m", "master", "--grpc", str(port), "--servable", str(place))
+        worker.wait_for("Serving gRPC start success")
+    else:
+        _, port, ctrl = master(run)
+        worker = light_worker(run, place, [ctrl])
     with Client(f"127.0.0.1:{port}", "forks", "act", timeout=60) as client:
         for _ in range(2):
             assert client.infer({"x": 1}) == [{"y": -signal.SIGTERM}]
