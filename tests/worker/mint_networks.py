@@ -121,6 +121,16 @@ def rows_of_table(layers: Any, x: Any) -> Any:
     return layers[0].weight.asnumpy()[numbered(x).asnumpy()]
 
 
+def of_infinities(layers: Any, x: Any) -> Any:
+    far = x * 3e38 * 3e38
+    return mint.logsumexp(far, -1), mint.logsumexp(-mint.abs(far), 1, True), F.leaky_relu(far, 0.0)
+
+
+def of_infinities_by_numpy(layers: Any, x: Any) -> Any:
+    far = np.copysign(np.float32(np.inf), x.asnumpy())
+    return np.logaddexp.reduce(far, -1), np.logaddexp.reduce(-np.abs(far), 1, keepdims=True), np.maximum(far, 0)
+
+
 def activations(layers: Any, x: Any) -> Any:
     return (
         *(F.gelu(x), F.gelu(x, approximate="tanh"), F.elu(x), F.elu(x, 0.5), F.selu(x), F.mish(x), F.relu6(x * 4)),
@@ -427,6 +437,7 @@ NETWORKS: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
     "norm_without_factors": (mint.nn.BatchNorm2d(3, affine=False), normalized_without_factors, IMAGES),
     "layer_norm": (mint.nn.LayerNorm((12, 32)), normalized_rows, WORDS),
     "table": (Formula(looked_up, mint.nn.Embedding(40, 6)), rows_of_table, (OPEN, 12)),
+    "of_infinities": (Formula(of_infinities), of_infinities_by_numpy, WORDS),
     "activations": (Formula(activations), activations_by_numpy, WORDS),
     "powers": (Formula(powers), powers_by_numpy, WORDS),
     "along_axes": (Formula(along_axes), along_axes_by_numpy, (OPEN, 7, 5, 6)),

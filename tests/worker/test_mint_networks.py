@@ -22,7 +22,7 @@ NAMES = [
     *("convolution", "convolution_same", "convolution_in_groups", "convolution_of_lines", "convolution_of_volumes"),
     *("transposed", "transposed_without_bias", "norm", "norm_of_rows", "norm_of_lines", "norm_without_factors"),
     *("norm_of_padded", "norm_of_fixed_moments", "added_to_products", "changed_view"),
-    *("around_attention", "attention_as_one", "norm_of_instances", "older"),
+    *("of_infinities", "around_attention", "attention_as_one", "norm_of_instances", "older"),
     *("layer_norm", "table", "activations", "powers", "along_axes", "in_order", "views", "windows", "attended"),
 ]
 # What is one operator by kernels.

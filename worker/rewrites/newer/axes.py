@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from mindspore_serving.worker.rewrites.file_constants import FLOAT32, INT32, INT64, TOLD_INT64
 from mindspore_serving.worker.rewrites.graph_file import GraphFile
 from mindspore_serving.worker.rewrites.kernel_nodes import float_value, is_large
@@ -16,6 +18,8 @@ from mindspore_serving.worker.rewrites.newer.spelling import (
     slice_of,
 )
 from mindspore_serving.worker.rewrites.values import Value
+
+_MOST = float(np.finfo(np.float32).max)
 
 
 def _kept(x: Value, axes: tuple[int, ...]) -> Value:
@@ -78,26 +82,27 @@ def _norm(graph: GraphFile, node: Any) -> bool:
 
 
 def _log_of_sum(graph: GraphFile, node: Any) -> bool:
-    """Of the exponentials of x, along axes, do these stay."""
+    """Of the exponentials of x, along axes, do these stay. An infinity that is the largest stays what it is."""
     x, made = float_value(graph, node.input[0]), graph.value(node.output[0])
     axes = None if x is None else axes_of(graph, node.input[1], len(x.shape))
     stay = graph.constant(node.input[2])
     if x is None or made is None or axes is None or not isinstance(stay, bool):
         return False
     spelling, kept = Spelling(graph, node), _kept(x, axes)
-    largest, log = _logarithm_of_sum(spelling, node.input[0], x, axes)
+    largest = spelling.make("ReduceMax", [node.input[0], axes, True], kept)
+    largest = spelling.make("Maximum", [spelling.make("Minimum", [largest, _MOST], kept), -_MOST], kept)
+    log = _logarithm_of_sum(spelling, node.input[0], x, axes, largest)
     whole = spelling.make("Add", [log, largest], kept)
     if not stay:
         spelling.make("Squeeze", [whole, axes], made)
     return spelling.put()
 
 
-def _logarithm_of_sum(spelling: Spelling, given: str, x: Value, axes: tuple[int, ...]) -> tuple[str, str]:
-    """The largest of x, and the logarithm of the sum of the exponentials of x less that."""
-    kept = _kept(x, axes)
-    largest = spelling.make("ReduceMax", [given, axes, True], kept)
+def _logarithm_of_sum(spelling: Spelling, given: str, x: Value, axes: tuple[int, ...], largest: str) -> str:
+    """The logarithm of the sum of the exponentials of x less the largest of it."""
     grown = spelling.make("Exp", [spelling.make("Sub", [given, largest], x)], x)
-    return largest, spelling.make("Log", [spelling.make("ReduceSum", [grown, axes, True, False], kept)], kept)
+    kept = _kept(x, axes)
+    return spelling.make("Log", [spelling.make("ReduceSum", [grown, axes, True, False], kept)], kept)
 
 
 def _log_softmax(graph: GraphFile, node: Any) -> bool:
@@ -109,7 +114,8 @@ def _log_softmax(graph: GraphFile, node: Any) -> bool:
     if any(graph.constant(name) is not None for name in node.input[2:]):
         return False
     spelling = Spelling(graph, node)
-    largest, log = _logarithm_of_sum(spelling, node.input[0], x, axes)
+    largest = spelling.make("ReduceMax", [node.input[0], axes, True], _kept(x, axes))
+    log = _logarithm_of_sum(spelling, node.input[0], x, axes, largest)
     spelling.make("Sub", [spelling.make("Sub", [node.input[0], largest], x), log], x)
     return spelling.put()
 

@@ -106,7 +106,10 @@ def _leaky(graph: GraphFile, node: Any) -> bool:
     if value is None or share is None or not 0 <= share <= 1:
         return False
     spelling, x = Spelling(graph, node), node.input[0]
-    spelling.make("Maximum", [spelling.make("Mul", [x, share], value), x], value)
+    if share == 0:  # of an infinity, too
+        spelling.make("ReLU", [x], value)
+    else:
+        spelling.make("Maximum", [spelling.make("Mul", [x, share], value), x], value)
     return spelling.put()
 
 
