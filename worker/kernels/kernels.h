@@ -94,6 +94,11 @@ struct channel_run {
     float least, most;
 };
 
+/* Of some numbers: nearly their mean, what it is more than that, and the mean of the squares of their distances from it. */
+struct moments {
+    float middle, rest, variance;
+};
+
 #define TRANSFORMED 36 /* numbers of a transformed tile, at most: winograd.c */
 
 /* The same functions for each set of instructions. */
@@ -124,10 +129,9 @@ struct instructions {
     /* to[column * to_line + line] = from[line * from_line + column] */
     void (*transpose)(const float *from, int64_t from_line, int64_t lines, int64_t columns, float *to, int64_t to_line);
     void (*layer_norm)(const float *x, const float *scale, const float *shift, float epsilon, float *y, int64_t width);
-    /* Mean of so many numbers, and the mean of the squares of their distances from it. */
-    void (*moments)(const float *x, int64_t count, float *mean, float *variance);
-    /* x * factor + shift; what is below and above becomes these. */
-    void (*scale)(const float *x, float factor, float shift, float least, float most, float *y, int64_t count);
+    struct moments (*moments)(const float *x, int64_t count);
+    /* (x - middle) * factor + shift; what is below and above becomes these. */
+    void (*scale)(const float *x, float middle, float factor, float shift, float least, float most, float *y, int64_t count);
     void (*softmax)(const float *x, float *y, int64_t width);
     /* Of each column of so many rows. */
     void (*softmax_columns)(const float *x, float *y, int64_t rows, int64_t width);

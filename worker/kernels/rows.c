@@ -70,13 +70,14 @@ struct groups {
 static void normalize_group(const struct groups *groups, int64_t group) {
     const int64_t numbers = groups->channels * groups->pixels, first = group % groups->of_image * groups->channels;
     const float *x = groups->x + group * numbers;
-    float *y = groups->y + group * numbers, mean, variance;
-    instructions()->moments(x, numbers, &mean, &variance);
-    const float away = 1 / sqrtf(variance + groups->epsilon);
+    float *y = groups->y + group * numbers;
+    const struct moments moments = instructions()->moments(x, numbers);
+    const float away = 1 / sqrtf(moments.variance + groups->epsilon);
     for (int64_t channel = 0; channel < groups->channels; channel++) {
-        const float factor = away * groups->scale[first + channel], shift = groups->shift[first + channel] - mean * factor;
+        const float factor = away * groups->scale[first + channel];
+        const float shift = groups->shift[first + channel] - moments.rest * factor;
         const int64_t place = channel * groups->pixels;
-        instructions()->scale(x + place, factor, shift, groups->least, groups->most, y + place, groups->pixels);
+        instructions()->scale(x + place, moments.middle, factor, shift, groups->least, groups->most, y + place, groups->pixels);
     }
 }
 

@@ -1,11 +1,11 @@
 /* Functions of each number of a vector. */
 
 /* e to the power of each: 2^n times e^r, with n the nearest whole number to x / ln 2, and the first terms of e^r's
- * series for |r| <= ln 2 / 2. Results below 2^-126 are 2^-126, those above 2^127.5 are infinite; NaN stays NaN. */
+ * series for |r| <= ln 2 / 2. Results below 2^-126 are 0, as what is masked has to be; NaN stays NaN. */
 INLINE V NAME(exponential)(V given) {
     const float rounding = 12582912.0f; /* 1.5 * 2^23: a sum with it has no place for a fraction */
-    const V most = NAME(all)(88.3762f);
-    const V x = NAME(at_most)(NAME(at_least)(given, NAME(all)(-87.3365f)), most);
+    const V least = NAME(all)(-87.3365f), most = NAME(all)(88.7228317f);
+    const V x = NAME(at_most)(NAME(at_least)(given, least), most);
     V n = x * 1.44269504f + rounding;
     WORDS exponent = (WORDS)n << 23; /* of `rounding` nothing is left */
     n -= rounding;
@@ -18,8 +18,8 @@ INLINE V NAME(exponential)(V given) {
     series = series * r + 0.5f;
     series = series * r + 1.0f;
     series = series * r + 1.0f;
-    const V power = (V)((WORDS)series + exponent);
-    return NAME(choose)(given > most, NAME(all)(INFINITY), NAME(choose)(given != given, given, power));
+    const V power = (V)(((WORDS)series + exponent) & (given >= least)); /* with n = 128 the series is below 1 */
+    return NAME(choose)(given <= most, power, given + INFINITY);
 }
 
 /* x * tanh(ln(1 + e^x)), which is x * n / (n + 2) with n = e^x (e^x + 2): Misra 2019, "Mish", section 2. */

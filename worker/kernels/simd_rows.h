@@ -1,6 +1,7 @@
 /* What is made of a row, or of the numbers of a column. */
 
-/* (x - mean) / sqrt(variance + epsilon) * scale + shift: Ba, Kiros, Hinton 2016, "Layer Normalization", section 3. */
+/* (x - mean) / sqrt(variance + epsilon) * scale + shift: Ba, Kiros, Hinton 2016, "Layer Normalization", section 3. The
+ * mean is what is nearly it and the mean distance from that: a large one loses no digits. */
 TARGET static void NAME(layer_norm)(const float *x, const float *scale, const float *shift, float epsilon, float *y,
                                     int64_t width) {
     const int64_t whole = width / LANES * LANES;
@@ -8,15 +9,19 @@ TARGET static void NAME(layer_norm)(const float *x, const float *scale, const fl
     for (int64_t place = 0; place < whole; place += LANES) sum += NAME(load)(x + place);
     const float mean = NAME(sum)(sum) / width;
     V away = NAME(load_some)(x + whole, width - whole, mean) - mean;
-    V squares = away * away;
+    V squares = away * away, distances = away;
     for (int64_t place = 0; place < whole; place += LANES) {
         away = NAME(load)(x + place) - mean;
         squares += away * away;
+        distances += away;
     }
-    const float factor = 1 / sqrtf(NAME(sum)(squares) / width + epsilon);
-    for (int64_t place = 0; place < width; place++) y[place] = (x[place] - mean) * factor * scale[place] + shift[place];
+    const float rest = NAME(sum)(distances) / width, variance = NAME(sum)(squares) / width - rest * rest;
+    const float factor = 1 / sqrtf((variance < 0 ? 0 : variance) + epsilon), less = rest * factor;
+    for (int64_t place = 0; place < width; place++)
+        y[place] = ((x[place] - mean) * factor - less) * scale[place] + shift[place];
 }
 
+/* Of a row of -infinity alone, which is all masked, nothing has a share: as in MindSpore. */
 TARGET static void NAME(softmax)(const float *x, float *y, int64_t width) {
     const int64_t whole = width / LANES * LANES;
     V largest = NAME(load_some)(x + whole, width - whole, -INFINITY);
@@ -26,6 +31,7 @@ TARGET static void NAME(softmax)(const float *x, float *y, int64_t width) {
     }
     float top = largest[0];
     for (int lane = 1; lane < LANES; lane++) top = largest[lane] > top ? largest[lane] : top;
+    if (top == -INFINITY) top = 0;
     V sum = {0};
     for (int64_t place = 0; place < whole; place += LANES) {
         V power = NAME(exponential)(NAME(load)(x + place) - top);
@@ -36,7 +42,7 @@ TARGET static void NAME(softmax)(const float *x, float *y, int64_t width) {
     NAME(store_some)(y + whole, last, width - whole);
     float total = NAME(sum)(sum);
     for (int64_t place = whole; place < width; place++) total += y[place];
-    const float factor = 1 / total;
+    const float factor = total == 0 ? 0 : 1 / total;
     for (int64_t place = 0; place < width; place++) y[place] *= factor;
 }
 
@@ -48,6 +54,7 @@ INLINE void NAME(softmax_of_some)(const float *x, float *y, int64_t rows, int64_
         const V values = is_whole ? NAME(load)(x + place) : NAME(load_some)(x + place, count, 0);
         largest = NAME(choose)(values > largest, values, largest);
     }
+    largest = NAME(choose)(largest == -INFINITY, NAME(all)(0), largest);
     for (int64_t place = 0; place < rows * width; place += width) {
         const V values = is_whole ? NAME(load)(x + place) : NAME(load_some)(x + place, count, 0);
         const V power = NAME(exponential)(values - largest);
@@ -57,7 +64,7 @@ INLINE void NAME(softmax_of_some)(const float *x, float *y, int64_t rows, int64_
             NAME(store_some)(y + place, power, count);
         sum += power;
     }
-    const V factor = 1 / sum;
+    const V factor = NAME(choose)(sum == 0, NAME(all)(0), 1 / sum);
     for (int64_t place = 0; place < rows * width; place += width)
         if (is_whole)
             NAME(store)(y + place, NAME(load)(y + place) * factor);
@@ -99,32 +106,37 @@ TARGET static void NAME(sum_rows)(const float *x, int64_t rows, int64_t width, f
 }
 
 /* In two passes: a mean that is large takes no digits from the variance. */
-TARGET static void NAME(moments)(const float *x, int64_t count, float *mean, float *variance) {
+TARGET static struct moments NAME(moments)(const float *x, int64_t count) {
     const float middle = NAME(sum_of)(x, count) / count;
-    V sums[4] = {{0}};
+    V squares[4] = {{0}}, distances[4] = {{0}};
     int64_t place = 0;
     for (; place + 4 * LANES <= count; place += 4 * LANES)
 #pragma GCC unroll 4
         for (int one = 0; one < 4; one++) {
             const V away = NAME(load)(x + place + one * LANES) - middle;
-            sums[one] += away * away;
+            squares[one] += away * away;
+            distances[one] += away;
         }
     for (; place < count; place += LANES) {
         const int64_t left = least_of(count - place, LANES);
         const V away = (left == LANES ? NAME(load)(x + place) : NAME(load_some)(x + place, left, middle)) - middle;
-        sums[0] += away * away;
+        squares[0] += away * away;
+        distances[0] += away;
     }
-    *mean = middle;
-    *variance = NAME(sum)((sums[0] + sums[1]) + (sums[2] + sums[3])) / count;
+    const float rest = NAME(sum)((distances[0] + distances[1]) + (distances[2] + distances[3])) / count;
+    const float square = NAME(sum)((squares[0] + squares[1]) + (squares[2] + squares[3])) / count;
+    return (struct moments){middle, rest, square < rest * rest ? 0 : square - rest * rest};
 }
 
-TARGET static void NAME(scale)(const float *x, float factor, float shift, float least, float most, float *y,
+TARGET static void NAME(scale)(const float *x, float middle, float factor, float shift, float least, float most, float *y,
                                int64_t count) {
     for (int64_t place = 0; place < count; place += LANES) {
         const int64_t left = count - place;
+        const V away = (left < LANES ? NAME(load_some)(x + place, left, 0) : NAME(load)(x + place)) - middle;
+        const V made = NAME(clamped)(away * factor + shift, least, most);
         if (left < LANES)
-            NAME(store_some)(y + place, NAME(clamped)(NAME(load_some)(x + place, left, 0) * factor + shift, least, most), left);
+            NAME(store_some)(y + place, made, left);
         else
-            NAME(store)(y + place, NAME(clamped)(NAME(load)(x + place) * factor + shift, least, most));
+            NAME(store)(y + place, made);
     }
 }

@@ -56,6 +56,16 @@ def test_a_logarithm_has_edges() -> None:
         np.testing.assert_allclose(found, np.log(x.astype(np.float64)), rtol=2e-6)
 
 
+def test_an_exponential_ends_in_zero_and_in_infinity() -> None:
+    """What has no place among the numbers that float32 holds with all digits, on either side."""
+    near = np.array([[-87.33, -80.5, 88.3762, 88.5, 88.72, 88.72283]], np.float32)
+    found = call("activation", [near], [ACTIVATIONS.index("Exp")], near.shape)
+    np.testing.assert_allclose(found, np.exp(near.astype(np.float64)), rtol=5e-7)
+    far = np.array([[-87.34, -88, -104, -1e30, -np.inf, 88.7229, 104, 1e30, np.inf]], np.float32)
+    found = call("activation", [far], [ACTIVATIONS.index("Exp")], far.shape)
+    np.testing.assert_array_equal(found, [[0, 0, 0, 0, 0, *[np.inf] * 4]])
+
+
 def test_tanh_and_erf_are_never_beyond_one() -> None:
     x = np.linspace(-20, 20, 100_001, dtype=np.float32)[None]
     for name in ("Tanh", "Erf"):

@@ -41,6 +41,44 @@ def test_of_no_images_a_group_norm_makes_none() -> None:
     call("group_norm", [x, normal_numbers(1, 4), normal_numbers(2, 4)], [2, 0, 0], x.shape)
 
 
+@pytest.mark.parametrize("mean", [10, 1000, 1e4, -1e5])
+@pytest.mark.parametrize("width", [16, 70, 4096])
+def test_a_large_mean_takes_no_digits_from_a_norm(mean: float, width: int) -> None:
+    x = np.random.default_rng(width).normal(mean, 1, (2, 4, width)).astype(np.float32)
+    ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)
+    for rows, found in (
+        (x.astype(np.float64), call("layer_norm", [x, ones, zeros], [bits(1e-5)], x.shape)),
+        (
+            x.reshape(2, 2, -1).astype(np.float64),
+            call("group_norm", [x, ones[:4], zeros[:4]], [2, bits(1e-5), 0], x.shape),
+        ),
+    ):
+        expected = (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + 1e-5)
+        np.testing.assert_allclose(found, expected.reshape(x.shape), rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("number", [1e6 + 0.1, -3.3e7, 7.7])
+def test_numbers_that_are_all_the_same_have_no_variance(number: float) -> None:
+    for width in (3, 70, 1003):
+        x, ones = np.full((2, 4, width), number, np.float32), np.ones(width + 4, np.float32)
+        for name, given, told in (("layer_norm", ones[4:], []), ("group_norm", ones[:4], [2])):
+            found = call(name, [x, given, given], [*told, bits(1e-12), *([0] if told else [])], x.shape)
+            assert np.isfinite(found).all(), (name, width)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_what_is_masked_has_no_share(axis: int) -> None:
+    x = normal_numbers(1, 2, 19, 37)
+    x[:, 5:9, 3:20] = -1e4
+    x[:, 10, 30] = -np.inf
+    found = call("softmax", [x], [axis], x.shape)
+    np.testing.assert_array_equal(found == 0, x < -100)
+    x[0], x[1, 0, 0] = -np.inf, np.nan
+    found = call("softmax", [x], [axis], x.shape)
+    np.testing.assert_array_equal(found[0], 0)  # though it is all that there is
+    np.testing.assert_array_equal(np.isnan(found[1]).any(axis - 1), np.isnan(x[1]).any(axis - 1))
+
+
 @pytest.mark.parametrize("rows", [1, 200])
 @pytest.mark.parametrize("scale", [1, 30, 1e30])
 def test_softmax(rows: int, scale: float) -> None:
