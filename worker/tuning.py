@@ -62,7 +62,7 @@ _TWICE_THE_THREADS, _WORTH_THREADS_SECONDS = 0.85, 0.4e-3
 # A call that takes less is hardly more than MindSpore's own overhead: only calls past MindSpore are faster.
 _NOTHING_TO_GAIN_SECONDS = 50e-6
 _SHARED = 1.3  # CPU seconds of all threads over the caller's, where others do a part of the work
-_FORMAT = "25"
+_FORMAT = "26"
 
 
 @dataclass(frozen=True)
