@@ -88,10 +88,10 @@ def _fill_tensor(tensor: pb.Tensor, value: Any) -> None:
         tensor.dtype = pb.MS_STRING if isinstance(value, str) else pb.MS_BYTES
         tensor.bytes_val.append(encode_text(value) if isinstance(value, str) else value)
         return
-    if isinstance(value, bool | int | float):
-        array = _number_array(value)
-    elif isinstance(value, np.ndarray | np.number | np.bool_):
+    if isinstance(value, np.ndarray | np.number | np.bool_):  # first: a float64 is a float, too
         array = np.asarray(value)
+    elif isinstance(value, bool | int | float):
+        array = _number_array(value)
     else:
         raise RuntimeError(f"Not support value type {type(value)}")
     number = _NUMBERS.get(array.dtype.name)
@@ -104,10 +104,11 @@ def _fill_tensor(tensor: pb.Tensor, value: Any) -> None:
 
 
 def _number_array(value: bool | int | float) -> "np.ndarray[Any, Any]":
-    """A Python number as the original sent it: shape [1]; bool, int64 or float64."""
-    dtype = np.bool_ if isinstance(value, bool) else np.int64 if isinstance(value, int) else np.float64
+    """A Python number as the original sent it: shape [1]; bool, int64, float64, or uint64 where int64 is too small."""
     try:
-        return np.array([value], dtype)
+        if isinstance(value, bool | float):
+            return np.array([value], np.bool_ if isinstance(value, bool) else np.float64)
+        return np.array([value], np.int64 if value < 1 << 63 else np.uint64)
     except OverflowError:
         raise RuntimeError(f"the int {value} does not fit into 64 bits: give it as a numpy value") from None
 

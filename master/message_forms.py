@@ -16,6 +16,7 @@ from mindspore_serving.cluster.tensors import Buffer
 _MOST_LENGTHS = 64  # of messages whose forms are kept
 _MOST_FORMS = 4  # of one length
 _LEARN_EVERY = 16  # messages of a length that no form fits: the second one is learnt, and every so many after it
+_MOST_FIXED_BYTES = 64 << 10  # of a form: clients could have others remembered
 _COPIED_BYTES = 16 << 10  # pieces up to here are copied out of the message; larger ones are views of it
 
 
@@ -29,6 +30,7 @@ class Form:
         kinds = ("s", "s" if self._copies else "x")
         self._layout = Struct("".join(f"{b - a}{kinds[i % 2]}" for i, (a, b) in enumerate(pairwise(edges))))
         self._fixed = tuple(message[a:b] for a, b in list(pairwise(edges))[::2])
+        self.fixed_bytes = sum(map(len, self._fixed))
 
     def pieces(self, message: bytes) -> Sequence[Buffer] | None:
         """What differs, in a message of the same length; None when it is of another form."""
@@ -82,5 +84,5 @@ class Forms(Generic[F]):
             return
         self._lengths.move_to_end(len(message))
         form = make()
-        if form is not None:
+        if form is not None and form.fixed_bytes <= _MOST_FIXED_BYTES:
             length.forms = [form, *length.forms[: _MOST_FORMS - 1]]

@@ -120,7 +120,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._place is _Place.HEAD:  # what comes behind a body is none of the request's
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))  # RFC 9112 §5: blanks behind a value are none of it
 
     def on_headers_complete(self) -> None:
         try:

@@ -168,11 +168,18 @@ def _shape(name: str, shape: Any) -> tuple[int, ...]:
 def _elements(name: str, datatype: str, shape: Sequence[int], given: Any) -> bytes | list[bytes]:
     if not isinstance(given, list):
         refuse(f"input {quoted(name)}: 'data' should be an array, or the parameter binary_data_size a number")
-    flat = given
+    flat, sizes = given, [len(given)]
     while flat and isinstance(flat[0], list):
         if set(map(type, flat)) != {list}:
             refuse(f"input {quoted(name)}: 'data' has arrays beside values")
+        if len(lengths := set(map(len, flat))) > 1:
+            refuse(
+                f"input {quoted(name)}: 'data' has arrays of {min(lengths)} and of {max(lengths)} values at one level"
+            )
+        sizes += lengths
         flat = list(chain.from_iterable(flat))
+    if len(sizes) == len(shape) > 1 and sizes != list(shape):
+        refuse(f"input {quoted(name)}: {datatype} of shape {list(shape)} is given as arrays of shape {sizes}")
     if len(flat) != math.prod(shape):
         refuse(
             f"input {quoted(name)}: {datatype} of shape {list(shape)} has {math.prod(shape)} values, given {len(flat)}"

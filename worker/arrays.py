@@ -38,6 +38,9 @@ _KINDS = {
 }
 
 
+_MOST_AXES = 32  # of numpy's arrays: one is the batch's
+
+
 def from_column(column: Column) -> Values:
     """All instances' values. Arrays share the column's memory and are read-only."""
     if isinstance(column, Stacked):
@@ -51,8 +54,13 @@ def to_column(values: Array | Sequence[Value]) -> Column:
     if isinstance(values, np.ndarray):
         return _stacked(values)
     first = values[0]
-    if isinstance(first, np.ndarray) and all(
-        isinstance(value, np.ndarray) and value.dtype == first.dtype and value.shape == first.shape for value in values
+    if (
+        isinstance(first, np.ndarray)
+        and first.ndim < _MOST_AXES
+        and all(
+            isinstance(value, np.ndarray) and value.dtype == first.dtype and value.shape == first.shape
+            for value in values
+        )
     ):
         return _stacked(np.stack(cast("Sequence[Array]", values)))
     return tuple(_to_wire_value(value) for value in values)

@@ -79,6 +79,8 @@ def test_foreign_byte_order_and_strides_are_made_plain(client: Client, value: An
         (7, pb.MS_INT64, [1]),
         (0.5, pb.MS_FLOAT64, [1]),
         (np.float32(0.5), pb.MS_FLOAT32, []),
+        (np.float64(0.5), pb.MS_FLOAT64, []),
+        (2**64 - 1, pb.MS_UINT64, [1]),
         ("text ü", pb.MS_STRING, [1]),
         (b"\xff\0", pb.MS_BYTES, [1]),
     ],

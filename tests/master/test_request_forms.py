@@ -163,6 +163,15 @@ def test_the_number_of_forms_is_bounded_and_those_in_use_stay() -> None:
     assert max(len(length.forms) for length in forms._lengths.values()) == 4
 
 
+def test_a_form_keeps_little_beside_the_tensors() -> None:
+    """A client could have the master remember 25 GB of names."""
+    for size, is_kept in ((60 << 10, True), (70 << 10, False)):
+        request = pb.PredictRequest(servable_spec=pb.ServableSpec(name="s", method_name="m" * size))
+        request.instances.add().items["x"].CopyFrom(tensor("|u1", (1 << 20,), bytes(1 << 20)))
+        message = request.SerializeToString()
+        assert (learnt(message).find(message) is not None) == is_kept
+
+
 def test_spans_are_told_of_usual_messages_only() -> None:
     request = pb.PredictRequest(servable_spec=pb.ServableSpec(name="s", method_name="m"))
     request.instances.add().items["x"].CopyFrom(tensor("|u1", (3,), b"abc"))

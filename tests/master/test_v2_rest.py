@@ -166,6 +166,8 @@ FAULTS: list[tuple[Any, str]] = [
     ({"inputs": [x(data=[1, [2]])]}, "input 'x': the values of INT32 should be whole numbers"),
     ({"inputs": [x(data=[[1], 2])]}, "input 'x': 'data' has arrays beside values"),
     ({"inputs": [x(data=[1])]}, "input 'x': INT32 of shape [2] has 2 values, given 1"),
+    ({"inputs": [x(shape=[2, 2], data=[[1], [2, 3, 4]])]}, "'data' has arrays of 1 and of 3 values at one level"),
+    ({"inputs": [x(shape=[3, 2], data=[[1, 2, 3], [4, 5, 6]])]}, "of shape [3, 2] is given as arrays of shape [2, 3]"),
     ({"inputs": [x(data=[1, 2.0])]}, "input 'x': the values of INT32 should be whole numbers"),
     ({"inputs": [x(data=[1, True])]}, "input 'x': the values of INT32 should be whole numbers"),
     ({"inputs": [x(data=[1, 2**31])]}, "a value is not from -2147483648 to 2147483647, as INT32 has to be"),
@@ -203,6 +205,13 @@ def test_a_wrong_request_is_refused_with_its_reason(rest: RestClient, body: Any,
 def test_a_wrong_header_length_is_refused(rest: RestClient, header: str, text: str) -> None:
     status, _, answer = rest.exchange({"inputs": []}, INFER, **{JSON_BYTES: header})
     assert status == 400 and text in json.loads(answer)["error"]
+
+
+@pytest.mark.parametrize("blanks", ["{} ", "{}\t", "  {} \t "])
+def test_blanks_around_a_headers_value_are_none_of_it(rest: RestClient, blanks: str) -> None:
+    head = json.dumps({"inputs": []}).encode()
+    status, _, answer = rest.exchange(head, INFER, **{JSON_BYTES: blanks.format(len(head))})
+    assert status == 400 and "is not a number of bytes" not in json.loads(answer)["error"]
 
 
 def test_bytes_behind_the_last_tensor_are_refused(rest: RestClient) -> None:

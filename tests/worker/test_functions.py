@@ -109,6 +109,12 @@ def test_what_a_function_may_return(workshop: Workshop, returned: str, dtype: st
     assert (column.dtype, column.shape) == (dtype, (2, *shape))
 
 
+def test_as_many_axes_as_numpy_has_come_back_singly(workshop: Workshop) -> None:
+    done = go(workshop, "def f(x): return np.full((1,) * 32, x)", ints(1, 2))
+    (column,) = done.columns
+    assert column == tuple(Tensor("<i8", (1,) * 32, np.int64(value).tobytes()) for value in (1, 2))
+
+
 def test_texts_and_bytes_come_and_go(workshop: Workshop) -> None:
     assert plain(go(workshop, "def f(x): return x + '!'", ["a", "ü"])) == ["a!", "ü!"]
     seen = go(workshop, "def f(x): return str((type(x).__name__, x.dtype.str, x.tolist()))", [b"\1\2"])
