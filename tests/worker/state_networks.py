@@ -62,6 +62,18 @@ class Following(nn.Cell):
         return made
 
 
+class Trained(nn.Cell):
+    """A norm that goes on to learn, and what it has learnt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+
+    def construct(self, x: Any) -> Any:
+        made = x * ops.exp(self.norm.moving_mean).reshape(4, 1, 1)
+        return made, self.norm(x)
+
+
 class Twice(nn.Cell):
     """A weight that is used at two places, and another one at each call."""
 
@@ -82,6 +94,7 @@ NETWORKS: dict[str, tuple[Any, tuple[int | None, ...]]] = {
     "counted_later": (CountedLater(), (OPEN, WIDTH)),
     "counted_by_branch": (CountedByBranch(), (OPEN, WIDTH)),
     "following": (Following(), (OPEN, 4, 32, 32)),
+    "trained": (Trained(), (OPEN, 4, 32, 32)),
     "twice": (Twice(), (OPEN, WIDTH)),
 }
 
@@ -89,7 +102,7 @@ NETWORKS: dict[str, tuple[Any, tuple[int | None, ...]]] = {
 def main(folder: Path) -> None:
     """Writes the files."""
     for name, (network, shape) in NETWORKS.items():
-        network.set_train(False)
+        network.set_train(name == "trained")
         ms.export(network, ms.Tensor(shape=shape, dtype=ms.float32), file_name=str(folder / name), file_format="MINDIR")
 
 

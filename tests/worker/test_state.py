@@ -16,7 +16,7 @@ from mindspore_serving.worker.rewrites.in_place import changed_parameters
 from mindspore_serving.worker.target import Target
 from tests.worker.rewriting import export_networks
 
-NAMES = ["counted", "counted_in_place", "counted_later", "counted_by_branch", "following", "twice"]
+NAMES = ["counted", "counted_in_place", "counted_later", "counted_by_branch", "following", "trained", "twice"]
 CALLS = 4
 
 
@@ -51,4 +51,6 @@ def test_a_rewritten_file_gives_at_each_call_what_the_file_gives(
 def test_parameters_that_change_are_known(networks: Path, name: str) -> None:
     graph = GraphFile(parse((networks / f"{name}.mindir").read_bytes()))
     changed = {given.split(":")[-1] for given in changed_parameters(graph)}
-    assert changed == {"following": {"norm.moving_mean"}, "twice": {"weight"}}.get(name, {"calls"})
+    of_norm = {f"norm.{part}" for part in ("gamma", "beta", "moving_mean", "moving_variance")}
+    others = {"following": {"norm.moving_mean"}, "trained": of_norm, "twice": {"weight"}}
+    assert changed == others.get(name, {"calls"})

@@ -95,19 +95,11 @@ def changed_parameters(graph: GraphFile) -> frozenset[str]:
     """The names of those that a graph, or one that it calls, may write over: another number at each call."""
     changing = [node for node in graph.nodes if _has_state(graph, node)]
     found = _may_lie_in(graph, [node.input[0] for node in changing])
-    found.update(name for node in (*changing, *_training(graph)) for name in node.input)
+    found.update(name for node in changing for name in node.input)
     for node in graph.called_nodes:  # what states these have is not followed
         if not graph.computes_nothing(node):
             found.update(node.input)
     return frozenset(name for name in found if graph.is_parameter(name))
-
-
-def _training(graph: GraphFile) -> Iterator[Any]:
-    """Norms that keep their statistics."""
-    for node in graph.nodes:
-        if graph.op(node) == "BatchNorm" and graph.constant(node.input[5]) is not False:
-            yield node
-            yield from (graph.maker(name) for name in node.input if graph.op(graph.maker(name)) == _LOAD)
 
 
 def _may_lie_in(graph: GraphFile, names: Sequence[str]) -> set[str]:
