@@ -127,10 +127,9 @@ static void call_by_rows(void) {
     const struct instructions *cpu = instructions();
     const int64_t width = between(1, 70);
     float *x = numbers(width), *scale = numbers(width), *shift = numbers(width), *y = numbers(width);
-    float mean, variance;
     cpu->layer_norm(x, scale, shift, 1e-5f, y, width);
-    cpu->moments(x, width, &mean, &variance);
-    cpu->scale(x, mean, variance, 0, INFINITY, y, width);
+    const struct moments moments = cpu->moments(x, width);
+    cpu->scale(x, moments.middle, moments.variance, moments.rest, 0, INFINITY, y, width);
     cpu->softmax(x, y, width);
     cpu->softmax_columns(x, y, 1, width);
     for (int activation = 0; activation < ACTIVATIONS; activation++) cpu->activate(activation, x, y, width);
