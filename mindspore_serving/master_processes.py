@@ -101,7 +101,7 @@ class MasterProcesses:
         child.read()
         if child.beats > beats:
             self._upkeep.beat(child.slot, time.monotonic())
-        if child.ready and not was_ready and self._upkeep.ready(child.slot):
+        if child.ready and not was_ready and self._upkeep.ready(child.slot, time.monotonic()):
             self._notify("READY=1")
             logger.info("all %d processes serve", self._config.processes)
 

@@ -27,7 +27,7 @@ class _Process:
 
 
 class Upkeep:
-    """The processes by number. silence_seconds: one that was heard and then falls silent for so long is killed.
+    """The processes by number. silence_seconds: one that serves, or was heard, and is silent for so long is killed.
 
     stop_seconds: how long they may take to stop.
     """
@@ -50,9 +50,9 @@ class Upkeep:
         process = self._processes[slot]
         process.state, process.started_at, process.heard_at = State.STARTING, now, None
 
-    def ready(self, slot: int) -> bool:
-        """It serves. Says whether all do, for the first time."""
-        self._processes[slot].state = State.SERVING
+    def ready(self, slot: int, now: float) -> bool:
+        """It serves, and has to be heard of from now on. Says whether all do, for the first time."""
+        self._processes[slot].state, self._processes[slot].heard_at = State.SERVING, now
         first = not self.all_were_ready and all(process.state is State.SERVING for process in self._processes)
         self.all_were_ready = self.all_were_ready or first
         return first

@@ -13,7 +13,7 @@ def serving(processes: int = 2, silence_seconds: float | None = None) -> Upkeep:
     upkeep = Upkeep(processes, silence_seconds, STOP_SECONDS)
     for slot in upkeep.to_start(0.0):
         upkeep.started(slot, 0.0)
-    assert [upkeep.ready(slot) for slot in range(processes)] == [False] * (processes - 1) + [True]
+    assert [upkeep.ready(slot, 1.0) for slot in range(processes)] == [False] * (processes - 1) + [True]
     return upkeep
 
 
@@ -29,7 +29,7 @@ def test_one_that_ends_before_all_were_ready_is_not_started_again() -> None:
     upkeep = Upkeep(2, None, STOP_SECONDS)
     for slot in upkeep.to_start(0.0):
         upkeep.started(slot, 0.0)
-    assert upkeep.ready(0) is False
+    assert upkeep.ready(0, 0.4) is False
     assert upkeep.ended(1, 1, 0.5) is None and upkeep.to_start(1e9) == []
 
 
@@ -40,7 +40,7 @@ def test_one_that_is_lost_later_is_started_again_however_it_ended(code: int) -> 
     assert upkeep.next_wakeup() == 6.0
     assert upkeep.to_start(5.9) == [] and upkeep.to_start(6.0) == [1]
     upkeep.started(1, 6.0)
-    assert upkeep.ready(1) is False, "all were ready before"
+    assert upkeep.ready(1, 7.0) is False, "all were ready before"
 
 
 def test_one_that_ends_again_and_again_waits_longer_until_it_has_lived() -> None:
@@ -51,7 +51,7 @@ def test_one_that_ends_again_and_again_waits_longer_until_it_has_lived() -> None
         now += waits[-1]
         upkeep.started(1, now)
     assert waits == [1.0, 2.0, 4.0, 8.0]
-    upkeep.ready(1)
+    upkeep.ready(1, now)
     assert upkeep.ended(1, -9, now + HEALTHY_SECONDS) == FIRST_WAIT_SECONDS
 
 
@@ -75,9 +75,16 @@ def test_those_that_take_too_long_to_stop_are_killed_once() -> None:
     assert upkeep.to_kill(1e9) == []
 
 
+def test_one_that_loads_may_be_silent_and_one_that_serves_may_not() -> None:
+    upkeep = Upkeep(1, 3.0, STOP_SECONDS)
+    upkeep.started(0, 0.0)
+    assert upkeep.to_kill(1e9) == []
+    upkeep.ready(0, 50.0)  # and then stood still before its first beat
+    assert upkeep.to_kill(52.9) == [] and upkeep.to_kill(53.0) == [0]
+
+
 def test_one_that_was_heard_and_falls_silent_is_killed_once() -> None:
     upkeep = serving(2, silence_seconds=3.0)
-    assert upkeep.to_kill(1e9) == [], "nobody has been heard of yet: it may be loading"
     upkeep.beat(0, 10.0)
     upkeep.beat(1, 12.0)
     assert upkeep.next_wakeup() == 13.0

@@ -39,7 +39,7 @@ def test_up_serves_keeps_its_workers_running_and_drains(
         up.wait_for(": ready after", times=3)
         workers = up.children()
         assert len(workers) == 2
-    assert up.stop(number) == 0
+    assert up.stop(number) == 0, up.output
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the end of the workers")
     assert up.output.count("ended with exit code 0") == 2
 

@@ -347,7 +347,7 @@ def test_what_keeps_a_client_out_for_a_moment_is_tried_again(
         await until(lambda: place.owners)
         place.listeners.close()
 
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="mindspore_serving.master"):
         run(scenario())
     kept_out = number in (errno.EMFILE, errno.ENOMEM)
     assert ("clients wait to connect: why" if kept_out else "a client could not connect: why") in caplog.text
