@@ -46,6 +46,14 @@ class Found(NamedTuple):
     p99_seconds: float
 
 
+class Open(NamedTuple):
+    """A caller that waits, and what has come."""
+
+    connection: socket.socket
+    began_at: float
+    come: bytearray
+
+
 class Callers:
     """So many at once. Raises PeerError where a reply is none, or another one than expected."""
 
@@ -77,7 +85,7 @@ class Callers:
                 self._begin()
         waits = sorted(self._waits)
         for key in list(self._selector.get_map().values()):
-            self._end(key)
+            self._end(key.data)
         return Found(len(waits) / (now - began_at), waits[int(len(waits) * 0.99)])
 
     def _begin(self) -> None:
@@ -85,7 +93,7 @@ class Callers:
         connection = socket.create_connection(("127.0.0.1", self._port), ANSWER_SECONDS)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(self._said)
-        self._selector.register(connection, selectors.EVENT_READ, (began_at, bytearray()))
+        self._selector.register(connection, selectors.EVENT_READ, Open(connection, began_at, bytearray()))
 
     def _finish_some(self) -> list[bytes]:
         replies: list[bytes] = []
@@ -94,21 +102,21 @@ class Callers:
             if not ready:
                 raise PeerError(f"no reply for {ANSWER_SECONDS:g} seconds")
             for key, _ in ready:
-                began_at, come = key.data
-                more = key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
-                come += more
-                reply = reply_in(come)
+                opened: Open = key.data
+                more = opened.connection.recv(1 << 16)
+                opened.come.extend(more)
+                reply = reply_in(opened.come)
                 if reply is not None:
-                    self._waits.append(time.perf_counter() - began_at)
+                    self._waits.append(time.perf_counter() - opened.began_at)
                     replies.append(reply)
-                    self._end(key)
+                    self._end(opened)
                 elif not more:
                     raise PeerError("a server has hung up")
         return replies
 
-    def _end(self, key: selectors.SelectorKey) -> None:
-        self._selector.unregister(key.fileobj)
-        key.fileobj.close()  # type: ignore[union-attr]
+    def _end(self, opened: Open) -> None:
+        self._selector.unregister(opened.connection)
+        opened.connection.close()
 
 
 def reply_in(come: bytes | bytearray) -> bytes | None:

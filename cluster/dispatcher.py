@@ -29,9 +29,8 @@ from mindspore_serving.cluster.dispatch_events import (
 )
 from mindspore_serving.cluster.errors import Code, Failure, RequestRefused
 from mindspore_serving.cluster.lane import Lane, Move
-from mindspore_serving.cluster.losses import Loss
 from mindspore_serving.cluster.members import Members
-from mindspore_serving.cluster.messages import BatchDone, FromWorker, MethodSpec, Register, RunBatch, Unregistered
+from mindspore_serving.cluster.messages import BatchDone, FromWorker, MethodSpec, Register, RunBatch
 from mindspore_serving.cluster.moments import Calendar, earliest
 from mindspore_serving.cluster.open_requests import OpenRequests
 from mindspore_serving.cluster.orphans import Orphans
@@ -138,9 +137,7 @@ class Dispatcher:
             case PeerUnreachable(worker_id):
                 members.unreachable(worker_id)
             case NonsenseReceived(worker_id):
-                replica = members.get(worker_id)
-                if replica is not None and replica.open:
-                    self._lose_for_nonsense(replica, "what it said cannot be read")
+                members.cannot_be_read(worker_id)
             case ConnectionDropped():
                 members.connection_dropped()
             case Draining():
@@ -259,7 +256,7 @@ class Dispatcher:
             column_length(column) == succeeded for column in done.columns
         )
         if (succeeded and not fits) or any(index >= batch.count for index in done.failures):
-            self._lose_for_nonsense(replica, "its answer does not fit the batch it was sent")
+            self._members.lose_for_nonsense(replica, "its answer does not fit the batch it was sent")
             return
         route, now = replica.route, self._board.now
         self._board.lane(route).finish(replica, batch, succeeded, now, done.device_seconds)
@@ -272,11 +269,6 @@ class Dispatcher:
             self._deal_out_with_failures(batch, done)
         else:
             self._deal_out(batch, done.columns)
-
-    def _lose_for_nonsense(self, replica: Replica, why: str) -> None:
-        """It may come again, and starts afresh: what it has open would be waited for in vain."""
-        self._members.losses.lose(replica, why, Loss.NONSENSE)
-        self._board.send(replica.id, Unregistered())
 
     def _deal_out(self, batch: Batch, columns: tuple[Column, ...]) -> None:
         """Every instance has a result."""

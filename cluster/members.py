@@ -63,6 +63,17 @@ class Members:
         if replica := self.get(worker_id):
             self.losses.lose(replica, "its connection is gone", Loss.DEATH)
 
+    def cannot_be_read(self, worker_id: str) -> None:
+        """What this worker said. What it has open would be waited for in vain: it may have been the answer."""
+        replica = self.get(worker_id)
+        if replica is not None and replica.open:
+            self.lose_for_nonsense(replica, "what it said cannot be read")
+
+    def lose_for_nonsense(self, replica: Replica, why: str) -> None:
+        """It may come again, and starts afresh."""
+        self.losses.lose(replica, why, Loss.NONSENSE)
+        self._board.send(replica.id, Unregistered())
+
     def connection_dropped(self) -> None:
         """Some worker's connection is gone. All workers are looked at: not more often when many drop at once."""
         start = max(self._board.now, self._probed_at + PROBE_SECONDS[1])

@@ -112,7 +112,7 @@ class MasterProcesses:
         del self._children[child.slot]
         self._tally.put(child.slot, 0)
         how = f"{child}: {how_it_ended(code)}" + (f": {child.status}" if child.status else "")
-        wait = self._upkeep.ended(child.slot, code, time.monotonic())
+        wait = self._upkeep.ended(child.slot, time.monotonic())
         if wait is not None:
             logger.warning("%s, starting again in %g s", how, wait)
         elif self._upkeep.stopping:

@@ -10,9 +10,8 @@ HEALTHY_SECONDS = 60.0  # a process that served so long starts with a clean reco
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended. exit_code: negative for a signal, as in subprocess."""
+    """A process that has ended."""
 
-    exit_code: int
     was_ready: bool
     has_answered: bool
     lived_seconds: float
@@ -29,10 +28,10 @@ class Restarts:
     def wait_seconds(self, ended: Ended) -> float | None:
         """How long to wait before the next start; None: it has gone for good.
 
-        Of itself no process ends with exit code 0: what does so without a word was ended by its user's code, or by a
-        fault. Each start that ends soon doubles the wait.
+        Whoever was told to end is wanted no more, however that went. Of itself no process ends: where one has, with
+        whatever exit code, that was its user's code, or a fault. Each start that ends soon doubles the wait.
         """
-        if ended.exit_code == 0 and ended.was_told:
+        if ended.was_told:
             return None
         if self._only_after_an_answer and not ended.has_answered:
             return None

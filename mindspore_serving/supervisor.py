@@ -114,7 +114,7 @@ class Supervisor(threading.Thread):
             child = WorkerProcess(spec, self._master, self._folder, self._log_file(spec), self._silent_seconds)
         except OSError as error:  # no memory, no descriptors, no such log file
             self._report_first(spec, f"cannot be started: {error}")
-            self._decide(spec, f"cannot be started: {error}", Ended(1, False, False, 0.0))
+            self._decide(spec, f"cannot be started: {error}", Ended(False, False, 0.0))
             return
         self._children[spec.slot] = child
         self._started_at[spec.slot] = time.monotonic()
@@ -148,7 +148,7 @@ class Supervisor(threading.Thread):
         self._heard_at.pop(child.spec.slot, None)
         how = how_it_ended(code) + (f": {child.status}" if child.status and code else "")
         self._report_first(child.spec, child.status)
-        self._decide(child.spec, how, Ended(code, child.ready, child.answered, self._age(child), child.told_to_stop))
+        self._decide(child.spec, how, Ended(child.ready, child.answered, self._age(child), child.told_to_stop))
 
     def _decide(self, spec: WorkerSpec, how: str, record: Ended) -> None:
         if self._stopping:

@@ -61,7 +61,7 @@ class Upkeep:
         """Its watchdog spoke."""
         self._processes[slot].heard_at = now
 
-    def ended(self, slot: int, exit_code: int, now: float) -> float | None:
+    def ended(self, slot: int, now: float) -> float | None:
         """It has ended. Returns the seconds until it is started again; None: it is not.
 
         When one ends before all were ready for the first time, something is wrong with the settings: that is the end.
@@ -70,8 +70,8 @@ class Upkeep:
         was_ready, process.state = process.state is State.SERVING, State.GONE
         if self.stopping or not self.all_were_ready:
             return None
-        # Whoever told it to end, with exit code 0, has not changed how many there should be.
-        record = Ended(exit_code or 1, was_ready, has_answered=True, lived_seconds=now - process.started_at)
+        # Whoever told it to end has not changed how many there should be.
+        record = Ended(was_ready, has_answered=True, lived_seconds=now - process.started_at)
         wait = process.restarts.wait_seconds(record)
         assert wait is not None
         process.state, process.start_at = State.WAITING, now + wait

@@ -333,21 +333,21 @@ def test_all_the_names_that_the_original_promised_are_there() -> None:
 
 def test_a_worker_that_was_told_to_end_is_not_started_again() -> None:
     for rule in (True, False):
-        assert Restarts(rule).wait_seconds(Ended(0, True, True, 5.0, was_told=True)) is None
-        assert Restarts(rule).wait_seconds(Ended(0, True, True, 5.0)) == 1.0
+        assert Restarts(rule).wait_seconds(Ended(True, True, 5.0, was_told=True)) is None
+        assert Restarts(rule).wait_seconds(Ended(True, True, 5.0)) == 1.0
 
 
 def test_a_worker_that_never_answered_is_started_again_only_where_the_rule_says_so() -> None:
-    killed = Ended(-9, True, False, 5.0)
+    killed = Ended(True, False, 5.0)
     assert Restarts(only_after_an_answer=True).wait_seconds(killed) is None
     assert Restarts(only_after_an_answer=False).wait_seconds(killed) == 1.0
 
 
 def test_each_soon_end_doubles_the_wait_and_a_healthy_life_resets_it() -> None:
     restarts = Restarts(only_after_an_answer=False)
-    waits = [restarts.wait_seconds(Ended(1, False, False, 0.5)) for _ in range(8)]
+    waits = [restarts.wait_seconds(Ended(False, False, 0.5)) for _ in range(8)]
     assert waits == [1, 2, 4, 8, 16, LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS]
-    assert restarts.wait_seconds(Ended(-9, True, True, HEALTHY_SECONDS)) == 1.0
+    assert restarts.wait_seconds(Ended(True, True, HEALTHY_SECONDS)) == 1.0
 
 
 @pytest.mark.parametrize("home", ["server", "worker"])

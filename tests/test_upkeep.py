@@ -30,13 +30,12 @@ def test_one_that_ends_before_all_were_ready_is_not_started_again() -> None:
     for slot in upkeep.to_start(0.0):
         upkeep.started(slot, 0.0)
     assert upkeep.ready(0, 0.4) is False
-    assert upkeep.ended(1, 1, 0.5) is None and upkeep.to_start(1e9) == []
+    assert upkeep.ended(1, 0.5) is None and upkeep.to_start(1e9) == []
 
 
-@pytest.mark.parametrize("code", [0, 1, -9])
-def test_one_that_is_lost_later_is_started_again_however_it_ended(code: int) -> None:
+def test_one_that_is_lost_later_is_started_again() -> None:
     upkeep = serving()
-    assert upkeep.ended(1, code, 5.0) == FIRST_WAIT_SECONDS
+    assert upkeep.ended(1, 5.0) == FIRST_WAIT_SECONDS
     assert upkeep.next_wakeup() == 6.0
     assert upkeep.to_start(5.9) == [] and upkeep.to_start(6.0) == [1]
     upkeep.started(1, 6.0)
@@ -47,28 +46,28 @@ def test_one_that_ends_again_and_again_waits_longer_until_it_has_lived() -> None
     upkeep = serving()
     waits, now = [], 5.0
     for _ in range(4):
-        waits.append(upkeep.ended(1, 1, now) or 0.0)
+        waits.append(upkeep.ended(1, now) or 0.0)
         now += waits[-1]
         upkeep.started(1, now)
     assert waits == [1.0, 2.0, 4.0, 8.0]
     upkeep.ready(1, now)
-    assert upkeep.ended(1, -9, now + HEALTHY_SECONDS) == FIRST_WAIT_SECONDS
+    assert upkeep.ended(1, now + HEALTHY_SECONDS) == FIRST_WAIT_SECONDS
 
 
 def test_while_stopping_none_is_started_and_the_end_is_when_all_have_gone() -> None:
     upkeep = serving(3)
-    upkeep.ended(1, -9, 5.0)
+    upkeep.ended(1, 5.0)
     upkeep.stop(5.5)
     assert upkeep.to_start(100.0) == []
-    assert upkeep.ended(0, 0, 6.0) is None and not upkeep.is_over
-    assert upkeep.ended(2, 0, 7.0) is None and upkeep.is_over
+    assert upkeep.ended(0, 6.0) is None and not upkeep.is_over
+    assert upkeep.ended(2, 7.0) is None and upkeep.is_over
 
 
 def test_those_that_take_too_long_to_stop_are_killed_once() -> None:
     upkeep = serving()
     upkeep.stop(5.0)
     upkeep.stop(9.0)
-    upkeep.ended(0, 0, 6.0)
+    upkeep.ended(0, 6.0)
     assert upkeep.next_wakeup() == 5.0 + STOP_SECONDS
     assert upkeep.to_kill(5.0 + STOP_SECONDS - 0.1) == []
     assert upkeep.to_kill(5.0 + STOP_SECONDS) == [1]
@@ -89,7 +88,7 @@ def test_one_that_was_heard_and_falls_silent_is_killed_once() -> None:
     upkeep.beat(1, 12.0)
     assert upkeep.next_wakeup() == 13.0
     assert upkeep.to_kill(13.0) == [0] and upkeep.to_kill(13.0) == []
-    assert upkeep.ended(0, -9, 13.1) == FIRST_WAIT_SECONDS
+    assert upkeep.ended(0, 13.1) == FIRST_WAIT_SECONDS
 
 
 def test_without_a_watchdog_nobody_is_silent() -> None:

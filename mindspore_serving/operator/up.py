@@ -15,6 +15,7 @@ from mindspore_serving import event_loop
 from mindspore_serving.cluster.addresses import UnixPath
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.master.client_memory import client_memory
+from mindspore_serving.master.open_files import allow_many
 from mindspore_serving.master.outlook import Outlook
 from mindspore_serving.master.security import read_security
 from mindspore_serving.master.server import MasterServer
@@ -30,6 +31,7 @@ logger = logging.getLogger("mindspore_serving.up")
 
 def run(config: UpConfig, notify: Callable[[str], None]) -> int:
     """Serves until a signal comes. Returns the exit code. Raises ServingError."""
+    allow_many()
     specs = worker_specs(config)
     folder = Path(tempfile.mkdtemp(prefix="mindspore-serving-"))  # for this user alone
     try:

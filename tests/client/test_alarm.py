@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 
 from mindspore_serving.client.alarm import Alarm
 from tests.processes import until
@@ -16,14 +17,14 @@ def threads() -> int:
 def test_its_thread_is_there_while_somebody_waits_and_comes_again() -> None:
     alarm = Alarm()
     assert threads() == 0
-    for _ in range(3):
-        rung: list[int] = []
+    rung: list[int] = []
+    for count in (1, 2, 3):
         now = time.monotonic()
-        alarm.at(now + 0.05, lambda: rung.append(2))  # noqa: B023
-        alarm.at(now + 0.01, lambda: rung.append(1))  # noqa: B023
+        alarm.at(now + 0.05, partial(rung.append, 2))
+        alarm.at(now + 0.01, partial(rung.append, 1))
         assert threads() == 1
-        until(lambda: rung == [1, 2], "both")  # noqa: B023
         until(lambda: threads() == 0, "the end of the thread")
+        assert rung == [1, 2] * count
     alarm.close()
 
 

@@ -25,6 +25,7 @@ from mindspore_serving.master.http2.errors import ErrorCode
 from mindspore_serving.master.http2.frames import ACK, Kind, pack
 from mindspore_serving.master.http2.limits import Limits
 from mindspore_serving.master.lean_door import LeanDoor
+from mindspore_serving.master.socket_transport import SocketTransport
 from tests.master.running_door import WAIT_SECONDS, RunningDoor
 from tests.processes import listens, until
 
@@ -368,7 +369,11 @@ def test_a_closed_connection_whose_peer_reads_nothing_of_its_last_words_ends() -
         client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
         client.h2.increment_flow_control_window(2**31 - 1 - 65_535)
         client.call("Flood", message_prefix(b"1000") + b"1000")
-        until(lambda: connections and next(iter(connections))._transport.get_write_buffer_size(), "replies to wait")  # type: ignore[attr-defined]
+        until(lambda: connections, "the connection")
+        (connection,) = connections
+        transport = connection._transport
+        assert isinstance(transport, SocketTransport)
+        until(transport.get_write_buffer_size, "replies to wait")
         door.run(end_all(door.door))
         until(lambda: not connections, "the connection to be closed")
     door.close()
