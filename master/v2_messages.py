@@ -171,7 +171,9 @@ def _write_values(tensor: V2Tensor, into: pb.InferTensorContents) -> None:
         into.bytes_contents.extend(tensor.elements)
         return
     packed: Buffer = tensor.raw
-    if tensor.datatype not in ("BOOL", "FP32", "FP64"):
-        packed = varints(np.frombuffer(tensor.raw, DTYPES[tensor.datatype]))
+    if tensor.datatype == "BOOL":
+        packed = (np.frombuffer(packed, np.uint8) != 0).tobytes()  # a function may have made them of any bytes
+    elif tensor.datatype not in ("FP32", "FP64"):
+        packed = varints(np.frombuffer(packed, DTYPES[tensor.datatype]))
     number = into.DESCRIPTOR.fields_by_name[field].number
     into.MergeFromString(b"".join((varint(number << 3 | LENGTH_DELIMITED), varint(len(packed)), packed)))

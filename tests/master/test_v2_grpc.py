@@ -11,7 +11,8 @@ from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.messages import BatchDone, MethodSpec, TensorType
 from mindspore_serving.cluster.tensors import Stacked, Tensor
 from mindspore_serving.master.v2_grpc import SERVICE
-from mindspore_serving.master.v2_types import DTYPES
+from mindspore_serving.master.v2_messages import write_response
+from mindspore_serving.master.v2_types import DTYPES, InferResponse, V2Tensor
 from mindspore_serving.master.wire_spans import LENGTH_DELIMITED, varint, varints
 from mindspore_serving.proto import open_inference_pb2 as pb
 from mindspore_serving.proto.private_pool import DESCRIPTORS
@@ -80,6 +81,12 @@ def test_whole_numbers_are_written_as_protobuf_writes_them(name: str, dtype: str
     written.MergeFromString(varint(number << 3 | LENGTH_DELIMITED) + varint(len(packed)) + packed)
     assert list(getattr(written, name)) == given * 1000
     assert varints(np.array([], dtype)) == b""
+
+
+def test_truths_of_any_bytes_are_truths() -> None:
+    output = V2Tensor("y", "BOOL", (4,), b"\xff\0\x80\1", {})
+    response = write_response(InferResponse("m", "1", "", {}, (output,)), is_typed=True)
+    assert list(response.outputs[0].contents.bool_contents) == [True, False, True, True]
 
 
 def test_text_is_text_to_a_method_that_is_told_so(master: RunningMaster) -> None:
