@@ -18,9 +18,7 @@ class Options(TypedDict, total=False):
     """What Client and AsyncClient also take, by name; None is the default. docs/client.md explains each."""
 
     timeout: float | None  # seconds that a call may take in all; without it there is no deadline
-    retry: (
-        bool | None
-    )  # True: a call that may not have been answered is sent again; False: for methods with side effects
+    retry: bool | None  # a call that may not have been answered is sent again; False: for methods with side effects
     outage_seconds: float | None  # for how long a call without a deadline is sent again; 10 by default
     health_check: bool | None  # ask each master whether it is ready (grpc.health.v1); by default if there are several
     token: str | None  # shown to the master as `authorization: Bearer TOKEN`

@@ -16,9 +16,8 @@ from mindspore_serving.worker.illegal_result import IllegalResult
 
 Array = npt.NDArray[Any]
 Value: TypeAlias = Array | str | bytes  # one instance's value
-Values: TypeAlias = (
-    Array | list[Value | None]
-)  # all instances': stacked, or one by one (None: that instance has failed)
+# All instances': stacked, or one by one (None: that instance has failed).
+Values: TypeAlias = Array | list[Value | None]
 
 _DTYPES = {name: np.dtype(name) for name in ITEM_BYTES}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}  # numpy spells it out at each look

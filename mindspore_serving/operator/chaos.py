@@ -49,13 +49,6 @@ def _write(path: Path, text: str) -> None:
         raise SetupError(f"--json '{path}' cannot be written: {error.strerror}") from error
 
 
-def _too_deadly(tormentor: Tormentor, cluster: SmallCluster) -> list[str]:
-    allowed = POISON_DEATHS * tormentor.poison_lives
-    if cluster.poison_deaths <= allowed:
-        return []
-    return [f"{cluster.poison_deaths} workers died of poison instances that may cost {allowed} at most"]
-
-
 def _log_folder(config: ChaosConfig) -> Path:
     if config.logs is None:
         return Path(tempfile.mkdtemp(prefix="mindspore-serving-chaos-"))
@@ -118,8 +111,12 @@ async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
     finally:
         clients.kill()
         await cluster.stop()
-    ended = [f"a client process ended with exit code {code}: see clients.log" for code in codes if code]
-    record = ClusterRecord(
+    return judge(clients.records, _record(config, cluster, tormentor, codes), seed, seconds)
+
+
+def _record(config: ChaosConfig, cluster: SmallCluster, tormentor: Tormentor, client_codes: list[int]) -> ClusterRecord:
+    ended = [f"a client process ended with exit code {code}: see clients.log" for code in client_codes if code]
+    return ClusterRecord(
         masters=config.masters,
         workers=config.workers,
         faults=dict(tormentor.done),
@@ -132,4 +129,10 @@ async def _torment(config: ChaosConfig, seed: int, folder: Path) -> Verdict:
         registered_seconds=cluster.registered_seconds,
         troubles=[*tormentor.troubles, *_too_deadly(tormentor, cluster), *ended],
     )
-    return judge(clients.records, record, seed, seconds)
+
+
+def _too_deadly(tormentor: Tormentor, cluster: SmallCluster) -> list[str]:
+    allowed = POISON_DEATHS * tormentor.poison_lives
+    if cluster.poison_deaths <= allowed:
+        return []
+    return [f"{cluster.poison_deaths} workers died of poison instances that may cost {allowed} at most"]

@@ -105,9 +105,7 @@ async def _serve(
         await told_to_stop.wait()
         notify("STOPPING=1")
     finally:
-        await server.stop(
-            config.drain_seconds, config.lame_duck_seconds
-        )  # the workers are needed until all is answered
+        await server.stop(config.drain_seconds, config.lame_duck_seconds)  # needs the workers
         if supervisor.ident is not None:
             await asyncio.to_thread(supervisor.stop, config.drain_seconds)
         context.term()

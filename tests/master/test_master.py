@@ -381,9 +381,8 @@ def test_the_holes_of_the_original_are_closed(master: RunningMaster) -> None:
         "Request servable(add) method(@call_tensor_add.mindir_0) , method is not available",
     )
     written = request("echo", int8(1))
-    instance = (
-        written.instances[0].SerializeToString() + b"\x12\x0a\x0a\x01y\x12\x05\x0a\x03key"
-    )  # Instance.output_buffers
+    output_buffers = b"\x12\x0a\x0a\x01y\x12\x05\x0a\x03key"
+    instance = written.instances[0].SerializeToString() + output_buffers
     written.instances[0].ParseFromString(instance)
     call = master.send(written)
     master.workers[0].echo()
