@@ -25,6 +25,7 @@ from mindspore_serving.master.tls import Tls
 from mindspore_serving.master.tokens import Tokens, guarded
 from mindspore_serving.master.worker_socket import WorkerSocket
 from mindspore_serving.master.zap import ZapHandler
+from mindspore_serving.telling import tell
 
 if TYPE_CHECKING:
     from mindspore_serving.master.grpc_api import GrpcDoor
@@ -79,7 +80,7 @@ class MasterServer:
             self._zap = ZapHandler(self._context, keys.admitted)
         real = self._workers.bind(address, None if keys is None else keys.pair)
         self._control_is_open = True
-        print(f"Serving: Master server start success, listening on {real}", flush=True)
+        tell(f"Serving: Master server start success, listening on {real}")
         return real
 
     def bind_grpc(
@@ -101,7 +102,7 @@ class MasterServer:
         """Clients are served from now on."""
         assert self._grpc_door is not None
         await self._grpc_door.start()
-        print(f"Serving gRPC start success, listening on {real}", flush=True)
+        tell(f"Serving gRPC start success, listening on {real}")
 
     def bind_rest(
         self, address: Address, max_message_mb: int, tls: Tls | None = None, collapses: bool = True
@@ -129,7 +130,7 @@ class MasterServer:
         """Clients are served from now on."""
         assert self._rest_door is not None
         await self._rest_door.start()
-        print(f"Serving: Serving RESTful server start success, listening on {real}", flush=True)
+        tell(f"Serving: Serving RESTful server start success, listening on {real}")
 
     def set_max_enqueued_requests(self, count: int) -> None:
         """From now on, so many requests may wait or run."""

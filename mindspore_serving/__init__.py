@@ -21,6 +21,7 @@ In reading order:
     in_process     workers inside the master's process
     command_line   what the commands share
     systemd        tells a service manager how far a process is
+    telling        lines for whoever started a process
     proto          generated protobuf stubs
     compiled       the hot path as extension modules, which setup.py makes
 """

@@ -13,6 +13,7 @@ from mindspore_serving import WHY_NOT_COMPILED
 from mindspore_serving.cluster.errors import ServingError, SetupError
 from mindspore_serving.cluster.settings import Setting
 from mindspore_serving.systemd import ServiceManager
+from mindspore_serving.telling import give_up_unread, tell_reason
 
 Config = TypeVar("Config")
 logger = logging.getLogger("mindspore_serving")
@@ -44,8 +45,10 @@ def run(
         return int(module.run(settings, notify))
     except ServingError as error:
         notify(f"STATUS={error}")  # before the last line: whoever started this may wait for either
-        print(error, file=sys.stderr, flush=True)
+        tell_reason(str(error))
         return 1
+    finally:
+        give_up_unread()
 
 
 def write_whole_lines() -> None:

@@ -9,9 +9,9 @@ from typing import NoReturn
 import zmq
 
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.telling import tell_reason
 from mindspore_serving.worker.process import HUNG_EXIT_CODE
 from mindspore_serving.worker.target import Target
-from mindspore_serving.worker.telling import tell_reason
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 

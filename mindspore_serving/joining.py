@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from mindspore_serving.master.server import MasterServer
 from mindspore_serving.siblings import Place
+from mindspore_serving.telling import tell
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -53,7 +54,7 @@ async def _none_is_lacking(server: MasterServer, servables: Sequence[str]) -> No
     while lacking := server.lacking(servables):
         if lacking != told:
             told = lacking
-            print(f"Serving: clients may connect when there are workers of {', '.join(lacking)}", flush=True)
+            tell(f"Serving: clients may connect when there are workers of {', '.join(lacking)}")
         await server.workers_change()
 
 

@@ -23,6 +23,7 @@ from mindspore_serving.master.server import MasterServer
 from mindspore_serving.master_child import Voice
 from mindspore_serving.siblings import Place
 from mindspore_serving.systemd import ServiceManager
+from mindspore_serving.telling import tell, tell_reason
 
 if TYPE_CHECKING:
     from mindspore_serving.in_process import InProcessWorkers
@@ -147,7 +148,7 @@ async def _load(config: MasterConfig, workers: "InProcessWorkers", told_to_stop:
         if not loading.done():
             # MindSpore may be in the middle of a compilation that nothing can interrupt.
             remove_copies()
-            print("Serving: stopped while loading", flush=True)
+            tell("Serving: stopped while loading")
             os._exit(0)
         loading.result()
     stop.cancel()
@@ -156,7 +157,6 @@ async def _load(config: MasterConfig, workers: "InProcessWorkers", told_to_stop:
 async def _close(workers: "InProcessWorkers", seconds: float, told_to_stop: asyncio.Event) -> None:
     """Ends them. What hangs in a function or a model does not keep this process, nor does it when it is told again."""
     from mindspore_serving.worker.process import HUNG_EXIT_CODE, LEAST_SECONDS_TO_END
-    from mindspore_serving.worker.telling import tell_reason
 
     told_to_stop.clear()
     closing = asyncio.create_task(asyncio.to_thread(workers.close, max(LEAST_SECONDS_TO_END, seconds)))

@@ -20,6 +20,7 @@ from mindspore_serving.cluster.errors import AlreadyRunning, NoSuchVersion, Setu
 from mindspore_serving.master_thread import DRAIN_SECONDS, MasterThread
 from mindspore_serving.script_keys import script_worker_keys
 from mindspore_serving.serving_error import as_serving_error
+from mindspore_serving.telling import tell
 from mindspore_serving.worker.rewritten_file import remove_copies
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker.target import Target, read_device_type
@@ -43,7 +44,7 @@ class _ScriptWorker:
 
     def connect(self, master: Address) -> None:
         def registered(endpoint: str) -> None:
-            print(f"Serving: Worker registered at {from_zeromq(endpoint)}, {self._worker}", flush=True)
+            tell(f"Serving: Worker registered at {from_zeromq(endpoint)}, {self._worker}")
             self._settled.set()
 
         def closed() -> None:
@@ -55,7 +56,7 @@ class _ScriptWorker:
 
     def wait_registered(self, master: Address) -> None:
         """Returns when clients can call the servable, or the process was told to stop. Raises SetupError."""
-        print(f"Serving: Worker connects to the master at {master}", flush=True)
+        tell(f"Serving: Worker connects to the master at {master}")
         if not self._settled.wait(REGISTER_SECONDS):
             raise SetupError(f"Register TimeOut: no master answered at {master} in {REGISTER_SECONDS:.0f} seconds")
         if self._worker.refusal is not None:
@@ -84,7 +85,7 @@ class _Deployment:
             self._listen_to_signals()
             if self._master is None:
                 self._master = MasterThread(daemon=False)
-                print("Serving master: wait for Ctrl+C to exit ------------------------------------", flush=True)
+                tell("Serving master: wait for Ctrl+C to exit ------------------------------------")
             return self._master
 
     def load_in_master(self, path: Path, version: int, target: Target) -> None:
@@ -146,7 +147,7 @@ class _Deployment:
         if self._is_loading:
             # MindSpore may be in the middle of a compilation that nothing can interrupt.
             remove_copies()
-            print("Serving: stopped while loading", flush=True)
+            tell("Serving: stopped while loading")
             os._exit(0)
         self.stop_worker()
         self.stop_master()

@@ -14,8 +14,8 @@ FOLDERS = ("cluster", "master", "worker", "client")
 MAY_IMPORT = {
     "cluster": ("cluster",),
     "client": ("client", "proto"),
-    "master": ("cluster", "master", "proto"),
-    "worker": ("cluster", "compiled", "worker"),
+    "master": ("cluster", "master", "proto", "telling"),
+    "worker": ("cluster", "compiled", "telling", "worker"),
 }
 # The core decides; it neither waits, nor talks, nor asks for the time.
 IMPURE = {

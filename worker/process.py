@@ -19,13 +19,13 @@ import zmq
 from mindspore_serving.cluster.addresses import for_zeromq, from_zeromq
 from mindspore_serving.cluster.errors import ServableError, ServingError
 from mindspore_serving.cluster.patience import Patience
+from mindspore_serving.telling import tell, tell_reason
 from mindspore_serving.worker.config import ZEROMQ, WorkerConfig
 from mindspore_serving.worker.curve import WorkerKeys, read_worker_keys
 from mindspore_serving.worker.loaded_model import first_line
 from mindspore_serving.worker.lookout import IsCrowded, Lookout
 from mindspore_serving.worker.rewritten_file import remove_copies
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
-from mindspore_serving.worker.telling import tell, tell_reason
 from mindspore_serving.worker.work_thread import WorkThread
 from mindspore_serving.worker.worker import Worker
 

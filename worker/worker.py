@@ -12,6 +12,7 @@ import zmq
 
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.session import Offer
+from mindspore_serving.telling import tell
 from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.curve import WorkerKeys
 from mindspore_serving.worker.lent_line import LentLine
@@ -19,7 +20,6 @@ from mindspore_serving.worker.link import Link, Submit
 from mindspore_serving.worker.loading import load_servable
 from mindspore_serving.worker.talks import End
 from mindspore_serving.worker.target import Target
-from mindspore_serving.worker.telling import tell
 from mindspore_serving.worker.work_thread import Pastime, WorkThread
 
 logger = logging.getLogger("mindspore_serving.worker")

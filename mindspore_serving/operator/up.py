@@ -22,6 +22,7 @@ from mindspore_serving.master.server import MasterServer
 from mindspore_serving.operator.config import UpConfig
 from mindspore_serving.spare_cores import may_poll
 from mindspore_serving.supervisor import Supervisor
+from mindspore_serving.telling import tell
 from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker_process import WorkerSpec
@@ -121,9 +122,9 @@ class _Progress:
         self._started_at = time.monotonic()
 
     def tell(self, spec: WorkerSpec, text: str) -> None:
-        print(f"{spec.name} on {spec.target}: {text}", flush=True)
+        tell(f"{spec.name} on {spec.target}: {text}")
         if text.startswith("ready") and spec.slot not in self._ready:
             self._ready.add(spec.slot)
             if len(self._ready) == self._missing:
                 seconds = time.monotonic() - self._started_at
-                print(f"all {self._missing} workers are ready after {seconds:.1f} s, Ctrl-C ends them", flush=True)
+                tell(f"all {self._missing} workers are ready after {seconds:.1f} s, Ctrl-C ends them")

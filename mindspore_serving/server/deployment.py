@@ -22,6 +22,7 @@ from mindspore_serving.server.ssl_config import SSLConfig, check_ssl_config, rea
 from mindspore_serving.server.start_config import ServableStartConfig, worker_specs
 from mindspore_serving.serving_error import as_serving_error
 from mindspore_serving.supervisor import Supervisor
+from mindspore_serving.telling import tell
 from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
 from mindspore_serving.worker_process import WorkerSpec
 
@@ -53,7 +54,7 @@ class _Deployment:
             with self._all_or_nothing():
                 self._get_master().open_grpc(address, max_message_mb, tls)
             self._has_grpc = True
-        print(f"Serving: Serving gRPC server start success, listening on {address}", flush=True)
+        tell(f"Serving: Serving gRPC server start success, listening on {address}")
         logger.info("gRPC server listens on %s", address)
 
     def open_rest(self, address: Address, max_message_mb: int, tls: Tls | None) -> None:

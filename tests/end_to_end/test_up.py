@@ -13,6 +13,13 @@ import pytest
 from mindspore_serving.client import Client
 from tests.processes import Processes, free_port, until
 
+TO_A_FULL_DISK = """
+import os, sys
+from mindspore_serving.__main__ import main
+os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+sys.exit(main())
+"""
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_up_serves_keeps_its_workers_running_and_drains(
@@ -62,3 +69,26 @@ def test_a_busy_port_ends_up_with_one_line_and_leaves_nothing(run: Processes, se
     assert second.output.count("\n") == 1
     assert f"create server failed, address 127.0.0.1:{port}" in second.output
     assert first.stop() == 0
+
+
+def test_up_keeps_its_workers_running_where_nobody_can_read_what_it_prints(
+    run: Processes, servables: Path, tmp_path: Path
+) -> None:
+    port, log = free_port(), tmp_path / "log_add_device0_version1.log"
+    up = run.start(
+        *("-c", TO_A_FULL_DISK, "up", str(servables / "add"), "--grpc", str(port), "--logs", str(tmp_path)),
+    )
+
+    def workers_so_far() -> int:
+        return log.read_text().count("Worker registered at") if log.exists() else 0
+
+    until(lambda: workers_so_far() == 1, "the worker")
+    (worker,) = up.children()
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: workers_so_far() == 2, "the next worker")
+    one = np.ones((2, 2), np.float32)
+    with Client(f"127.0.0.1:{port}", "add", "add_common") as client:
+        (result,) = client.infer({"x1": one, "x2": one})
+    assert np.array_equal(result["y"], one + one), result
+    assert up.stop() == 0, up.output
+    assert "Traceback" not in up.output
