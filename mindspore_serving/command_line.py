@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import io
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -47,6 +48,9 @@ def run(
         notify(f"STATUS={error}")  # before the last line: whoever started this may wait for either
         tell_reason(str(error))
         return 1
+    except KeyboardInterrupt:
+        tell_reason("interrupted")
+        return 128 + signal.SIGINT
     finally:
         give_up_unread()
 

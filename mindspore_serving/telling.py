@@ -4,6 +4,8 @@ import contextlib
 import os
 import sys
 
+from mindspore_serving.cluster.errors import SetupError
+
 
 def tell(line: str) -> None:
     """Prints it to standard output, as far as that is possible."""
@@ -15,6 +17,15 @@ def tell_reason(line: str) -> None:
     """The same to standard error."""
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
+
+
+def report(text: str) -> None:
+    """Prints what a command was asked for. Raises SetupError when that is impossible: then it was in vain."""
+    try:
+        print(text, flush=True)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SetupError(f"standard output cannot be written: {reason}") from error
 
 
 def give_up_unread() -> None:

@@ -1,9 +1,10 @@
-"""Lines on standard output that several processes share."""
+"""Lines on standard output: those that several processes share, and those that cannot be written."""
 
 import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,11 @@ def test_a_line_leaves_by_one_write(unbuffered: str) -> None:
 
 def test_python_alone_may_write_it_in_parts() -> None:
     assert len(written(LINES, "1")) > 2
+
+
+def test_a_report_that_cannot_be_written_fails_in_one_line(tmp_path: Path) -> None:
+    keygen = [sys.executable, "-m", "mindspore_serving", "keygen", str(tmp_path / "keys")]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(keygen, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == "standard output cannot be written: No space left on device\n"

@@ -16,6 +16,7 @@ from mindspore_serving.bench.report import Findings, write_json
 from mindspore_serving.bench.tally import Tally
 from mindspore_serving.client.wire_values import request_bytes
 from mindspore_serving.cluster.errors import SetupError
+from mindspore_serving.telling import report
 
 
 def run(config: BenchConfig, notify: Callable[[str], None]) -> int:
@@ -25,7 +26,7 @@ def run(config: BenchConfig, notify: Callable[[str], None]) -> int:
         findings = measure(config)
     except KeyboardInterrupt:
         raise SetupError("bench: interrupted before the end") from None
-    print(findings.as_text(), flush=True)
+    report(findings.as_text())
     if config.json is not None:
         write_json(findings, config.json)
     return 1 if findings.tally.failed else 0

@@ -6,6 +6,8 @@ from pathlib import Path
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.operator.config import CheckConfig
+from mindspore_serving.operator.interruption import until_interrupted
+from mindspore_serving.telling import report
 from mindspore_serving.worker.config import OFF
 from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.declarations import Model, Stage
@@ -20,7 +22,8 @@ def run(config: CheckConfig, notify: Callable[[str], None]) -> int:
     """Prints what was found. Returns 1 when there is a mistake. Raises SetupError when there is nothing to look at."""
     del notify  # this is no service
     folders = find_servables(config.path)
-    return 1 if check(folders, config.version, config.target(), config.tuning()) else 0
+    target, tune = config.target(), config.tuning()
+    return until_interrupted(lambda: 1 if check(folders, config.version, target, tune) else 0)
 
 
 def check(folders: list[Path], version: int, target: Target, tune: str = OFF) -> int:
@@ -29,7 +32,7 @@ def check(folders: list[Path], version: int, target: Target, tune: str = OFF) ->
     mistakes = 0
     for folder in folders:
         inspection = inspect_servable(folder.parent, folder.name, version, target, models, tune)
-        print("\n".join(_describe(inspection)), flush=True)
+        report("\n".join(_describe(inspection)))
         mistakes += len(inspection.mistakes)
     models.close()
     return mistakes

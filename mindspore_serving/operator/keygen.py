@@ -20,6 +20,7 @@ from mindspore_serving.cluster.key_files import (
 )
 from mindspore_serving.master.curve import read_master_keys
 from mindspore_serving.operator.config import KeygenConfig
+from mindspore_serving.telling import report
 
 _DEFAULT_WORKER = "worker"
 
@@ -43,9 +44,9 @@ def run(config: KeygenConfig, notify: Callable[[str], None]) -> int:
     except OSError as error:
         raise SetupError(f"'{error.filename or folder}' cannot be written: {error.strerror}") from error
     if is_new:
-        print(f"for the master: --curve-dir {folder}")
+        report(f"for the master: --curve-dir {folder}")
     for name in names:
-        print(f"for a worker: move {folder / FOR_WORKERS / name} to its machine, and give it as --curve-dir")
+        report(f"for a worker: move {folder / FOR_WORKERS / name} to its machine, and give it as --curve-dir")
     return 0
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.operator.check import check
 from mindspore_serving.operator.config import NewConfig
+from mindspore_serving.operator.interruption import until_interrupted
+from mindspore_serving.telling import report
 from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.loaded_model import ReadyModel
@@ -32,6 +34,10 @@ def run(config: NewConfig, notify: Callable[[str], None]) -> int:
         raise SetupError(f"'{folder}' exists already: choose another NAME or --directory")
     if not config.model.is_file():
         raise SetupError(f"--model '{config.model}' is not a file")
+    return until_interrupted(lambda: _write(config, folder))
+
+
+def _write(config: NewConfig, folder: Path) -> int:
     models = WorkThread("MindSpore")
     batched, graph = models.call(lambda: _load(config.model.resolve(), config.batch))
     models.close()
@@ -45,7 +51,7 @@ def run(config: NewConfig, notify: Callable[[str], None]) -> int:
         raise SetupError(f"'{folder}' cannot be written: {error.strerror or error}") from error
     mistakes = check([folder], 0, Target())
     if not mistakes:
-        print(f"written to {folder}. Serve it with:\n  mindspore-serving up {folder}")
+        report(f"written to {folder}. Serve it with:\n  mindspore-serving up {folder}")
     return 1 if mistakes else 0
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mindspore_serving.__main__ import COMMANDS, main
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.operator.config import UpConfig, read_servable_on_devices
 from mindspore_serving.operator.up import worker_specs
+from tests.processes import Processes
 
 # Each mistake is planted in the line that ends with this comment: the text that should name it.
 MISTAKES = """
@@ -229,3 +231,16 @@ def test_up_starts_a_worker_for_each_device(tmp_path: Path) -> None:
     assert [(spec.name, spec.target.device_id) for spec in specs] == [("a", 0), ("a", 2), ("b", 0)]
     with pytest.raises(RuntimeError, match="should not be repeated"):
         read_servable_on_devices("a:1,1")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_check_can_be_interrupted_whatever_a_servable_does(
+    run: Processes, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "endless").mkdir()
+    config = tmp_path / "endless" / "servable_config.py"
+    config.write_text("import mindspore\n\nprint('begun', flush=True)\nwhile True:\n    pass\n")
+    check = run.start("-m", "mindspore_serving", "check", str(config.parent), "--tune", "off")
+    check.wait_for("begun")
+    assert check.stop(number) == 128 + number
+    assert check.output == "begun\ninterrupted\n"
