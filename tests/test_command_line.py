@@ -1,6 +1,7 @@
-"""Lines on standard output: those that several processes share, and those that cannot be written."""
+"""What the commands share: lines on standard output, and --help."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -8,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mindspore_serving.command_line import parse
+from mindspore_serving.master.config import MasterConfig
+from mindspore_serving.operator.config import UpConfig
+from mindspore_serving.worker.config import WorkerConfig
 from tests.processes import ROOT
 
 LINES = "print('one', 1); print('two', flush=True)"
@@ -41,3 +46,12 @@ def test_a_report_that_cannot_be_written_fails_in_one_line(tmp_path: Path) -> No
         ended = subprocess.run(keygen, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
     assert ended.returncode == 1
     assert ended.stderr == "standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("config", [MasterConfig, WorkerConfig, UpConfig])
+def test_help_tells_a_default_once_and_as_it_would_be_given(config: type, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(config, "prog", "", ["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert not re.search(r"\(default: [^)]*\) \(default", told)
+    assert not re.search(r"\(default: [^)]*\(", told)

@@ -84,11 +84,11 @@ class WorkerConfig:
     dec_mode: str = setting(
         "MODE", f"how they are encrypted: {' or '.join(DEC_MODES)}", choice("--dec-mode", *DEC_MODES), DEC_MODES[0]
     )
-    cpu_affinity: frozenset[int] = setting(
+    cpu_affinity: frozenset[int] | None = setting(
         "CORES",
         "the CPU cores to keep to, such as 0,2-3 (default: all that the system gives)",
         read_cores,
-        frozenset(),
+        None,
     )
     stop_when_stdin_closes: bool = switch("drain and stop when standard input ends: with the process that holds it")
     curve_dir: Path | None = setting(

@@ -34,12 +34,25 @@ def run(config: UpConfig, notify: Callable[[str], None]) -> int:
     """Serves until a signal comes. Returns the exit code. Raises ServingError."""
     allow_many()
     specs = worker_specs(config)
-    folder = Path(tempfile.mkdtemp(prefix="mindspore-serving-"))  # for this user alone
+    folder = _make_folders(config.logs)
     try:
         outlook = Outlook() if may_poll(config.busy_poll) else None
         return event_loop.run(_serve(config, specs, folder, notify, outlook), outlook)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_folders(logs: Path | None) -> Path:
+    """That of the logs, if there is one, and one for sockets, which is returned. Raises SetupError."""
+    try:
+        if logs is not None:
+            logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"--logs '{logs}' cannot be made: {error.strerror}") from error
+    try:
+        return Path(tempfile.mkdtemp(prefix="mindspore-serving-"))  # for this user alone
+    except OSError as error:
+        raise SetupError(f"there is no place for sockets, $TMPDIR may name one: {error.strerror}") from error
 
 
 def worker_specs(config: UpConfig) -> list[WorkerSpec]:
@@ -59,6 +72,7 @@ def worker_specs(config: UpConfig) -> list[WorkerSpec]:
                     version=0,
                     target=target,
                     busy_poll=config.busy_poll,
+                    log_level=config.log_level,
                 )
             )
     return specs

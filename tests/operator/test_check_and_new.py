@@ -226,11 +226,24 @@ def test_up_starts_a_worker_for_each_device(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "servable_config.py").touch()
     servables = tuple(read_servable_on_devices(f"{tmp_path}/{text}") for text in ("a:0,2", "b"))
-    config = UpConfig(servables=servables, grpc=Address("127.0.0.1", 5500))
+    config = UpConfig(servables=servables, grpc=Address("127.0.0.1", 5500), log_level="debug")
     specs = worker_specs(config)
+    assert all(spec.log_level == "debug" for spec in specs)
     assert [(spec.name, spec.target.device_id) for spec in specs] == [("a", 0), ("a", 2), ("b", 0)]
     with pytest.raises(RuntimeError, match="should not be repeated"):
         read_servable_on_devices("a:1,1")
+
+
+def test_up_ends_with_one_line_when_its_folders_cannot_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "servable_config.py").touch()
+    assert main(["up", str(tmp_path), "--logs", "/dev/null/logs"]) == 1
+    assert capsys.readouterr().err == "--logs '/dev/null/logs' cannot be made: Not a directory\n"
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    assert main(["up", str(tmp_path)]) == 1
+    told = "there is no place for sockets, $TMPDIR may name one: No such file or directory\n"
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
