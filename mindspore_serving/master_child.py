@@ -13,9 +13,9 @@ import traceback
 from collections.abc import Callable
 
 from mindspore_serving.cluster.errors import ServingError
+from mindspore_serving.worker.signal_pipe import stop_signals
 
 _LONGEST_WORD = 65536
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Voice:
@@ -55,11 +55,12 @@ class MasterChild:
         sys.stdout.flush()
         sys.stderr.flush()
         # A signal that comes before the child has its own handlers should end it, not be taken for the parent's.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        numbers = stop_signals()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
         self.pid = os.fork()
         if self.pid == 0:
             self.channel.close()
-            _live(Voice(theirs, watchdog_seconds), life, forget)
+            _live(Voice(theirs, watchdog_seconds), life, forget, numbers)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         self.channel.setblocking(False)
@@ -90,14 +91,16 @@ class MasterChild:
         return os.waitstatus_to_exitcode(status)
 
 
-def _live(voice: Voice, life: Callable[[Voice], int], forget: Callable[[], None]) -> None:
+def _live(
+    voice: Voice, life: Callable[[Voice], int], forget: Callable[[], None], numbers: tuple[signal.Signals, ...]
+) -> None:
     """The child, from the fork to its end."""
     code = 1
     try:
         forget()
-        for number in _SIGNALS:
+        for number in numbers:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
         code = life(voice)
     except ServingError as error:
         voice(f"STATUS={error}")

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
@@ -24,6 +23,7 @@ from mindspore_serving.master_child import Voice
 from mindspore_serving.siblings import Place
 from mindspore_serving.systemd import ServiceManager
 from mindspore_serving.telling import tell, tell_reason
+from mindspore_serving.worker.signal_pipe import stop_signals
 
 if TYPE_CHECKING:
     from mindspore_serving.in_process import InProcessWorkers
@@ -46,7 +46,7 @@ async def _serve(
 ) -> int:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         loop.add_signal_handler(number, told_to_stop.set)
     context = zmq.Context[zmq.Socket[bytes]]()
     security = read_security(config)

@@ -21,7 +21,7 @@ from mindspore_serving.restarts import how_it_ended
 from mindspore_serving.siblings import Place, Tally
 from mindspore_serving.systemd import ServiceManager
 from mindspore_serving.upkeep import Upkeep
-from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe
+from mindspore_serving.worker.signal_pipe import NEWS, SignalPipe, stop_signals
 
 logger = logging.getLogger("mindspore_serving.master")
 
@@ -116,7 +116,7 @@ class MasterProcesses:
         if wait is not None:
             logger.warning("%s, starting again in %g s", how, wait)
         elif self._upkeep.stopping:
-            if code not in (0, -signal.SIGTERM, -signal.SIGINT):  # these two: it had hardly begun
+            if code not in (0, *(-number for number in stop_signals())):  # these: it had hardly begun
                 self._fail(how)
         else:
             self._fail(child.status or how)

@@ -11,7 +11,7 @@ In reading order:
     watches           what that thread waits for
     handshakes        what becomes of its connection, and what that means
     curve             the worker's keys
-    signal_pipe       SIGTERM and SIGINT, for a main thread that waits
+    signal_pipe       SIGTERM, SIGINT and SIGHUP, for a main thread that waits
     register          what a servable_config.py says: the authoring API
     stages, old_calls, device_context, method_source: parts of it
     declarations      what it said, as data

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, and news of other threads, as bytes in a pipe that one thread waits at.
+"""SIGTERM, SIGINT and SIGHUP, and news of other threads, as bytes in a pipe that one thread waits at.
 
 Not by handlers that interrupt the main thread: MindSpore puts SIGINT's handler back with SA_RESTART after a call, so
 that a main thread which waits for a lock never gets to run it. The byte is written by Python's C handler at once.
@@ -18,7 +18,13 @@ from types import FrameType
 from typing import Any
 
 NEWS = 0  # what wait() returns for post(); signals have other numbers
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Those that tell this process to end. SIGHUP, of a closed terminal, unless it is to outlive that (nohup)."""
+    outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return _SIGNALS[:2] if outlives else _SIGNALS
 
 
 class SignalPipe:
@@ -28,7 +34,9 @@ class SignalPipe:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._old_wakeup_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._old_handlers: dict[int, Any] = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        self._old_handlers: dict[int, Any] = {
+            number: signal.signal(number, self._on_signal) for number in stop_signals()
+        }
         self._is_passed_on = False
         listening = weakref.WeakMethod(self._put_back)  # what is registered there stays for ever
         _in_forked_ones(lambda: None if (put_back := listening()) is None else put_back())
@@ -85,8 +93,8 @@ def let_forked_ones_end() -> None:
 
     def forget() -> None:
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in stop_signals():
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
     _in_forked_ones(forget)
 

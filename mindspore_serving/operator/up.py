@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from mindspore_serving.spare_cores import may_poll
 from mindspore_serving.supervisor import Supervisor
 from mindspore_serving.telling import tell
 from mindspore_serving.worker.config_module import CONFIG_FILE
+from mindspore_serving.worker.signal_pipe import stop_signals
 from mindspore_serving.worker.target import Target
 from mindspore_serving.worker_process import WorkerSpec
 
@@ -83,7 +83,7 @@ async def _serve(
 ) -> int:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         loop.add_signal_handler(number, told_to_stop.set)
 
     def all_gone() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mindspore_serving.worker.signal_pipe import stop_signals
 from tests.processes import ROOT, Process, Processes, free_port
 
 
@@ -40,7 +41,7 @@ def test_help_needs_no_mindspore(module: str) -> None:
     assert "--drain-seconds" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_worker_may_start_before_its_master_and_both_end_cleanly(
     run: Processes, servables: Path, number: int
 ) -> None:
@@ -54,6 +55,15 @@ def test_a_worker_may_start_before_its_master_and_both_end_cleanly(
     assert client.wait() == 0, client.output
     assert early.stop(number) == 0
     assert desk.stop(number) == 0
+
+
+def test_a_closed_terminal_is_nothing_to_whoever_is_to_outlive_it() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert stop_signals() == (signal.SIGTERM, signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in stop_signals()
 
 
 def test_a_worker_that_waits_for_its_master_ends_when_told(run: Processes, servables: Path) -> None:

@@ -21,7 +21,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_serves_keeps_its_workers_running_and_drains(
     run: Processes, servables: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
