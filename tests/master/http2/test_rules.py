@@ -182,6 +182,15 @@ def test_a_body_has_the_length_that_was_promised() -> None:
     assert bodies(peer.send(peer.headers(7, fields), DataFrame(7, b"abc", flags=["END_STREAM"]))) == {7: b"abc"}
 
 
+def test_a_broken_header_block_is_not_told_to_anybody() -> None:
+    peer = Peer()
+    secret = b"authorization: Bearer abc"
+    block = b"\x00\x7f" + b"\xff" * 10_000 + secret  # a number without an end
+    (end,) = peer.send(HeadersFrame(1, block, flags=["END_HEADERS"]))
+    assert isinstance(end, ConnectionEnded) and end.code is ErrorCode.COMPRESSION_ERROR and "Bearer" not in end.text
+    assert len(peer.heard(GoAwayFrame)[0].additional_data) < 100
+
+
 def test_a_stream_number_must_grow() -> None:
     peer = Peer()
     peer.send(peer.headers(5), peer.headers(3))
