@@ -34,6 +34,7 @@ class _Place(Enum):
 
 
 _BETWEEN = (_Place.START, _Place.BETWEEN)
+_BARE = (_Place.HEAD, _Place.BODY)
 
 
 class _Awaited(Enum):
@@ -58,8 +59,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._place = _Place.START
-        self._head_bytes = 0  # of this head, which is not complete, behind the slice that it begins in
-        self._begins_here = False  # in the slice that is parsed now
+        self._bare_bytes = 0  # of a head that is not complete, or of a body, without content: see _count_bare
+        self._begins_here = False  # in the slice that is parsed now: a head, or content
         self._unread: bytes | memoryview = b""  # received, and not parsed yet
         self._received = b""  # what is parsed, where it begins with a request
         self._held: list[bytes] | None = None  # of a request that may come whole: what has come of its body
@@ -114,8 +115,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._place = _Place.HEAD
-        self._head_bytes = 0
-        self._begins_here = True
+        self._count_anew()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -134,8 +134,10 @@ class BoundedProtocol(HttpToolsProtocol):
             else:
                 self._begin()
             self._place = _Place.BODY
+            self._count_anew()
 
     def on_body(self, body: bytes) -> None:
+        self._count_anew()
         if self._held is None:
             super().on_body(body)
         else:
@@ -207,12 +209,20 @@ class BoundedProtocol(HttpToolsProtocol):
                 reason = "its URL cannot be read" if isinstance(error, HttpParserCallbackError) else error
                 self._refuse(refusal(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {reason}"))
         self._let_go()
-        if self._place is _Place.HEAD and not self._begins_here:
-            self._head_bytes += len(data)
-            try:
-                check_size(self._head_bytes)
-            except RefusedHead as refused:
-                self._refuse(refused.words())
+        if self._place in _BARE and not self._begins_here:
+            self._count_bare(len(data))
+
+    def _count_anew(self) -> None:
+        self._bare_bytes = 0
+        self._begins_here = True
+
+    def _count_bare(self, count: int) -> None:
+        """Bytes that have ended no head and had no content of a body: the parser may keep them all."""
+        self._bare_bytes += count
+        try:
+            check_size(self._bare_bytes)
+        except RefusedHead as refused:
+            self._refuse(refused.words())
 
     def _may_come_whole(self) -> bool:
         """Whether this may be a call that is answered without the application."""
