@@ -1,10 +1,13 @@
 """Heads of HTTP/1 requests: which are refused, and in which words."""
 
+import re
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 
 MOST_HEAD_BYTES = 16 * 1024
 _MARKS_BYTES = 4  # of a line: the colon, a blank and its end
+_VERSIONS = ("1.0", "1.1")
+_HOST = re.compile(rb"(\[[\w:.%~-]+\]|[\w.~!$&'()*+,;=%-]*)(:[0-9]*)?", re.ASCII)  # RFC 3986 §3.2.2
 
 
 class RefusedHead(Exception):
@@ -31,10 +34,14 @@ def check_head(method: bytes, url: bytes, version: str, headers: Sequence[tuple[
     check_size(len(url) + sum([len(name) + len(value) + _MARKS_BYTES for name, value in headers]))
     if method == b"CONNECT":
         raise RefusedHead(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is for proxies")
+    if version not in _VERSIONS:
+        raise RefusedHead(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP is served in its versions 1.0 and 1.1")
     hosts = 0
     for name, value in headers:
         if name == b"host":
             hosts += 1
+            if not _HOST.fullmatch(value):
+                raise RefusedHead(HTTPStatus.BAD_REQUEST, "the header 'Host' names no host")
         elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
             raise RefusedHead(HTTPStatus.NOT_IMPLEMENTED, "Transfer-Encoding may be chunked, and nothing else")
     if hosts != 1 and (hosts or version == "1.1"):  # RFC 9112 §3.2

@@ -270,6 +270,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 super().on_body(body)
 
     def _begin(self) -> None:
+        self.expect_100_continue &= self.parser.get_http_version() != "1.0"  # RFC 9110 §10.1.1
         super().on_headers_complete()
         self.cycle.transport = self._writes
         if self.is_parting:

@@ -110,6 +110,12 @@ def test_a_head_that_comes_drop_by_drop_has_no_more_time_than_one_that_stops(mas
         (HEAD + b"transfer-encoding: chunked\r\n\r\nffffffffffffffffffffffff\r\n", b"400", b"this is no HTTP"),
         (HEAD + b"host: y\r\n\r\n", b"400", b"a request has one header 'Host', given 2"),
         (b"GET /healthz HTTP/1.1\r\n\r\n", b"400", b"a request has one header 'Host', given 0"),
+        *(
+            (b"GET /healthz HTTP/1.1\r\nhost: %s\r\n\r\n" % host, b"400", b"'Host' names no host")
+            for host in (b"a b", b"a/b", b"u@a", b"a:b", b"a:1:2", b"[::1", b"\xc3\xa4")
+        ),
+        (b"GET /healthz HTTP/2.0\r\nhost: x\r\n\r\n", b"505", b"versions 1.0 and 1.1"),
+        (b"GET /healthz\r\n\r\n", b"505", b"versions 1.0 and 1.1"),
         (b"GET ?x HTTP/1.1\r\nhost: x\r\n\r\n", b"400", b"this is no HTTP request"),
         (b"GET http://x HTTP/1.1\r\nhost: x\r\n\r\n", b"400", b"its URL cannot be read"),
         (b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n", b"501", b"CONNECT is for proxies"),
@@ -138,6 +144,23 @@ def test_a_body_without_content_ends(master: RunningMaster, content: bytes, floo
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the door does not wait for its end
             connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + content + flood)
         assert everything(connection)[:13] in (b"", b"HTTP/1.1 431 ")  # what is under way may destroy last words
+
+
+@pytest.mark.parametrize("host", [b"", b"a_b.example:80", b"127.0.0.1:", b"[fe80::1%25eth0]:5900", b"%2Ftmp%2Fx"])
+def test_a_host_may_be_any_name(master: RunningMaster, host: bytes) -> None:
+    with door(master, HttpLimits()) as (_, address):
+        connection = connect(address)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: " + host + b"\r\n" + CLOSING + b"\r\n")
+        assert everything(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_of_http_1_0_is_not_told_to_continue(master: RunningMaster) -> None:
+    with door(master, HttpLimits()) as (_, address):
+        for version, status in ((b"1.0", b"200"), (b"1.1", b"100")):
+            connection = connect(address)
+            url = b"POST /model/add:nope HTTP/%s\r\nhost: x\r\n" % version
+            connection.sendall(url + CLOSING + b"expect: 100-continue\r\ncontent-length: 2\r\n\r\n{}")
+            assert everything(connection).split()[1] == status
 
 
 def test_a_head_that_comes_in_pieces_before_a_body_is_no_larger_for_that(master: RunningMaster) -> None:
