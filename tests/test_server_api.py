@@ -350,7 +350,18 @@ def test_each_soon_end_doubles_the_wait_and_a_healthy_life_resets_it() -> None:
     assert restarts.wait_seconds(Ended(True, True, HEALTHY_SECONDS)) == 1.0
 
 
-@pytest.mark.parametrize("home", ["server", "worker"])
-def test_distributed_servables_are_refused_where_they_are_imported(home: str) -> None:
-    with pytest.raises(ImportError, match="distributed servables are not supported, see docs/"):
-        exec(f"from mindspore_serving.{home} import distributed")  # noqa: S102 - as a servable_config.py writes it
+@pytest.mark.parametrize(
+    "call",
+    [
+        "server.distributed.declare_servable(rank_size=8, stage_size=1)",
+        "server.distributed.start_servable('servables', 'matmul', rank_table_json_file='ranks.json')",
+        "server.distributed.startup_agents('127.0.0.1:6200', ['a.mindir'])",
+        "worker.distributed.declare_distributed_servable(rank_size=8, stage_size=1)",
+        "worker.distributed.start_distributed_servable('servables', 'matmul', 'ranks.json')",
+        "worker.distributed.start_distributed_servable_in_master('servables', 'matmul', 'ranks.json')",
+        "worker.distributed.startup_worker_agents('127.0.0.1', 6200, ['a.mindir'])",
+    ],
+)
+def test_distributed_servables_are_refused_where_they_are_called(call: str) -> None:
+    with pytest.raises(RuntimeError, match="distributed servables are not supported, see docs/"):
+        exec(f"from mindspore_serving import server, worker\n{call}")  # noqa: S102 - as scripts of their users write it

@@ -66,6 +66,6 @@ def __getattr__(name: str) -> Any:
     # Lazily: a start script composes master and worker, which this package itself must not.
     if name in _START_SCRIPT_NAMES:
         return getattr(importlib.import_module("mindspore_serving.start_scripts"), _START_SCRIPT_NAMES[name])
-    if name == "register":
-        return importlib.import_module("mindspore_serving.worker.register")
+    if name in ("distributed", "register"):
+        return importlib.import_module(f"mindspore_serving.worker.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -38,6 +38,6 @@ def __getattr__(name: str) -> Any:
     # Lazily: a servable_config.py imports `register` from here, and a worker needs no master for that.
     if name in _PLACES:
         return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
-    if name in ("master", "register"):
+    if name in ("distributed", "master", "register"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

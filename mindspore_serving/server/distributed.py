@@ -1,5 +1,7 @@
-"""2.x's distributed servables, one model over several Ascend devices, are not supported: importing this says so."""
+"""The names of 2.x for what is not supported: see mindspore_serving/worker/distributed.py."""
 
-raise ImportError(
-    "distributed servables are not supported, see docs/compatibility.md: serve a model that fits one device"
-)
+from mindspore_serving.worker.distributed import refuse
+
+declare_servable = refuse
+start_servable = refuse
+startup_agents = refuse

@@ -68,7 +68,13 @@ import os
 def test_that_sets_glog_v_itself():
     assert "GLOG_v" not in os.environ and "MS_SUBMODULE_LOG_v" not in os.environ
 """,
-    "test_distributed_worker.py": "from mindspore_serving.server import distributed",
+    "test_distributed_worker.py": """
+from mindspore_serving.server import distributed
+
+
+def test_distributed_servable():
+    distributed.declare_servable(rank_size=8, stage_size=1)
+""",
     "test_ends.py": """
 import os
 
@@ -110,7 +116,7 @@ def test_every_outcome_is_told_and_known_differences_are_told_apart(run: Process
     assert lines == [
         "file tests passed known failed",
         "test_distributed_worker.py 1 0 1 0",
-        "(the file itself): no distributed servables",
+        "test_distributed_servable: no distributed servables",
         "test_ends.py 1 0 0 1",
         "test_that_ends_its_process: ended its process or ran out of time:",
         "test_models.py 5 3 0 2",

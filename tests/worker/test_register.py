@@ -256,6 +256,13 @@ def test_methods_of_1_2_unpack_and_run(workshop: Workshop) -> None:
     assert servable.methods[0].inputs == ("a", "b")
 
 
+@pytest.mark.parametrize("home", ["server", "worker"])
+def test_a_servable_may_import_what_it_does_not_use(workshop: Workshop, home: str) -> None:
+    """The tutorial's servable of two subgraphs does so, for one device."""
+    workshop.write(f"from mindspore_serving.{home} import distributed\n{METHOD}def m(x): return x\n")
+    assert [method.name for method in workshop.load().methods] == ["m"]
+
+
 @pytest.mark.parametrize("init", ["SCALE = 3", "SCALE = 3\nfrom .servable_config import f"])
 def test_a_servable_may_be_a_package(workshop: Workshop, init: str) -> None:
     """The original imports it as one, so that its __init__.py is run."""
