@@ -155,12 +155,13 @@ class GpuOptions:
 
 
 def context_of(options: Any, context: Any) -> Context | None:
-    """What declare_model was given, as one Context. Raises RuntimeError for anything else."""
+    """What declare_model was given, as one Context; options are their old form, and count only where they are alone.
+
+    Raises RuntimeError for anything else.
+    """
     if context is not None:
         if not isinstance(context, Context):
             raise ServableError(f"Parameter 'context' should be Context, but actually {type(context)}")
-        if options is not None:
-            raise ServableError("Only one of parameter 'context' and 'options' can be given: 'options' is deprecated")
         return context
     if options is None:
         return None

@@ -6,6 +6,7 @@ import pytest
 from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.cluster.tensors import Tensor, to_column
 from mindspore_serving.worker import register
+from mindspore_serving.worker.device_context import context_of
 from tests.worker.conftest import Workshop, run
 
 MODEL = 'model = register.declare_model("model.mindir", "MindIR")\n'
@@ -42,10 +43,6 @@ REFUSALS = [
     (
         "register.declare_model('a', 'MindIR', options=3)",
         "Parameter 'options' should be AclOptions, GpuOptions",
-    ),
-    (
-        "register.declare_model('a', 'MindIR', options=register.GpuOptions(), context=register.Context())",
-        "Only one of parameter 'context' and 'options'",
     ),
     (
         "register.declare_model('a', 'MindIR', options={'nope': '1'})",
@@ -234,6 +231,13 @@ def test_an_exception_of_the_users_code_is_named_with_its_place(workshop: Worksh
     with pytest.raises(ServableError) as refused:
         workshop.load()
     assert text in str(refused.value)
+
+
+def test_a_context_counts_where_there_are_options_too() -> None:
+    """As in 2.0.2, where a servable for several releases gives both."""
+    options, context = register.GpuOptions(precision_mode="fp16"), register.Context(thread_num=3)
+    assert context_of(options, context) is context
+    assert context_of(options, None) is options.context
 
 
 def test_the_api_outside_of_a_load_says_how_to_use_it() -> None:
