@@ -56,6 +56,7 @@ class Supervisor(threading.Thread):
         self._due: dict[int, tuple[float, WorkerSpec]] = {}  # slot -> when to start it again
         self._first_outcomes: queue.SimpleQueue[tuple[WorkerSpec, str | None] | None] = queue.SimpleQueue()
         self._reported: set[int] = set()  # slots whose first outcome is known
+        self.failed_to_start = False  # one of these was a failure: wait_ready() raises
         self._is_interrupted = False
         self._stopping = False
         self._kill_at: float | None = None
@@ -164,6 +165,7 @@ class Supervisor(threading.Thread):
     def _report_first(self, spec: WorkerSpec, failure: str | None) -> None:
         if spec.slot not in self._reported:
             self._reported.add(spec.slot)
+            self.failed_to_start = self.failed_to_start or failure is not None
             self._first_outcomes.put((spec, failure))
 
     def _on_stop_request(self) -> None:

@@ -145,7 +145,7 @@ def test_a_log_folder_that_cannot_be_made_is_a_reason(start: Start, tmp_path: Pa
     watched = start(SERVE, log_folder=tmp_path / "file" / "logs")
     with pytest.raises(SetupError, match=r"cannot be started: .*Not a directory"):
         watched.supervisor.wait_ready()
-    assert watched.supervisor.is_alive()
+    assert watched.supervisor.is_alive() and watched.supervisor.failed_to_start
 
 
 def test_who_is_interrupted_just_after_the_wait_hears_of_it(start: Start) -> None:

@@ -80,7 +80,7 @@ class _Deployment:
                 log_folder=Path(LOG_FOLDER).absolute(),  # scripts may go elsewhere, and workers start again
                 only_after_an_answer=True,
                 tell=lambda spec, text: logger.info("worker {%s}: %s", spec, text),
-                on_gone=self._on_gone,
+                on_gone=lambda: self._on_gone(supervisor),
             )
             self._starting = supervisor
             self._supervisors.append(supervisor)
@@ -123,11 +123,11 @@ class _Deployment:
             self._master = MasterThread(daemon=True)
         return self._master
 
-    def _on_gone(self) -> None:
+    def _on_gone(self, supervisor: Supervisor) -> None:
         """The last worker of a supervisor has gone by itself, in its thread."""
-        if self._starting is not None:
-            return  # start_workers() sees it, and clears up
-        if any(each.is_alive() for each in self._supervisors if each is not threading.current_thread()):
+        if supervisor.failed_to_start:
+            return  # start_workers() sees it, and clears up; the script may have started others since
+        if any(each.is_alive() for each in self._supervisors if each is not supervisor):
             return
         logger.error("all workers have gone: the server ends")
         # In a thread of its own: this one ends, and stop() waits for it.

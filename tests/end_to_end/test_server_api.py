@@ -217,6 +217,41 @@ def test_a_start_that_fails_says_the_workers_reason_and_leaves_nothing(folder: F
     assert "tensor_add.mindir' is not a MindIR file, or is damaged" in server.last_line
 
 
+AGAIN = """
+import os
+from mindspore_serving import server
+
+def start(name):
+    server.start_servables(server.ServableStartConfig(os.getcwd(), name))
+
+for _ in range(5):
+    try:
+        start("broken")
+    except RuntimeError:
+        start("echo")
+    print("up", flush=True)
+    server.stop()
+"""
+ECHO = """
+from mindspore_serving.server import register
+
+
+@register.register_method(output_names=["y"])
+def echo(x):
+    return x
+"""
+
+
+def test_a_start_that_fails_leaves_the_next_one_alone(folder: Folder) -> None:
+    for name, config in {"broken": "1 / 0", "echo": ECHO}.items():
+        (folder.path / name).mkdir()
+        (folder.path / name / "servable_config.py").write_text(config)
+    script = folder.start(AGAIN)
+    assert script.wait() == 0, script.output
+    assert script.output.count("up\n") == 5
+    assert "all workers have gone" not in script.output
+
+
 def test_a_log_folder_that_cannot_be_made_ends_the_start_with_its_reason(folder: Folder) -> None:
     (folder.path / "serving_logs").write_text("a file")
     server = folder.start(SERVER.replace("DEVICES", "device_ids=0"))
