@@ -50,6 +50,8 @@ class GraphCalls:
 
     to_tensor: makes a tensor of MindSpore's, which may share the array's memory. execute: runs tensors through a phase;
     None for the public call alone. straight: computes the same without MindSpore; None where that cannot be.
+    has_branches: such a graph may learn one shape, or be open. MindSpore 2.10 cannot compile it once more, and has lost
+    the first one when it has tried.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class GraphCalls:
         to_tensor: Callable[[Array], Any],
         execute: Execute | None,
         straight: Straight | None = None,
+        has_branches: bool = False,
     ) -> None:
+        self.has_branches = has_branches
         self._cell = cell
         self._path = path
         self._to_tensor = to_tensor

@@ -137,7 +137,7 @@ class LoadedModel:
         if open_tensors:
             self._calls.learn(self._samples(self.batch_size, other=3))  # one graph for all shapes, or the public call
         self.sizes = (self.batch_size,)
-        if self.batch_size > 1:
+        if self.batch_size > 1 and not self._calls.has_branches:
             self.sizes = proven_sizes(self._calls.learn, self.inputs, self.batch_size)
         costs = shortest({size: partial(self.run, self._samples(size)) for size in self.sizes}, self._clock)
         self.seconds_per_call = costs[self.batch_size]
@@ -146,7 +146,9 @@ class LoadedModel:
     def _warm_up_open_batch(self, open_tensors: Sequence[Any]) -> None:
         """One graph runs every number. For powers of two another one is compiled, and kept where it costs less."""
         known = not any(spec.is_open for spec in self.inputs)
-        own = self._graphs_of_one_size() if known and self._calls.direct and self._calls.straight is None else {}
+        calls = self._calls
+        may_have_more = known and calls.direct and calls.straight is None and not calls.has_branches
+        own = self._graphs_of_one_size() if may_have_more else {}
         self._calls.open(open_tensors)
         self.outputs = self._first_call()
         self._calls.learn(self._samples(2, other=3))

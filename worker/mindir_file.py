@@ -88,6 +88,11 @@ def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
     return tuple(inputs)
 
 
+def has_branches(path: Path, target: Target) -> bool:
+    """Whether the graph of a model file, which read_inputs() has read, calls others, as branches do."""
+    return bool(parse(_plain_bytes(path, target)).functions)
+
+
 def _changed(file: Any) -> frozenset[str]:
     """The inputs that the graph may write over: all, where it cannot be followed, which is for MindSpore to say."""
     try:

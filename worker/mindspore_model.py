@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mindspore_serving.worker.declarations import Model
 from mindspore_serving.worker.device_context import Context
 from mindspore_serving.worker.graph_calls import Execute, GraphCalls
 from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel, ReadyModel, first_line
-from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, read_inputs
+from mindspore_serving.worker.mindir_file import DYNAMIC, FileInput, has_branches, read_inputs
 from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
 from mindspore_serving.worker.rewritten_file import rewritten_file, straight_graph_of
 from mindspore_serving.worker.stacked_model import can_be_stacked, in_one_call, stacked
@@ -138,20 +139,30 @@ def open_graph(
     together: the open first sizes of all inputs are the same, as those of instances are.
     """
     try:
-        calls = _calls(*_cell(path, target, rewriting, together), path, inputs)
+        calls = _calls(_cell(path, target, rewriting, together), path, inputs)
         is_open = any(DYNAMIC in spec.shape for spec in inputs)
         return calls, [_open_tensor(spec) for spec in inputs] if is_open else []
     except Exception as error:
         raise ServableError(f"model file '{path}' cannot be loaded: {first_line(error)}") from error
 
 
-def _calls(cell: Any, straight: StraightCalls | None, path: Path, inputs: Sequence[FileInput]) -> GraphCalls:
+@dataclass(frozen=True)
+class _Cell:
+    """The graph of a file. straight: what computes the same without MindSpore, where something does."""
+
+    graph: Any
+    straight: StraightCalls | None = None
+    has_branches: bool = False
+
+
+def _calls(cell: _Cell, path: Path, inputs: Sequence[FileInput]) -> GraphCalls:
     from mindspore import Tensor
 
     # What a batch lies in is not the graph's to change: the memory that a master shares cannot even be written.
     copied = any(given.changed for given in inputs)
     shares_memory = getattr(Tensor, "from_numpy", Tensor)  # which MindSpore says is to go
-    return GraphCalls(cell, path, Tensor if copied else shares_memory, executor(), straight)
+    to_tensor = Tensor if copied else shares_memory
+    return GraphCalls(cell.graph, path, to_tensor, executor(), cell.straight, cell.has_branches)
 
 
 def executor() -> Execute | None:
@@ -166,8 +177,7 @@ def executor() -> Execute | None:
     return execute
 
 
-def _cell(path: Path, target: Target, rewriting: Rewriting, together: bool = True) -> tuple[Any, StraightCalls | None]:
-    """The graph of a file, and what computes the same without MindSpore, where something does."""
+def _cell(path: Path, target: Target, rewriting: Rewriting, together: bool = True) -> _Cell:
     import mindspore
     from mindspore import nn
 
@@ -184,7 +194,8 @@ def _cell(path: Path, target: Target, rewriting: Rewriting, together: bool = Tru
             logger.warning("model file '%s' is not read as it was rewritten: a fault of ours: %s", path, error)
             return _cell(path, target, less, together)
         graph = straight_graph_of(file) if file != path and Rewriting.KERNELS in rewriting else None
-        return nn.GraphCell(loaded), None if graph is None else StraightCalls(graph)
+        straight = None if graph is None else StraightCalls(graph)
+        return _Cell(nn.GraphCell(loaded), straight, has_branches(file, target))
 
 
 def _open_stacked(path: Path, inputs: Sequence[FileInput], target: Target, rewriting: Rewriting) -> GraphCalls:
@@ -204,8 +215,8 @@ def _open_stacked(path: Path, inputs: Sequence[FileInput], target: Target, rewri
             return self.compile_and_run(*columns)  # as a graph, like a GraphCell, whichever mode the user has set
 
     # Without kernels: vmap knows no rule for them, and would call them once for each instance.
-    one, _ = _cell(path, target, rewriting & ~Rewriting.KERNELS)
-    return _calls(Stacked(one), None, path, inputs)
+    one = _cell(path, target, rewriting & ~Rewriting.KERNELS)
+    return _calls(_Cell(Stacked(one.graph)), path, inputs)
 
 
 def _apply(context: Context, target: Target) -> None:

@@ -157,7 +157,8 @@ def file_calls(path: Path, target: Target, ways: Sequence[Rewriting], batches: d
     is_turned = Rewriting.TRANSPOSED in ways[-1] and Rewriting.TRANSPOSED not in ways[0]
     calls: list[Ways] = []
     batch = batches.get(str(path), _OPEN_BATCH)
-    for rows in _batches(inputs, is_turned) if is_open else (_FULL, _ONE):
+    of_fixed = [_FULL] if graphs[0].has_branches else [_FULL, _ONE]
+    for rows in _batches(inputs, is_turned) if is_open else of_fixed:
         arrays = _arrays(inputs, rows, batch)
         try:
             expected = graphs[0].learn(arrays)

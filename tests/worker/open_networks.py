@@ -365,6 +365,7 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "resized": (Formula(resized, convolution("same"), nn.Conv2d(6, 4, 3)), IMAGES),
     "printed": (Formula(printed, convolution("same")), IMAGES),
     "by_its_numbers": (Formula(by_its_numbers, nn.Dense(16, 16)), WORDS),
+    "by_the_numbers_of_four": (Formula(by_its_numbers, nn.Dense(16, 16)), (4, *WORDS[1:])),
     "between": (
         Formula(between, *(nn.Conv2d(channels, 16, 3, pad_mode="pad", padding=1) for channels in (3, 16, 16, 16))),
         IMAGES,
