@@ -202,7 +202,7 @@ class MethodQueue:
     def _take_others(self) -> list[Span]:
         taken: list[Span] = []
         others, room, bytes_left = self._others, self.method.batch_size, MAX_BATCH_BYTES
-        while others and room:
+        while others and room and bytes_left >= 0:  # one instance may weigh more than that by itself
             span = others[0]
             if span.request.settled:
                 others.popleft()

@@ -113,6 +113,14 @@ def test_a_batch_stops_growing_at_its_bytes_but_takes_one_instance_at_least() ->
     assert [count_instances(queue.take()) for _ in range(3)] == [2, 1, 0]
 
 
+def test_an_empty_instance_behind_one_that_is_larger_than_a_batch_waits_for_the_next() -> None:
+    queue = MethodQueue(MethodSpec("m", ("x",), ("y",), 10))
+    queue.append(a_request(1, 1, MAX_BATCH_BYTES + 1))
+    queue.append(a_request(2, 1, 0))
+    assert [count_instances(queue.take()) for _ in range(3)] == [1, 1, 0]
+    assert queue.waiting == 0
+
+
 @many
 @given(st.integers(1, 8), st.data())
 def test_results_are_put_together_in_order_however_they_come(count: int, data: st.DataObject) -> None:
