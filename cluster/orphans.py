@@ -7,6 +7,7 @@ worker is back; and what ran beside it gets its answer.
 
 from mindspore_serving.cluster.batcher import Request
 from mindspore_serving.cluster.board import Board
+from mindspore_serving.cluster.errors import RequestRefused
 from mindspore_serving.cluster.moments import earliest
 from mindspore_serving.cluster.registry import Route
 
@@ -37,7 +38,7 @@ class Orphans:
         waiting = self._until.get(route.servable)
         if not waiting:
             return []
-        return self._leave(route.servable, [it for it in waiting if it.asked_version in (0, route.version)])
+        return self._leave(route.servable, [it for it in waiting if self._goes_to(it, route)])
 
     def take_overdue(self) -> list[Request]:
         """Those that have waited long enough."""
@@ -57,6 +58,13 @@ class Orphans:
         return (
             None if not self._until else earliest(*[next(iter(waiting.values())) for waiting in self._until.values()])
         )
+
+    def _goes_to(self, request: Request, route: Route) -> bool:
+        try:
+            found, _ = self._board.registry.resolve(route.servable, request.asked_version, request.method.name)
+        except RequestRefused:  # the version that serves now has no such method
+            return False
+        return found is route
 
     def _leave(self, servable: str, requests: list[Request]) -> list[Request]:
         """They wait no more. Returns those that nobody has answered meanwhile."""

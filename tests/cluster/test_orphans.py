@@ -2,9 +2,16 @@
 
 from collections.abc import Sequence
 
-from mindspore_serving.cluster.dispatch_events import Draining, PeerUnreachable, Report, RequestCancelled, Tick
+from mindspore_serving.cluster.dispatch_events import (
+    Draining,
+    MessageReceived,
+    PeerUnreachable,
+    Report,
+    RequestCancelled,
+    Tick,
+)
 from mindspore_serving.cluster.errors import Code, Failure
-from mindspore_serving.cluster.messages import Heartbeat, MethodSpec
+from mindspore_serving.cluster.messages import BatchDone, Heartbeat, MethodSpec
 from tests.cluster.sim_worker import number
 from tests.cluster.test_dispatcher import ECHO, Master, counts
 
@@ -118,6 +125,26 @@ def test_a_worker_without_its_method_leaves_it_waiting() -> None:
     master.join("c", methods=(ECHO,))
     run_alone(master, "c")
     assert master.answers[request] == [(number(1),)]
+
+
+def test_workers_without_its_method_do_not_prolong_its_wait_and_the_log_tells_of_it_once() -> None:
+    """Each event of theirs did both: a master with such workers wrote a line for every call."""
+    master, request = orphaned(1)
+    new = MethodSpec("new", ("x",), ("y",), 4)
+    master.join("b", version=2, methods=(new,))
+    reports: list[str] = []
+    while request not in master.answers:
+        assert master.now < 161.0, "it waits longer than 60 s"
+        master.ask(2, method="new")
+        (batch,) = master.batches("b")
+        actions = master.feed(MessageReceived("b", BatchDone(batch.batch_id, batch.columns)))
+        reports += [it.text for it in actions if isinstance(it, Report)]
+        master.now += 10.0
+        master.feed(Tick())
+        master.say("b", Heartbeat())
+        master.join("b", version=2, methods=(new,), number=int(master.now))
+        master.take("b")
+    assert refusal(master, request) and reports == []
 
 
 def test_it_is_told_in_the_log_once() -> None:
