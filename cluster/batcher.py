@@ -173,6 +173,7 @@ class MethodQueue:
 
     def append(self, request: Request) -> None:
         """All of it that has no result yet, to the end."""
+        self.method = request.method  # a worker that came since may have brought another batch size
         for span in _apart(Span(request, 0, request.count)):
             if not request.results.has_failed(span.start):  # then its workers have died: it stands alone in its span
                 (self._suspects if request.is_suspect(span.start) else self._others).append(span)

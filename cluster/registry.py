@@ -101,6 +101,7 @@ class Route:
     def add(self, replica: Replica) -> None:
         self.replicas[replica.id] = replica
         self._ready += 1
+        self._follow_newest()
 
     def move(self, replica: Replica, by: str) -> None:
         was_ready = replica.state is ReplicaState.READY
@@ -111,6 +112,7 @@ class Route:
         elif replica.state is ReplicaState.GONE:
             del self.replicas[replica.id]
             self.draining.pop(replica.id, None)
+            self._follow_newest()
 
     def health(self) -> RouteHealth:
         """How it stands now."""
@@ -124,6 +126,12 @@ class Route:
         return RouteHealth(
             self.servable, self.version, tuple(self.methods.values()), self._ready, reason, tuple(self.shut)
         )
+
+    def _follow_newest(self) -> None:
+        """Workers that are restarted one by one may bring other batch sizes: what the last one says counts for all."""
+        if self.replicas:
+            newest = next(reversed(self.replicas.values()))
+            self.methods = {method.name: method for method in newest.register.methods}
 
     def __str__(self) -> str:
         return f"servable {self.servable} version {self.version}"
@@ -169,8 +177,6 @@ class Registry:
         self.health_version += 1
         versions = self._versions[register.servable]
         route = versions.setdefault(register.version, Route(register.servable, register.version))
-        if not route.replicas:
-            route.methods = {method.name: method for method in register.methods}
         replica = self._replicas[worker_id] = Replica(worker_id, register, route)
         route.add(replica)
         self._find_newest(register.servable)

@@ -464,6 +464,29 @@ def test_the_same_version_with_other_methods_is_refused_with_what_to_do(master: 
     assert master.take("b") == [Registered(3.0, 1)]
 
 
+def test_workers_that_are_restarted_one_by_one_bring_other_batch_sizes_at_once(master: Master) -> None:
+    """Those of the first worker counted for as long as any other one was left."""
+    master.ask(*range(12))
+    assert counts(master.batches("a")) == [4, 4], "and four wait, for longer than the worker of before is here"
+    master.join("b", methods=(MethodSpec("echo", ("x",), ("y",), 8), OTHER))
+    master.ask(*range(40))
+    first, _ = master.batches("b")
+    master.done("b", first)
+    assert counts(master.batches("b")) == [8]
+
+
+def test_a_method_that_may_run_once_since_its_workers_were_restarted_is_not_tried_again(master: Master) -> None:
+    """The worker of before, which says otherwise, may even come once more before it goes."""
+    for name in ("new", "newer"):
+        master.join(name, methods=(MethodSpec("echo", ("x",), ("y",), 4, idempotent=False), OTHER))
+    master.join("a", number=2)
+    master.say("a", Goodbye())
+    request = master.ask(1)
+    master.feed(PeerUnreachable("new"))
+    results = master.answers[request]
+    assert isinstance(results, list) and results[0].code is Code.WORKER_UNAVAILABLE
+
+
 def test_a_stranger_is_told_to_register(master: Master) -> None:
     master.say("stranger", Heartbeat())
     assert master.take("stranger") == [Unregistered()]

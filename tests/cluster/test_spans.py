@@ -58,9 +58,9 @@ def test_only_few_and_large_parts_are_left_apart(count: int, size: int, gathered
     assert joined.frame == joined.data  # joined once
 
 
-def a_request(number: int, count: int, size: int = 1) -> Request:
+def a_request(number: int, count: int, size: int = 1, batch_size: int = 4) -> Request:
     columns = (Stacked("|u1", (count, size), bytes(count * size)),)
-    method = MethodSpec("m", ("x",), ("y",), 4)
+    method = MethodSpec("m", ("x",), ("y",), batch_size)
     return Request(number, 0, ROUTE, method, count, columns, 1e9, 0, 0.0)
 
 
@@ -70,7 +70,7 @@ def test_a_queue_gives_every_instance_once_and_in_order(
     counts: list[int], batch_size: int, data: st.DataObject
 ) -> None:
     queue = MethodQueue(MethodSpec("m", ("x",), ("y",), batch_size))
-    requests = [a_request(number, count) for number, count in enumerate(counts)]
+    requests = [a_request(number, count, batch_size=batch_size) for number, count in enumerate(counts)]
     for request in requests:
         queue.append(request)
     taken: list[tuple[int, int]] = []
