@@ -67,7 +67,7 @@ class Register:
 class Heartbeat:
     """I am alive and had nothing else to say. A device that hangs is seen by what it did not do."""
 
-    stuck_seconds: float = 0.0  # since this master's work last got on, while some of it is open
+    stuck_seconds: float = 0.0  # since the worker last got on, with whosever work, while some of this master's is open
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from mindspore_serving.cluster.session_events import (
     BatchFinished,
     Close,
     CreditChanged,
+    DeviceGotOn,
     DrainRequested,
     Event,
     FirstCreditChanged,
@@ -101,7 +102,7 @@ class Session:
         self._first_credit = self._credit = credit  # batches that the master may have open here
         self._awaits_siblings = False  # registered at one of several processes, which gives no work before a heartbeat
         self._open: set[int] = set()  # batches of this registration that are not answered yet
-        self._got_on_at = now  # when one of them was done, or the first of them came
+        self._got_on_at = now  # when a batch was done, whosever it was, or the first of these came
         self._speak_at = now  # when to say something again, if nothing else is said before
         self._silence_seconds = REGISTER_AGAIN_SECONDS
         self._give_up_at: float | None = None
@@ -121,11 +122,13 @@ class Session:
             case MessageArrived(message):
                 self._receive(message, now)
             case BatchFinished(registration, done):
+                self._got_on_at = now
                 # A result of an earlier registration has nobody who waits for it.
                 if registration == self._registration and done.batch_id in self._open:
                     self._open.discard(done.batch_id)
-                    self._got_on_at = now
                     self._say(done, now)
+            case DeviceGotOn():
+                self._got_on_at = now
             case TurnCame(registration, batch_id):
                 if registration == self._registration and batch_id in self._open:
                     self._say(MayRun(batch_id), now)

@@ -33,6 +33,11 @@ class BatchFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceGotOn:
+    """A batch of another master is done: what this one has open may have waited behind it."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnCame:
     """A batch that runs alone could begin now; `registration` is what Run said."""
 
@@ -91,6 +96,7 @@ class Tick:
 Event: TypeAlias = (
     MessageArrived
     | BatchFinished
+    | DeviceGotOn
     | TurnCame
     | LinkMade
     | LinkLost

@@ -17,6 +17,7 @@ from mindspore_serving.cluster.session_events import (
     BatchFinished,
     Close,
     CreditChanged,
+    DeviceGotOn,
     DrainRequested,
     Event,
     FirstCreditChanged,
@@ -135,6 +136,9 @@ class Talks:
         """A batch that was started is done."""
         self._purse.finished(master)
         self.handle(master, event)
+        if len(self._sessions) > 1:
+            for other in self._sessions.keys() - {master}:
+                self.handle(other, DeviceGotOn())
         self._go_on(self._gate.finished())
 
     def handle(self, master: str, event: Event) -> None:

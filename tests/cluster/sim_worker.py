@@ -201,7 +201,9 @@ class SimWorker:
     def _run(self, master: int, batch: RunBatch, registration: int) -> None:
         start = max(self.world.now, self._busy_until)
         deadline = self.world.now + (batch.seconds_left or 0.0)
-        if self._seconds_each is None:
+        if self.world.plan.slow:
+            seconds = self.world.random.uniform(0.6, 0.9) * self.world.plan.limits.hang_seconds
+        elif self._seconds_each is None:
             seconds = self.world.random.uniform(0.001, 0.4)
         else:
             seconds = (0.05 + self._seconds_each * batch.count) * self.world.random.uniform(0.9, 1.1)
@@ -232,6 +234,8 @@ class SimWorker:
         self._open[master].discard((registration, batch.batch_id))
         self.purse.finished(master)
         self.handle(master, worker_side.BatchFinished(registration, done))
+        for other in [other for other in self.sessions if other != master]:
+            self.handle(other, worker_side.DeviceGotOn())
         self._go_on(self.gate.finished())
 
 

@@ -47,6 +47,7 @@ class Plan:
     hangs: int = 0  # a device call never returns, while its process goes on
     drains: int = 0  # a worker is told to leave; another joins
     master_crashes: int = 0  # a master is killed and started again
+    slow: bool = False  # each batch takes nearly as long as a device call may before it counts as hung
     poisons: int = 0
     bad: int = 0
     cancels: int = 0

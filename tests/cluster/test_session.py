@@ -22,6 +22,7 @@ from mindspore_serving.cluster.session_events import (
     Action,
     BatchFinished,
     Close,
+    DeviceGotOn,
     DrainRequested,
     FirstCreditChanged,
     InService,
@@ -190,6 +191,16 @@ def test_it_is_in_service_when_the_masters_other_processes_know_it_and_the_maste
     assert session.handle(KnownToSiblings(), 0.03) == [Send(Heartbeat())]
     session.handle(LinkLost(), 0.04)
     assert session.handle(KnownToSiblings(), 0.05) == []  # it is not registered any more
+
+
+@pytest.mark.parametrize("other", [DeviceGotOn(), BatchFinished(0, DONE)])
+def test_a_device_that_gets_on_with_others_work_does_not_hang(
+    serving: Session, other: DeviceGotOn | BatchFinished
+) -> None:
+    """Work of another master, or of before this worker lost its connection: that which is open waited behind it."""
+    told(serving, BATCH, 10.0)
+    serving.handle(other, 50.0)
+    assert serving.handle(Tick(), 51.0) == [Send(Heartbeat(1.0))]
 
 
 def test_a_sibling_that_cannot_be_reached_is_waited_for_until_the_first_heartbeat_is_due() -> None:

@@ -105,6 +105,16 @@ def test_a_hung_device_is_given_up_and_its_work_done_elsewhere() -> None:
         assert world.condemned <= 1 and not any(isinstance(caller.answers[0], Failure) for caller in late)
 
 
+def test_no_worker_is_given_up_because_its_calls_take_long_and_others_wait_behind_them() -> None:
+    """Of several masters, each took the time that its batches waited behind the others' for that of its own."""
+    for seed in range(SEEDS_PER_KIND):
+        plan = Plan(masters=1 + seed % 3, workers=2, requests=8, link_drops=1, slow=True, methods=("twice",))
+        plan.limits = Limits(hang_seconds=2.0)
+        world = run(seed, plan)
+        late = [caller for caller in world.callers.values() if caller.arrived_at > 2.0]
+        assert world.condemned == 0 and not any(isinstance(caller.answers[0], Failure) for caller in late), told(world)
+
+
 def test_callers_of_several_masters_do_not_notice_that_one_dies() -> None:
     for seed in range(SEEDS_PER_KIND):
         world = World(seed, Plan(masters=2, workers=2, requests=80))

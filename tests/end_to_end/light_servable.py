@@ -1,4 +1,4 @@
-"""A servable of Python alone, quick to start, that does what a call orders: answer, wait, hang, die."""
+"""A servable of Python alone, quick to start, that does what a call orders: answer, wait, take long, hang, die."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +29,8 @@ def obey(order, x):
         print(f"{order} {x.nbytes} bytes", flush=True)
     if order == "wait":
         wait_for_go()
+    if order == "take long":
+        threading.Event().wait(2.0)
     if order == "hang" or (order == "hang once" and not os.path.exists(file("hung"))):
         open(file("hung"), "w").close()
         print("it hangs", flush=True)

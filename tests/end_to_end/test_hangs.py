@@ -1,6 +1,7 @@
 """A device call that never returns: its worker is given up and ends itself, and its work is done elsewhere."""
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,13 @@ def test_what_hangs_every_worker_of_two_masters_is_given_up_and_what_waited_behi
         assert "the worker died 3 times while it ran this instance: it is given up" in given_up["error"], given_up
         light_worker(run, place, [ctrl, other_ctrl])
         assert behind.result() == [{"y": 2}]
+
+
+def test_calls_that_wait_behind_those_of_other_masters_do_not_count_as_hung(run: Processes, tmp_path: Path) -> None:
+    """Each takes 2 s and the last one 6, for its master knows of no other: the worker was given up."""
+    masters = [master(run, "--hang-seconds", "4") for _ in range(3)]
+    worker = light_worker(run, light_servable(tmp_path), [ctrl for _, _, ctrl in masters])
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(f"127.0.0.1:{port}", NAME, "act", timeout=60)) for _, port, _ in masters]
+        answers = [client.infer_async({"order": "take long", "x": x}) for x, client in enumerate(clients)]
+        assert [answer.result() for answer in answers] == [[{"y": x}] for x in range(3)], worker.output
