@@ -190,11 +190,8 @@ class Dispatcher:
 
         Source: longest queue drop (McKenney, Stochastic Fairness Queueing, 1990). False: there is none.
         """
-        longest = max(
-            (longest for lane in self._board.lanes.values() if (longest := lane.batcher.longest()) is not None),
-            key=lambda longest: longest.waiting,
-            default=queue,
-        )
+        found = [lane.batcher.longest() for lane in self._board.lanes.values()]
+        longest = max([one for one in found if one is not None], key=lambda one: one.waiting, default=queue)
         request = longest.newest_unsent() if longest.waiting > queue.waiting + 1 else None
         if request is None:
             return False

@@ -91,6 +91,9 @@ def _check_failure(world: World, caller: Caller, failure: Failure) -> None:
     match failure.code:
         case Code.DEADLINE_PASSED | Code.WOULD_BE_LATE:
             assert caller.deadline is not None, "a request without a deadline ran out of time"
+        case Code.TOO_MANY_REQUESTS:
+            most = world.plan.limits.max_enqueued_requests
+            assert len(world.callers) > most, "a queue with room was said to be full"
         case Code.QUARANTINED:
             losses = world.faults + world.deaths
             assert losses >= world.plan.limits.quarantine_deaths, "a method was shut off without deaths"

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterable
 
+from mindspore_serving.cluster.dispatch_events import Limits
 from tests.cluster.invariants import check, told
 from tests.cluster.simulator import Plan, World
 
@@ -53,6 +54,7 @@ def some_plan(seed: int) -> Plan:
         versions=chance.randrange(1, 3),
         methods=chance.choice((("twice", "thrice"), ("twice", "thrice", "once"))),
         reconnects=chance.randrange(0, 4),
+        limits=Limits(hang_seconds=5.0, max_enqueued_requests=chance.choice((3, 10_000, 10_000))),
     )
 
 

@@ -399,6 +399,18 @@ def test_too_many_requests_are_refused_at_once() -> None:
     assert master.answers == {3: Failure(Code.TOO_MANY_REQUESTS, text)}
 
 
+def test_too_many_requests_are_refused_also_where_another_version_has_nothing_to_do() -> None:
+    """Compiled, the master took it for an error that nothing waits there, and answered nobody."""
+    master = Master(max_enqueued_requests=2)
+    for worker, version in (("a", 1), ("b", 2)):
+        master.join(worker, version)
+        master.ask(1, version=version)
+        (batch,) = master.batches(worker)
+        master.done(worker, batch)
+    failure = master.answers[[master.ask(1, version=2) for _ in range(3)][-1]]
+    assert isinstance(failure, Failure) and failure.code is Code.TOO_MANY_REQUESTS
+
+
 def test_too_many_bytes_are_refused_at_once() -> None:
     master = Master(max_enqueued_bytes=20)
     master.join("a")
