@@ -110,6 +110,11 @@ class Members:
                 if batch_id in replica.open:
                     replica.begun = batch_id
                     self._board.send(replica.id, Go(batch_id))
+                else:
+                    # It was lost, and has registered once more by the same number, before it heard of either: all that
+                    # it has since waits behind what nobody waits for.
+                    self.losses.lose(replica, "it asks for work of before it was lost", Loss.FAREWELL)
+                    self._board.send(replica.id, Unregistered())
             case Credit(batches):
                 replica.credit = batches
                 replica.credit_is_kept = False

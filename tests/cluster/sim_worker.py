@@ -194,9 +194,16 @@ class SimWorker:
     def _check_credit(self) -> None:
         masters = len(self.sessions)
         held = sum(map(len, self._open.values()))
-        if self.hung:
+        if self.hung or any(
+            self._is_stale(master, batch) for master, open_ in self._open.items() for _, batch in open_
+        ):
             return  # a master whose lease for it ran out may have sent what it has now to somebody else
         assert held <= (2 if masters == 1 else masters + 1), f"{self.name} has {held} batches open: over-committed"
+
+    def _is_stale(self, master: int, batch_id: int) -> bool:
+        """The master waits for this batch no more."""
+        replica = self.world.masters[master].dispatcher._board.registry.get(self.name)
+        return replica is None or batch_id not in replica.open
 
     def _run(self, master: int, batch: RunBatch, registration: int) -> None:
         start = max(self.world.now, self._busy_until)

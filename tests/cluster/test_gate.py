@@ -5,11 +5,11 @@ import pytest
 from mindspore_serving.cluster.dispatch_events import Limits, PeerUnreachable
 from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.cluster.gate import Ask, Gate, Start, Ticket
-from mindspore_serving.cluster.messages import Go, MayRun, Registered, RunBatch
+from mindspore_serving.cluster.messages import Go, MayRun, Registered, RunBatch, Unregistered
 from mindspore_serving.cluster.session import Offer, Session
 from mindspore_serving.cluster.session_events import GoAhead, LinkLost, MessageArrived, Run, Send, TurnCame
 from tests.cluster.invariants import check
-from tests.cluster.sim_worker import POISON
+from tests.cluster.sim_worker import POISON, number
 from tests.cluster.simulator import Plan, World
 from tests.cluster.test_dispatcher import Master
 
@@ -101,12 +101,20 @@ def test_deaths_of_a_worker_that_was_told_to_begin_count() -> None:
     assert [failure.code for failure in results] == [Code.DEADLY]
 
 
-def test_a_batch_that_is_not_open_may_not_begin() -> None:
-    master = Master()
+def test_a_worker_that_asks_for_work_of_before_it_was_lost_starts_afresh() -> None:
+    """The simulator found it: it was lost before it heard that it was registered, and registered by its second Register
+    of the same number. Its suspect of before waited for a Go that nobody gave, and whatever came later behind it."""
+    master, other = Master(), "other"
     master.join("w")
-    master.take("w")
+    request = master.ask(1)
+    (batch,) = master.batches("w")
     master.say("w", MayRun(7))
-    assert master.take("w") == []
+    assert master.take("w") == [Unregistered()]
+    master.join(other)
+    again = suspect_at(master, other)
+    master.begin(other, again)
+    master.done(other, again)
+    assert batch.columns == again.columns and master.answers[request] == [(number(1),)]
 
 
 def test_the_session_asks_for_what_is_open_and_passes_the_answer_on() -> None:
