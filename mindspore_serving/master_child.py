@@ -37,7 +37,8 @@ class Voice:
 class MasterChild:
     """Runs from construction on. Its words can be read from `channel`, its end from `exit_fd`.
 
-    life: what the child does; returns its exit code. forget: closes in the child what is the parent's alone.
+    life: what the child does; returns its exit code. forget: closes in the child what is the parent's alone. Raises
+    OSError where there is no room for one.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class MasterChild:
         # A signal that comes before the child has its own handlers should end it, not be taken for the parent's.
         numbers = stop_signals()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-        self.pid = os.fork()
-        if self.pid == 0:
-            self.channel.close()
-            _live(Voice(theirs, watchdog_seconds), life, forget, numbers)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        theirs.close()
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                self.channel.close()
+                _live(Voice(theirs, watchdog_seconds), life, forget, numbers)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            theirs.close()
         self.channel.setblocking(False)
         self.exit_fd = os.pidfd_open(self.pid)
 

@@ -87,9 +87,13 @@ class MasterProcesses:
         def life(voice: Voice) -> int:
             return self._life(Place(slot, self._endpoints, self._tally, voice.fileno(), self._regions), voice)
 
-        child = MasterChild(slot, self._watchdog_seconds, life, self._forget)
-        self._children[slot] = child
         self._upkeep.started(slot, time.monotonic())
+        try:
+            child = MasterChild(slot, self._watchdog_seconds, life, self._forget)
+        except OSError as error:  # no memory, no descriptors
+            self._decide(slot, f"process {slot + 1} cannot be started: {error.strerror}")
+            return
+        self._children[slot] = child
         self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._on_word(child))
         self._selector.register(child.exit_fd, selectors.EVENT_READ, lambda: self._on_exit(child))
         logger.info("%s starts, workers register at %s", child, self._endpoints[slot])
@@ -112,15 +116,19 @@ class MasterProcesses:
         del self._children[child.slot]
         self._tally.put(child.slot, 0)
         how = f"{child}: {how_it_ended(code)}" + (f": {child.status}" if child.status else "")
-        wait = self._upkeep.ended(child.slot, time.monotonic())
+        is_well = code in (0, *(-number for number in stop_signals()))  # these: it had hardly begun
+        self._decide(child.slot, how, child.status, is_well)
+
+    def _decide(self, slot: int, how: str, reason: str = "", is_well: bool = False) -> None:
+        """What follows when it has ended; is_well: as one may that is to stop."""
+        wait = self._upkeep.ended(slot, time.monotonic())
         if wait is not None:
             logger.warning("%s, starting again in %g s", how, wait)
-        elif self._upkeep.stopping:
-            if code not in (0, *(-number for number in stop_signals())):  # these: it had hardly begun
-                self._fail(how)
-        else:
-            self._fail(child.status or how)
+        elif not self._upkeep.stopping:
+            self._fail(reason or how)
             self._stop()
+        elif not is_well:
+            self._fail(how)
 
     def _on_signal(self) -> None:
         if self._signals.wait() != NEWS:

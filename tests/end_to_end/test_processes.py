@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -175,6 +176,19 @@ def through_memory(channel: grpc.Channel, value: int, shm: PosixMemory) -> None:
     call: Any = channel.unary_unary(f"{V2}/ModelInfer")
     call(message.SerializeToString(), timeout=READY_SECONDS)
     assert int.from_bytes(shm.buffer[8:16], "little") == value
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(run: Processes, tmp_path: Path) -> None:
+    """For want of memory or of descriptors: the command ended by that, and the others with it."""
+    several = Several(run, tmp_path)
+    parent = several.parent
+    most = resource.prlimit(parent.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(parent.pid, resource.RLIMIT_NOFILE, (3, most[1]))
+    os.kill(several.children()[0], signal.SIGKILL)
+    parent.wait_for("cannot be started: Too many open files, starting again in 2 s")
+    resource.prlimit(parent.pid, resource.RLIMIT_NOFILE, most)
+    parent.wait_for("Serving gRPC start success", times=3)
+    assert parent.stop() == 0
 
 
 def test_memory_that_is_registered_with_one_process_is_known_to_all(run: Processes, tmp_path: Path) -> None:
