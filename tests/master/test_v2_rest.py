@@ -5,6 +5,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mindspore_serving.cluster.tensors import Stacked
 from mindspore_serving.master.openapi import openapi
 from mindspore_serving.master.rest_body import wanted_encoding
 from mindspore_serving.master.v2_types import DTYPES
+from tests.master.fake_worker import FakeWorker
 from tests.master.rest_client import RestClient, echoing
 from tests.master.running_master import RunningMaster
 from tests.processes import until
@@ -322,6 +324,21 @@ def test_not_ready_says_why_and_when_to_come_back(master: RunningMaster) -> None
         status, _, body = client.exchange(b"", url, "GET")
         assert status == 503
         assert b"no servable has a live replica" in body and b"servable add version 1: it has no live worker" in body
+    client.connection.close()
+
+
+def test_nobody_is_invited_to_ask_again_for_what_may_run_once_and_was_lost(master: RunningMaster) -> None:
+    """With 503 or UNAVAILABLE, a client's retry policy, or a proxy's, ran it a second time."""
+    client = RestClient(master.open_rest())
+    methods = (MethodSpec("once", ("x",), ("y",), 4, idempotent=False),)
+    worker = FakeWorker(master.context, master.ctrl.port, 2, methods)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.exchange, {"inputs": [x(data=[1, 2])]}, "/v2/models/add.once/infer")
+        worker.next_batch()
+        worker.die()
+        status, headers, body = call.result()
+    assert status == 500 and "retry-after" not in headers
+    assert "not tried again because the method is registered with idempotent=False" in json.loads(body)["error"]
     client.connection.close()
 
 
