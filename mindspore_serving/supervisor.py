@@ -54,7 +54,7 @@ class Supervisor(threading.Thread):
         self._started_at: dict[int, float] = {}
         self._heard_at: dict[int, float] = {}  # of those who are ready
         self._due: dict[int, tuple[float, WorkerSpec]] = {}  # slot -> when to start it again
-        self._first_outcomes: queue.SimpleQueue[tuple[WorkerSpec, str | None] | None] = queue.SimpleQueue()
+        self._first_outcomes: queue.SimpleQueue[str] = queue.SimpleQueue()  # empty: one is ready
         self._reported: set[int] = set()  # slots whose first outcome is known
         self.failed_to_start = False  # one of these was a failure: wait_ready() raises
         self._is_interrupted = False
@@ -68,21 +68,14 @@ class Supervisor(threading.Thread):
 
     def wait_ready(self) -> None:
         """Returns when every worker has registered. Raises SetupError with the first failure, or when interrupted."""
-        waiting = len(self._specs)
-        while waiting:
-            outcome = self._first_outcomes.get()
-            if outcome is None:
-                raise SetupError(_INTERRUPTED_TEXT)
-            spec, failure = outcome
-            if failure is not None:
-                reason = f": {{{spec}, {failure}}}" if failure else " because of death of one worker"
-                raise SetupError(f"Fail to start workers{reason}")
-            waiting -= 1
+        for _ in self._specs:
+            if failure := self._first_outcomes.get():
+                raise SetupError(failure)
 
     def interrupt(self) -> None:
         """Ends a wait_ready() of another thread."""
         self._is_interrupted = True
-        self._first_outcomes.put(None)
+        self._first_outcomes.put(_INTERRUPTED_TEXT)
 
     def check_not_interrupted(self) -> None:
         """Raises SetupError if it was: also by who came when wait_ready() had just returned."""
@@ -114,7 +107,7 @@ class Supervisor(threading.Thread):
         try:
             child = WorkerProcess(spec, self._master, self._folder, self._log_file(spec), self._silent_seconds)
         except OSError as error:  # no memory, no descriptors, no such log file
-            self._report_first(spec, f"cannot be started: {error}")
+            self._report_first(spec, f"Fail to start workers: {{{spec}, cannot be started: {error}}}")
             self._decide(spec, f"cannot be started: {error}", Ended(False, False, 0.0))
             return
         self._children[spec.slot] = child
@@ -139,7 +132,7 @@ class Supervisor(threading.Thread):
             self._heard_at[child.spec.slot] = time.monotonic()
         if child.ready and not was_ready:
             self._tell(child.spec, f"ready after {self._age(child):.1f} s")
-            self._report_first(child.spec, None)
+            self._report_first(child.spec, "")
 
     def _on_exit(self, child: WorkerProcess) -> None:
         self._selector.unregister(child.notifications)
@@ -147,8 +140,10 @@ class Supervisor(threading.Thread):
         code = child.reap()
         del self._children[child.spec.slot]
         self._heard_at.pop(child.spec.slot, None)
-        how = how_it_ended(code) + (f": {child.status}" if child.status and code else "")
-        self._report_first(child.spec, child.status)
+        death = how_it_ended(code)
+        how = death + (f": {child.status}" if child.status and code else "")
+        because = "" if child.status else " because of death of one worker"
+        self._report_first(child.spec, f"Fail to start workers{because}: {{{child.spec}, {child.status or death}}}")
         self._decide(child.spec, how, Ended(child.ready, child.answered, self._age(child), child.told_to_stop))
 
     def _decide(self, spec: WorkerSpec, how: str, record: Ended) -> None:
@@ -162,11 +157,11 @@ class Supervisor(threading.Thread):
             self._tell(spec, f"{how}, starting again in {wait:g} s")
             self._due[spec.slot] = (time.monotonic() + wait, spec)
 
-    def _report_first(self, spec: WorkerSpec, failure: str | None) -> None:
+    def _report_first(self, spec: WorkerSpec, failure: str) -> None:
         if spec.slot not in self._reported:
             self._reported.add(spec.slot)
-            self.failed_to_start = self.failed_to_start or failure is not None
-            self._first_outcomes.put((spec, failure))
+            self.failed_to_start = self.failed_to_start or failure != ""
+            self._first_outcomes.put(failure)
 
     def _on_stop_request(self) -> None:
         with contextlib.suppress(BlockingIOError):

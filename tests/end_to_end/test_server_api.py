@@ -217,6 +217,15 @@ def test_a_start_that_fails_says_the_workers_reason_and_leaves_nothing(folder: F
     assert "tensor_add.mindir' is not a MindIR file, or is damaged" in server.last_line
 
 
+def test_a_worker_that_dies_without_a_word_is_named_with_how_it_died(folder: Folder) -> None:
+    """As one does that needs more memory than there is; its log is empty."""
+    (folder.path / "add" / "servable_config.py").write_text("import os\nos.kill(os.getpid(), 9)")
+    server = folder.start(SERVER.replace("DEVICES", "device_ids=0"))
+    assert server.wait() == 1
+    reason = "Fail to start workers because of death of one worker: {servable name:add, device id:0, killed by SIGKILL}"
+    assert reason in server.last_line
+
+
 AGAIN = """
 import os
 from mindspore_serving import server
