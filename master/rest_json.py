@@ -54,6 +54,7 @@ _DTYPES = {
     "float64": "<f8",
 }
 _TEXT_TYPES = ("str", "bytes")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # before files of some editors, which the original read too
 _MOST_QUOTED = 100  # characters of a client's own text in an error
 
 
@@ -62,6 +63,7 @@ _MOST_QUOTED = 100  # characters of a client's own text in an error
 
 def read_instances(body: bytes) -> list[dict[str, Value]]:
     """The instances that a request's body holds. Raises RequestRefused."""
+    body = body.removeprefix(_BYTE_ORDER_MARK)
     if has_too_many_containers(body):
         _refuse(f"json has more than {MOST_CONTAINERS} arrays and objects: send large arrays as objects with 'b64'")
     try:

@@ -79,6 +79,12 @@ def test_several_instances_are_answered_in_order_and_one_object_with_an_array(re
     assert rest.ask(b'{"instances": 5, "instances": {"x": 4, "x": 3}}') == {"instances": [{"y": 3}]}
 
 
+def test_a_byte_order_mark_before_a_body_is_no_part_of_it(rest: RestClient) -> None:
+    """Windows' editors and shells write one into a file, which curl then sends."""
+    assert rest.ask(b'\xef\xbb\xbf{"instances": {"x": 3}}') == {"instances": [{"y": 3}]}
+    assert rest.error(b"\xef\xbb\xbf").startswith("Illegal JSON format.")
+
+
 # --- refusals
 
 
