@@ -153,8 +153,9 @@ def _fault(specs: Sequence[InputSpec], values: Sequence[Value]) -> str | None:
 
 
 def _fits(shape: Sequence[int], pattern: Sequence[int]) -> bool:
+    """An open size is 1 or more: a call with none leaves MindSpore 2.10 with a graph that is wrong from then on."""
     return len(shape) == len(pattern) and all(
-        want in (DYNAMIC, have) for have, want in zip(shape, pattern, strict=True)
+        have == want or (want == DYNAMIC and have > 0) for have, want in zip(shape, pattern, strict=True)
     )
 
 

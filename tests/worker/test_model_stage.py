@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from mindspore_serving.cluster.errors import Code, Failure
 from mindspore_serving.worker.batch_plan import BatchPlan
 from mindspore_serving.worker.loaded_model import InputSpec
-from mindspore_serving.worker.model_stage import run_stacked
+from mindspore_serving.worker.model_stage import run_each, run_stacked
 
 Array = npt.NDArray[Any]
 
@@ -54,3 +55,17 @@ def test_inputs_that_instances_share_are_left_to_the_careful_way() -> None:
     model = Doubler((4, 2), [True, False])
     assert run_stacked(model, [np.zeros((4, 2), np.float32)] * 2) is None
     assert not model.shapes
+
+
+@pytest.mark.parametrize("shape", [(-1, -1, 2), (4, -1, 2)])
+def test_an_instance_of_no_numbers_is_refused_where_a_size_is_open(shape: tuple[int, ...]) -> None:
+    """MindSpore 2.10 runs it, and gives everybody wrong numbers from then on."""
+    model = Doubler(shape, [True])
+    texts: list[Array | str | bytes | None] = [np.ones((length, 2), np.float32) for length in (3, 0, 3)]
+    outcomes = run_each(model, [texts], range(3))
+    fault = "Given model input 0 shape [0, 2] not match the shape [-1, 2] defined in model"
+    assert outcomes[1] == Failure(Code.INVALID_INPUTS, fault)
+    for index in (0, 2):
+        (made,) = outcomes[index]  # type: ignore[misc]
+        assert np.array_equal(made, np.full((3, 2), 2.0))
+    assert all(0 not in called for called in model.shapes)
