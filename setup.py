@@ -28,9 +28,9 @@ HOT = {
     "master": """
         client_memory direct_line error_status front_desk grpc_head grpc_messages http_watches joined_writes known_heads
         lean_call lean_connection listeners memory_part message_fields message_forms ms_service outlook predict promise
-        region_table reply_forms request_forms rest_body rest_calls rest_json rest_url service_table services
-        shared_memory socket_transport tensor_rules v2_calls v2_forms v2_grpc v2_infer v2_json v2_memory v2_messages
-        v2_target v2_types waits whole_calls wire_spans wire_tensors worker_socket""",
+        region_table reply_forms request_forms rest_body rest_calls rest_json rest_url secure_transport service_table
+        services shared_memory socket_transport tensor_rules v2_calls v2_forms v2_grpc v2_infer v2_json v2_memory
+        v2_messages v2_target v2_types waits whole_calls wire_spans wire_tensors worker_socket""",
     "master.http2": """
         bodies connection control events frames header_blocks headers limits openings outbox phases responses runs
         streams template""",

@@ -6,7 +6,8 @@ In reading order:
     security       who may talk to a master, read from the files of its settings
     parting        how the doors let go of their clients before it stops
     free_address   whether an address can be listened at
-    listeners      where the doors listen, and who comes in, by socket_transport; open_files: how many may
+    listeners      where the doors listen, and who comes in, by socket_transport, with TLS secure_transport upon it;
+                   open_files: how many may
     tls            a door's certificate and key
     tokens         bearer tokens, and the guard before every service
     service_table  what a gRPC service is: paths to handlers of raw bytes; services has all of ours

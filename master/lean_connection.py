@@ -45,7 +45,7 @@ _HTTP_1_REFUSAL = (
 
 
 class Wire(Protocol):
-    """What a connection needs of its transport, which is a SocketTransport, or one of asyncio's for TLS."""
+    """What a connection needs of its transport, which is a SocketTransport or a SecureTransport."""
 
     def set_write_buffer_limits(self, high: int) -> None:
         """The connection is told when more than that is unsent."""
@@ -149,7 +149,6 @@ class LeanConnection(asyncio.BufferedProtocol):
         self.flush()
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._transport.close()  # that of TLS in Python 3.10 does not note that its peer has left
         self._abandon_calls()
         self._http2.close()
         self._door.leave(self)

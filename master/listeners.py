@@ -8,13 +8,12 @@ import errno
 import logging
 import socket
 import ssl
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
 
 from mindspore_serving.cluster.addresses import Address, Endpoint, UnixPath
 from mindspore_serving.master.free_address import share
+from mindspore_serving.master.secure_transport import SecureTransport
 from mindspore_serving.master.socket_transport import Owner, SocketTransport
 
 logger = logging.getLogger("mindspore_serving.master")
@@ -22,7 +21,7 @@ logger = logging.getLogger("mindspore_serving.master")
 BACKLOG = 1024
 ACCEPTED_AT_ONCE = 64  # then those have a turn who are here
 OUT_OF_FILES_SECONDS = 1.0  # until it is tried again
-GOODBYE_SECONDS = 1.0  # that a TLS peer may take for its own
+INBOX_BYTES = 64 << 10  # received at once by TLS
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -49,7 +48,8 @@ class Listeners:
         self._has_room: Callable[[int], bool]
         self._tls: ssl.SSLContext | None = None
         self._handshake_seconds = 0.0
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._inbox = memoryview(b"")
+        self._handshakes: set[SecureTransport] = set()
 
     def start(
         self,
@@ -58,12 +58,14 @@ class Listeners:
         tls: ssl.SSLContext | None,
         handshake_seconds: float,
     ) -> None:
-        """Each connection gets an owner: with `tls`, an asyncio.Protocol or BufferedProtocol, when it is secure.
+        """Each connection gets an owner: with `tls`, when it is secure.
 
         `has_room`: whether one more may come, beside so many that are not secure yet. Who may not is turned away.
         """
         self._make_owner, self._has_room = make_owner, has_room
         self._tls, self._handshake_seconds = tls, handshake_seconds
+        if tls is not None:
+            self._inbox = memoryview(bytearray(INBOX_BYTES))
         self._is_started = True
         for listener in self._sockets:
             self._watch(listener)
@@ -86,7 +88,7 @@ class Listeners:
         """Who is not secure yet does not get in either."""
         self.stop()
         for handshake in self._handshakes:
-            handshake.cancel()
+            handshake.abort()
 
     def _watch(self, listener: socket.socket) -> None:
         if self._is_open:
@@ -115,22 +117,16 @@ class Listeners:
         return True
 
     def _welcome(self, connected: socket.socket) -> None:
-        if self._tls is None:
-            SocketTransport(self._loop, connected, self._make_owner()).start()
-            return
-        handshake = self._loop.create_task(self._shake_hands(connected, self._tls))
-        self._handshakes.add(handshake)
-        handshake.add_done_callback(self._handshakes.discard)
+        SocketTransport(
+            self._loop, connected, self._make_owner() if self._tls is None else self._secure(self._tls)
+        ).start()
 
-    async def _shake_hands(self, connected: socket.socket, tls: ssl.SSLContext) -> None:
-        limits: dict[str, Any] = {"ssl_handshake_timeout": self._handshake_seconds}
-        if sys.version_info >= (3, 11):  # before, asyncio waits for no peer's goodbye
-            limits["ssl_shutdown_timeout"] = GOODBYE_SECONDS
-        try:
-            make_protocol = cast(Callable[[], asyncio.BaseProtocol], self._make_owner)
-            await self._loop.connect_accepted_socket(make_protocol, connected, ssl=tls, **limits)
-        except OSError as error:
-            logger.debug("a client could not be made secure: %s", error)
+    def _secure(self, tls: ssl.SSLContext) -> SecureTransport:
+        handshakes = self._handshakes
+        limits = (self._handshake_seconds, handshakes.discard)
+        handshake = SecureTransport(self._loop, tls, self._inbox, self._make_owner, *limits)
+        handshakes.add(handshake)
+        return handshake
 
 
 def _listen(address: Address, is_shared: bool) -> list[socket.socket]:

@@ -33,6 +33,7 @@ class Owner(asyncio.BufferedProtocol):
         self.received = b""
         self.lost: Exception | None = None
         self.breaks = False
+        self.pauses = False
         self._inbox = memoryview(bytearray(1 << 16))
 
     def connection_made(self, transport: Any) -> None:
@@ -46,6 +47,8 @@ class Owner(asyncio.BufferedProtocol):
         if self.breaks:
             raise ZeroDivisionError
         self.received += self._inbox[:count]
+        if self.pauses:
+            self.transport.pause_reading()
 
     def pause_writing(self) -> None:
         self.told.append("full")
@@ -61,10 +64,12 @@ class Owner(asyncio.BufferedProtocol):
 class Place:
     """Listeners and whoever has come in."""
 
-    def __init__(self, address: Endpoint = HERE, most: int = 1 << 20, tls: Any = None) -> None:
+    def __init__(
+        self, address: Endpoint = HERE, most: int = 1 << 20, tls: Any = None, seconds: float = WAIT_SECONDS
+    ) -> None:
         self.owners: list[Owner] = []
         self.listeners = Listeners(address, is_shared=False)
-        self.listeners.start(self._make_owner, lambda coming: len(self.owners) + coming < most, tls, WAIT_SECONDS)
+        self.listeners.start(self._make_owner, lambda coming: len(self.owners) + coming < most, tls, seconds)
         self.address = self.listeners.address
 
     def _make_owner(self) -> Owner:
