@@ -4,6 +4,7 @@ A worker on this machine offers a connection past ZeroMQ when it registers: what
 """
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -105,7 +106,9 @@ class WorkerSocket:
             self._socket.bind(for_zeromq(address))
         except (OSError, zmq.ZMQError) as error:
             reason = error.strerror or error
-            if isinstance(error, zmq.ZMQError) and error.errno:
+            if isinstance(error, zmq.ZMQError) and error.errno == errno.ENODEV:
+                reason = "no address of this machine is called so"
+            elif isinstance(error, zmq.ZMQError) and error.errno:
                 reason = zmq.strerror(error.errno)  # what ZeroMQ says of itself names the address once more
             text = f"Master server start failed, create server failed, address {address}: {reason}"
             raise SetupError(text) from error

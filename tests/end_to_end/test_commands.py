@@ -261,3 +261,11 @@ def test_that_nothing_is_compiled_is_told_when_it_serves_and_never_beside_a_mist
     front = run.start("-m", "master", "--grpc", str(free_port()), "--ctrl", str(free_port()), environment=sources)
     front.wait_for("the hot path runs from its Python sources: ")
     assert front.stop() == 0
+
+
+def test_a_control_port_at_an_unknown_host_is_refused_with_a_reason(run: Processes) -> None:
+    ctrl = "nowhere.invalid:6500"
+    desk = run.start("-m", "master", "--grpc", str(free_port()), "--ctrl", ctrl, "--insecure")
+    assert desk.wait() == 1
+    failed = f"Master server start failed, create server failed, address {ctrl}"
+    assert desk.last_line == f"{failed}: no address of this machine is called so"
