@@ -114,7 +114,7 @@ class SecureTransport:
             return
         left = memoryview(data)
         while left:
-            sent = self._tls.write(left)  # for itself: mypyc would call it twice within the slice
+            sent = self._tls.write(left)  # not within the slice: mypyc would make the call twice
             left = left[sent:]
             if self._to_send.pending >= _SENT_AT_ONCE:
                 self._flush()
