@@ -50,7 +50,7 @@ class Process:
         self._popen = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=cwd,
-            env={**os.environ, **(environment or {})},
+            env={"PYTHONFAULTHANDLER": "1", **os.environ, **(environment or {})},  # what dies of a signal tells where
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
