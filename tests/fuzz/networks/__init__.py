@@ -5,7 +5,8 @@
 A seed makes a network, always the same one. In reading order:
     network    a network as lines of Python, and the program that they are together
     eager      runs lines one at a time, as Python runs them
-    sketch     a network that is being written; layers, elements, places, blocks, patterns write lines
+    sketch     a network that is being written; what writes lines: layers, elements, places, blocks,
+               patterns, newer, wholes, seldom
     growth     from a seed, a network
     verdict    what may come of a trial
     trial      exports it, opens it with its graph written in several ways, and compares

@@ -56,9 +56,9 @@ def inputs_of(network: Network, rows: int) -> list[Array]:
 def _input(seed: int, given: Given, rows: int) -> Array:
     rng = np.random.default_rng(zlib.crc32(f"{seed} {given.name} {rows}".encode()))
     shape = (rows, *given.shape[1:]) if given.has_instances else given.shape
-    if given.most:
-        return rng.integers(0, given.most, shape).astype(np.int32)
-    return rng.standard_normal(shape).astype(np.float32)
+    if "float" in given.kind:
+        return rng.standard_normal(shape).astype(given.kind)
+    return rng.integers(0, given.most, shape).astype(given.kind)
 
 
 class Eager:

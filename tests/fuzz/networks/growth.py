@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from tests.fuzz.networks.blocks import BLOCKS
@@ -12,9 +13,11 @@ from tests.fuzz.networks.network import Given, Network, needed
 from tests.fuzz.networks.newer import NEWER
 from tests.fuzz.networks.patterns import PATTERNS
 from tests.fuzz.networks.places import PLACES
+from tests.fuzz.networks.seldom import SELDOM
 from tests.fuzz.networks.sketch import Rejected, Sketch, Value
+from tests.fuzz.networks.wholes import WHOLES
 
-MAKERS = LAYERS | ELEMENTS | PLACES | BLOCKS | PATTERNS | NEWER
+MAKERS = LAYERS | ELEMENTS | PLACES | BLOCKS | PATTERNS | NEWER | WHOLES | SELDOM
 _OPEN_BATCH = 6  # no axis of another kind has that size
 _TRIES = 150
 
@@ -48,14 +51,20 @@ def _give_inputs(sketch: Sketch, seed: int) -> None:
     chance = sketch.chance
     is_free = not sketch.is_open and chance.random() < 0.3  # the first axis is one like others
     for name in ("a", "b")[: 2 if chance.random() < 0.25 else 1]:
-        shape, most = _shape(sketch), 0
+        given = Given(name, (sketch.batch, *_shape(sketch)), not is_free)
         if chance.random() < 0.08:
-            shape, most = (chance.choice((1, 5, 9)),), 11
-        given = Given(name, (sketch.batch, *shape), not is_free, most)
+            given = Given(
+                name, (sketch.batch, chance.choice((1, 5, 9))), not is_free, chance.choice(("int32", "int64")), 11
+            )
+        elif chance.random() < 0.15:
+            kind = chance.choice(("uint8", "int8", "int32", "int64", "bool", "float16", "float64"))
+            given = replace(given, kind=kind, most=chance.choice((2, 7, 100)))
         network = Network(seed, sketch.batch, sketch.is_open, (given,), (), ())
-        sketch.give(given, inputs_of(network, sketch.batch)[0])
-        if most:
+        value = sketch.give(given, inputs_of(network, sketch.batch)[0])
+        if given.most == 11:
             looked_up(sketch)
+        elif given.kind != "float32":
+            sketch.scaled(sketch.add("ops.cast({0}, ms.float32)", value))
 
 
 def _shape(sketch: Sketch) -> tuple[int, ...]:

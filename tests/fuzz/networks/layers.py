@@ -169,8 +169,10 @@ def group_norm(sketch: Sketch) -> Value:
 
 def looked_up(sketch: Sketch) -> Value:
     """Words, of integers that are given."""
-    places = sketch.pick(least=1, most=2, floats=False)
-    most = next(given.most for given in sketch.inputs if given.name == places.name)
+    places = sketch.pick(least=1, most=2, kinds=("int32", "int64"))
+    most = next((given.most for given in sketch.inputs if given.name == places.name), 0)
+    if not most:
+        raise Rejected
     return sketch.add(f"{sketch.layer(f'nn.Embedding({most}, {sketch.size()})')}({{0}})", places)
 
 

@@ -18,12 +18,13 @@ class Network(nn.Cell):
 
 @dataclass(frozen=True)
 class Given:
-    """An input. shape: with its instances, if it has any. most: integers are below this; 0 for floats."""
+    """An input. shape: with its instances, if it has any. kind: numpy's name. most: whole numbers are below this."""
 
     name: str
     shape: tuple[int, ...]
     has_instances: bool
-    most: int = 0
+    kind: str = "float32"
+    most: int = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Made:
     name: str
     shape: tuple[int, ...]
     has_instances: bool
+    kind: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def _shape_text(network: Network, given: Given) -> str:
     sizes = [str(size) for size in given.shape]
     if network.is_open and given.has_instances:
         sizes[0] = OPEN
-    return f"[{', '.join(sizes)}]" + (f" of integers below {given.most}" if given.most else "")
+    kind = "" if given.kind == "float32" else f" of {given.kind}"
+    return f"[{', '.join(sizes)}]{kind}" + (f" below {given.most}" if "int" in given.kind else "")
 
 
 def _indented(lines: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ def _smaller(network: Network) -> Iterator[Network]:
             yield _of(network, one.name)
     for one in reversed(made):
         if one.name not in network.outputs:
-            yield _given(network, Given(one.name, one.shape, one.has_instances))
+            yield _given(network, Given(one.name, one.shape, one.has_instances, one.kind))
 
 
 def _of(network: Network, output: str) -> Network:

@@ -66,12 +66,12 @@ class Sketch:
         """Of an axis; edges are as likely as anything else."""
         return self.chance.choice([size for size in SIZES if size <= most])
 
-    def pick(self, *, least: int = 0, most: int = 8, floats: bool = True) -> Value:
+    def pick(self, *, least: int = 0, most: int = 8, kinds: tuple[str, ...] = ("float32",)) -> Value:
         """A value with so many axes, rather one that is new. Raises Rejected where there is none."""
         fits = [
             value
             for value in self.values
-            if least <= value.rank <= most and (value.array.dtype.kind == "f") == floats and value.array.size
+            if least <= value.rank <= most and value.array.dtype.name in kinds and value.array.size
         ]
         if not fits:
             raise Rejected
@@ -123,7 +123,8 @@ class Sketch:
         if not all(self._is_sound(array, has_instances) for array in arrays):
             raise Rejected("numbers")
         made = [Value(name, array, has_instances) for name, array in zip(names, arrays, strict=True)]
-        self.lines.append(replace(line, makes=tuple(Made(one.name, one.shape, one.has_instances) for one in made)))
+        makes = tuple(Made(one.name, one.shape, one.has_instances, one.array.dtype.name) for one in made)
+        self.lines.append(replace(line, makes=makes))
         self.values += made
         return made
 
@@ -158,6 +159,6 @@ class Sketch:
     def _is_sound(self, array: Array, has_instances: bool) -> bool:
         if has_instances and array.shape[:1] != (self.batch,):
             return False
-        if array.size > _MOST_NUMBERS or array.size == 0 or array.dtype.kind not in "fi":
+        if array.size > _MOST_NUMBERS or array.size == 0 or array.dtype.kind not in "fib":
             return False
         return array.dtype.kind != "f" or (bool(np.isfinite(array).all()) and float(np.abs(array).max()) < 1e4)
