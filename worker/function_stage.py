@@ -1,6 +1,7 @@
 """Runs instances through a user's function. What it raises or returns concerns its own instances, never the worker."""
 
 import logging
+import os
 import sys
 import time
 import traceback
@@ -78,7 +79,7 @@ class FunctionStage:
 
     def _run_one(self, instance: tuple[Any, ...]) -> Outcome:
         try:
-            return self._unpack(self.function(*instance))
+            return self._unpack(self._call(*instance))
         except BaseException as error:  # also SystemExit: a user's function must not end the worker
             return self._failure(error)
 
@@ -92,7 +93,7 @@ class FunctionStage:
         while True:
             begun = first + len(outcomes)
             try:
-                results = self.function(rest)
+                results = self._call(rest)
                 if isinstance(results, str | bytes) or not isinstance(results, Iterable):
                     raise IllegalResult(f"Get illegal result data with type {type(results)}, expected one per instance")
             except BaseException as error:
@@ -116,6 +117,20 @@ class FunctionStage:
                 f"the number {len(rest)} of instances provided to this function."
             )
             return [*outcomes, *[missing] * (len(rest) - given)]
+
+    def _call(self, *arguments: Any) -> Any:
+        """Calls the function. A child that it forks off, and that comes back from it, ends here: it is no worker."""
+        process = os.getpid()
+        try:
+            result = self.function(*arguments)
+        except BaseException as error:
+            if os.getpid() != process:
+                traceback.print_exception(error)
+                os._exit(1)
+            raise
+        if os.getpid() != process:
+            os._exit(0)
+        return result
 
     def _in_halves(self, start: int, count: int, error: BaseException) -> list[Outcome]:
         """After a call that raised before its first result, one with each half: who is at fault fails alone."""

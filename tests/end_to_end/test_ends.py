@@ -21,6 +21,24 @@ from mindspore_serving.worker.__main__ import main
 sys.exit(main())
 """
 
+COMES_BACK = """
+import os
+from mindspore_serving.server import register
+
+
+def act(x):
+    child = os.fork()
+    if child == 0:
+        {ending}
+    os.waitpid(child, 0)
+    return -x
+
+
+@register.register_method("y")
+def act_on(x):
+    return register.add_stage(act, x, outputs_count=1)
+"""
+
 
 def hang(run: Processes, folder: Path, *arguments: str) -> tuple[Process, Any]:
     """A worker in the middle of a call that never ends, and who waits for it."""
@@ -179,3 +197,20 @@ def test_a_process_that_a_function_forks_can_be_terminated_alone(run: Processes,
         for _ in range(2):
             assert client.infer({"x": 1}) == [{"y": -signal.SIGTERM}]
     assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("ending", ["raise ValueError('in the child')", "return x"])
+def test_a_child_that_comes_back_from_a_function_is_no_second_worker(
+    run: Processes, tmp_path: Path, ending: str
+) -> None:
+    """It answered the caller itself, and its parent waited for its end in vain."""
+    place = tmp_path / "forks"
+    place.mkdir()
+    (place / "servable_config.py").write_text(COMES_BACK.format(ending=ending))
+    _, port, ctrl = master(run)
+    worker = run.start("-m", "worker", "--servable", str(place), "--master", f"127.0.0.1:{ctrl}")
+    worker.wait_for("Worker registered")
+    with Client(f"127.0.0.1:{port}", "forks", "act_on", timeout=60) as client:
+        assert client.infer([{"x": 1}, {"x": 2}]) == [{"y": -1}, {"y": -2}]
+    assert worker.children() == set()
+    assert worker.stop() == 0, worker.output
