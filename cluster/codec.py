@@ -40,6 +40,7 @@ from mindspore_serving.cluster.wire_values import (
     MAX_ARGUMENTS,
     MAX_BATCH,
     MAX_DIMS,
+    MAX_SECONDS,
     pack_column,
     read_columns,
     read_flag,
@@ -183,12 +184,15 @@ def _unpack_done(fields: Fields, frames: Sequence[Buffer]) -> BatchDone:
 
 def _pack_run(message: RunBatch, frames: list[Frame]) -> Fields:
     columns = [pack_column(column, frames) for column in message.columns]
+    seconds_left = message.seconds_left
+    if seconds_left is not None and seconds_left > MAX_SECONDS:
+        seconds_left = None  # callers write the largest number that there is and mean: for ever
     return (
         message.batch_id,
         message.method,
         message.count,
         columns,
-        message.seconds_left,
+        seconds_left,
         message.alone,
     )
 

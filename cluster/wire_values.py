@@ -25,6 +25,7 @@ MAX_DIMS = 32  # numpy's own limit before 2.0
 MAX_NAME = 1024  # characters in any name or address a peer tells
 MAX_ARGUMENTS = 256  # inputs or outputs of a method
 MAX_BATCH = 1 << 20  # instances in one batch
+MAX_SECONDS = 1e9  # of any duration: thirty years
 
 
 def read_int(value: Any, low: int = 0, high: int = 2**63 - 1) -> int:
@@ -68,8 +69,8 @@ def read_tuple(value: Any, most: int) -> tuple[Any, ...]:
 
 
 def read_seconds(value: Any) -> float:
-    """A number of seconds, not negative."""
-    if type(value) not in (float, int) or not 0 <= value <= 1e9:
+    """A number of seconds, not negative, of at most MAX_SECONDS."""
+    if type(value) not in (float, int) or not 0 <= value <= MAX_SECONDS:
         raise ValueError("expected a number of seconds")
     return float(value)
 

@@ -99,6 +99,12 @@ def test_any_stacked_column_survives(dtype: str, shape: tuple[int, ...], count: 
     assert decode(encode(message)) == message
 
 
+@pytest.mark.parametrize("seconds_left", [9.3e9, 3.6e11, 9.3e12])  # 63 bits of ns, 8 digits of hours, 63 bits of us
+def test_a_caller_who_waits_for_longer_than_can_be_said_waits_for_ever(seconds_left: float) -> None:
+    message = decode([bytes(frame) for frame in encode(RunBatch(1, "m", 1, (("a",),), seconds_left))])
+    assert message == RunBatch(1, "m", 1, (("a",),), None)
+
+
 def test_a_large_buffer_travels_as_its_own_frame_by_reference() -> None:
     data = bytes(INLINE_BYTES)
     frames = encode(RunBatch(1, "m", 1, (Stacked("|u1", (1, INLINE_BYTES), data),)))

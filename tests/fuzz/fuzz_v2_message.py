@@ -61,7 +61,7 @@ def _asking(request: pb.ModelInferRequest) -> pb.ModelInferRequest:
     request.outputs.add(name="y").parameters["classification"].int64_param = 0
     request.parameters["batched"].bool_param = False
     request.parameters["mine"].string_param = "back"
-    request.parameters["timeout"].int64_param = 10**7
+    request.parameters["timeout"].int64_param = 2**63 - 1
     request.parameters["method"].string_param = "m"
     request.parameters["triton_enable_empty_final_response"].bool_param = True
     return request
