@@ -6,6 +6,9 @@ executor that it hands the phase to is private, so each shape is called both way
 public call stays where they differ. A phase must only meet the shapes that it was compiled for: given others, the
 executor answers without an error, and wrongly.
 
+A call that fails, as one that looks up a row which its table does not have, is the last of its compiled graph: each one
+after it MindSpore 2.10 refuses. So the next call compiles the graph again.
+
 Where nothing but kernels/ is left of a graph there is a shorter way still: straight_calls.py. It is proven alike.
 
 A graph may give its input, its weights or one output twice. Functions change values in place, and the memory of a
@@ -35,6 +38,7 @@ Execute = Callable[[tuple[Any, ...], str], Any]
 Shapes = tuple[tuple[int, ...], ...]
 
 _NUMBERS = {bool: np.bool_, int: np.int64, float: np.float32}  # in arrays
+_LOST = ""  # instead of a phase: that of the graph as it is compiled next
 _SMALL_BYTES = 16 * 1024  # up to here a copy costs less than an array that shares the tensor's memory
 
 
@@ -51,7 +55,7 @@ class GraphCalls:
     to_tensor: makes a tensor of MindSpore's, which may share the array's memory. execute: runs tensors through a phase;
     None for the public call alone. straight: computes the same without MindSpore; None where that cannot be.
     has_branches: such a graph may learn one shape, or be open. MindSpore 2.10 cannot compile it once more, and has lost
-    the first one when it has tried.
+    the first one when it has tried. forget_compiled: has the cell compiled again when it is called next.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class GraphCalls:
         execute: Execute | None,
         straight: Straight | None = None,
         has_branches: bool = False,
+        forget_compiled: Callable[[Any], None] = lambda _: None,
     ) -> None:
         self.has_branches = has_branches
         self._cell = cell
@@ -69,6 +74,7 @@ class GraphCalls:
         self._to_tensor = to_tensor
         self._execute = execute
         self._straight = straight
+        self._forget_compiled = forget_compiled
         self._straight_shapes: set[Shapes] = set()
         self._phases: dict[Shapes, str] = {}
         self._dtypes: tuple[np.dtype[Any], ...] = ()  # of the outputs
@@ -173,9 +179,32 @@ class GraphCalls:
             self._straight_shapes.add(tuple([array.shape for array in arrays]))
 
     def _by_phase(self, arrays: Sequence[Array], phase: str | None) -> list[Array]:
-        if phase is None or self._execute is None:
-            return self._public(arrays)
-        return self._direct(self._execute, arrays, phase)
+        try:
+            if phase is None or self._execute is None:
+                return self._public(arrays)
+            if phase == _LOST:
+                return self._compiled_again(arrays)
+            return self._direct(self._execute, arrays, phase)
+        except Exception:
+            self._begin_anew()
+            raise
+
+    def _begin_anew(self) -> None:
+        self._forget_compiled(self._cell)
+        if self._open:
+            self._phases.clear()
+            self._open_phase = None if self._open_phase is None else _LOST
+        else:
+            self._phases = dict.fromkeys(self._phases, _LOST)
+
+    def _compiled_again(self, arrays: Sequence[Array]) -> list[Array]:
+        """The public call, which compiles. That the direct one gives the same was proven of the same graph."""
+        outputs = self._public(arrays)
+        if self._open:
+            self._open_phase = self._cell.compile_phase
+        else:
+            self._phases[tuple([array.shape for array in arrays])] = self._cell.compile_phase
+        return outputs
 
     def _public(self, arrays: Sequence[Array]) -> list[Array]:
         tensors = self._tensors(arrays)

@@ -155,14 +155,26 @@ class _Cell:
     has_branches: bool = False
 
 
-def _calls(cell: _Cell, path: Path, inputs: Sequence[FileInput]) -> GraphCalls:
+def forget_compiled(cell: Any) -> None:
+    """Its next call compiles it again: what mindspore.ms_memory_recycle() does to all cells of the process."""
+    with contextlib.suppress(ImportError, AttributeError):  # this MindSpore has it elsewhere
+        from mindspore.graph.api import _cell_graph_executor
+
+        _cell_graph_executor.del_net_res(cell, cell.compile_cache)
+        cell.compile_cache.clear()
+
+
+def _calls(
+    cell: _Cell, path: Path, inputs: Sequence[FileInput], forget: Callable[[Any], None] = forget_compiled
+) -> GraphCalls:
     from mindspore import Tensor
 
     # What a batch lies in is not the graph's to change: the memory that a master shares cannot even be written.
     copied = any(given.changed for given in inputs)
     shares_memory = getattr(Tensor, "from_numpy", Tensor)  # which MindSpore says is to go
     to_tensor = Tensor if copied else shares_memory
-    return GraphCalls(cell.graph, path, to_tensor, executor(), cell.straight, cell.has_branches)
+    ways = (executor(), cell.straight, cell.has_branches, forget)
+    return GraphCalls(cell.graph, path, to_tensor, *ways)
 
 
 def executor() -> Execute | None:
@@ -214,9 +226,15 @@ def _open_stacked(path: Path, inputs: Sequence[FileInput], target: Target, rewri
         def __call__(self, *columns: Any) -> Any:
             return self.compile_and_run(*columns)  # as a graph, like a GraphCell, whichever mode the user has set
 
-    # Without kernels: vmap knows no rule for them, and would call them once for each instance.
-    one = _cell(path, target, rewriting & ~Rewriting.KERNELS)
-    return _calls(_Cell(Stacked(one.graph)), path, inputs)
+    def one() -> Any:
+        # Without kernels: vmap knows no rule for them, and would call them once for each instance.
+        return _cell(path, target, rewriting & ~Rewriting.KERNELS).graph
+
+    def forget(cell: Any) -> None:
+        forget_compiled(cell)
+        cell.each = mindspore.vmap(one())  # what was compiled has used the other one up
+
+    return _calls(_Cell(Stacked(one())), path, inputs, forget)
 
 
 def _apply(context: Context, target: Target) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mindspore_serving.worker.graph_calls import Execute, GraphCalls
 from mindspore_serving.worker.loaded_model import MAX_DYNAMIC_BATCH
 from mindspore_serving.worker.mindir_file import read_inputs
-from mindspore_serving.worker.mindspore_model import executor, open_graph, set_device
+from mindspore_serving.worker.mindspore_model import executor, forget_compiled, open_graph, set_device
 from mindspore_serving.worker.target import Target
 from tests.worker.conftest import Workshop, run
 from tests.worker.test_servables import BATCH, column, results
@@ -28,7 +28,8 @@ def load(file: Path, execute: Execute | None) -> GraphCalls:
     from mindspore import nn
 
     set_device(Target())
-    return GraphCalls(nn.GraphCell(mindspore.load(str(file))), file, mindspore.Tensor.from_numpy, execute)
+    cell, make = nn.GraphCell(mindspore.load(str(file))), mindspore.Tensor.from_numpy
+    return GraphCalls(cell, file, make, execute, forget_compiled=forget_compiled)
 
 
 @pytest.fixture
@@ -94,6 +95,42 @@ def test_small_and_large_outputs_are_those_of_the_public_call(workshop: Workshop
             assert np.array_equal(second, 2 * (pair(rows)[0] + 1))
 
     workshop.on_mindspore_thread(work)
+
+
+@pytest.mark.parametrize("size", [3, None])
+def test_a_call_that_fails_is_its_own_callers_trouble(workshop: Workshop, tmp_path: Path, size: int | None) -> None:
+    """MindSpore refuses each further call of the compiled graph: the servable was dead until its worker was started
+    again, by one request that named a row which a table does not have.
+    """
+    seen = []
+
+    def watched(tensors: tuple[Any, ...], phase: str) -> Any:
+        seen.append(phase)
+        execute = executor()
+        assert execute is not None
+        return execute(tensors, phase)
+
+    def work() -> None:
+        import mindspore as ms
+
+        file, given = tmp_path / "table.mindir", ms.Tensor(shape=[size], dtype=ms.int32)
+        if size is not None:
+            given = ms.Tensor([0] * size, ms.int32)
+        ms.export(ms.nn.Embedding(5, 2), given, file_name=str(file), file_format="MINDIR")
+        calls = load(file, watched)
+        if size is None:
+            calls.open([given])
+        rows = [np.array([0, 4, 1], np.int32)]
+        expected = [output.tolist() for output in calls.learn(rows)]
+        with pytest.raises(RuntimeError, match="range"):
+            calls([np.array([0, 5, 1], np.int32)])
+        seen.clear()
+        for _ in range(3):
+            assert [output.tolist() for output in calls(rows)] == expected
+        assert calls.direct
+
+    workshop.on_mindspore_thread(work)
+    assert len(seen) == 2  # the first of them compiles
 
 
 def wrong(tensors: tuple[Any, ...], phase: str) -> Any:
