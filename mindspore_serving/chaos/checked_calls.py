@@ -16,6 +16,7 @@ MEGABYTE = 1 << 20
 LARGEST_BYTES = 8 * MEGABYTE
 DWELL_SECONDS = 1.0
 POISONED_EXIT_CODE = 77
+DOOMED = "doomed"  # the servable's folder with a file for each process that an order costs its life, by pid
 # Most payloads are small, as those of real callers are; the large ones are most of the bytes.
 _SIZES = ((0.80, KILOBYTE, 64 * KILOBYTE), (0.18, 64 * KILOBYTE, MEGABYTE), (0.02, MEGABYTE, LARGEST_BYTES))
 _BLOCK_SEED = 1

@@ -20,7 +20,7 @@ class Member:
     """Runs from start() to stop(), in the running event loop. Its output goes to a log file, and to `tell` by lines.
 
     arguments: asked for at each start. tell(line): it has printed a line.
-    on_end(exit code): it has ended; negative for a signal, as in subprocess.
+    on_end(exit code): it has ended; negative for a signal, as in subprocess. `pid` is still its own then.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Member:
                     self.last_line = line.decode(errors="replace").rstrip()
                     self._tell(self.last_line)
                 code = await process.wait()
-                self._process = None
                 self._on_end(code)
+                self._process = None
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), RESTART_SECONDS)

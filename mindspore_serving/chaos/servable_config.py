@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mindspore_serving.chaos.checked_calls import DWELL_SECONDS, MEGABYTE, POISONED_EXIT_CODE, Order, answer_to
+from mindspore_serving.chaos.checked_calls import DOOMED, DWELL_SECONDS, MEGABYTE, POISONED_EXIT_CODE, Order, answer_to
 from mindspore_serving.server import register
 
 BATCH_SIZE = 8
@@ -41,12 +41,22 @@ def is_first_time(token: int) -> bool:
     return True
 
 
+def tell_of_the_end() -> None:
+    """Says so before it comes: whoever picks the next victim does not count on this process any more."""
+    doomed = Path(__file__).parent / DOOMED
+    doomed.mkdir(exist_ok=True)
+    (doomed / str(os.getpid())).touch()
+
+
 def obey(order: Order, token: int) -> None:
     if order is Order.DIE:
+        tell_of_the_end()
         os._exit(POISONED_EXIT_CODE)
     elif order is Order.DIE_ONCE and is_first_time(token):
+        tell_of_the_end()
         fill_memory_and_be_killed()
     elif order is Order.HANG_ONCE and is_first_time(token):
+        tell_of_the_end()
         threading.Event().wait()
     elif order is Order.DWELL:
         time.sleep(DWELL_SECONDS)

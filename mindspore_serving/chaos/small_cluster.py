@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mindspore_serving import chaos
-from mindspore_serving.chaos.checked_calls import POISONED_EXIT_CODE, SERVABLE
+from mindspore_serving.chaos.checked_calls import DOOMED, POISONED_EXIT_CODE, SERVABLE
 from mindspore_serving.chaos.free_ports import free_ports
 from mindspore_serving.chaos.member import Member
 from mindspore_serving.chaos.proxy import Proxy
@@ -79,11 +79,12 @@ class SmallCluster:
         return sum(worker.starts for worker in self.workers)
 
     def fit_workers(self) -> list[int]:
-        """The workers that no fault disturbs: registered at every master."""
+        """The workers that no fault disturbs: registered at every master, and not about to die of an order."""
         return [
             worker
             for worker in range(len(self.workers))
             if worker not in self._held
+            and not self._doom_of(worker).exists()
             and all((worker, master) in self._registered for master in range(len(self.masters)))
         ]
 
@@ -158,6 +159,9 @@ class SmallCluster:
         """What the process of this name, such as worker-0, has printed in all its lives."""
         return self._folder / f"{name}.log"
 
+    def _doom_of(self, worker: int) -> Path:
+        return self._folder / SERVABLE / DOOMED / str(self.workers[worker].pid)
+
     def _control(self, master: int) -> Address:
         return Address(LOOPBACK, self._ports[len(self.masters) + master])
 
@@ -211,6 +215,7 @@ class SmallCluster:
         def on_end(code: int) -> None:
             self._note_end(self.workers[number], code)
             self.poison_deaths += code == POISONED_EXIT_CODE
+            self._doom_of(number).unlink(missing_ok=True)  # the pid may be another process's one day
             self.lose_links(number)
             self.wake()
 

@@ -19,7 +19,6 @@ _ORDERS = {
     Fault.HANG: Order.HANG_ONCE,
     Fault.SLOW_CALL: Order.DWELL,
 }
-_DEADLY_ORDERS = (Fault.POISON, Fault.OUT_OF_MEMORY, Fault.HANG)
 
 AskFor = Callable[[Order], Awaitable[None]]
 
@@ -130,12 +129,9 @@ class Tormentor:
         self._cluster.release(worker)
 
     async def _order(self, plan: PlannedFault) -> None:
-        starts = self._cluster.worker_starts
         await self._ask_for(_ORDERS[plan.fault])
         self._poisons_open -= plan.fault is Fault.POISON
-        if plan.fault in _DEADLY_ORDERS:  # whom it cost may not be missed yet, and would be taken for fit
-            await self._cluster.until(lambda: self._cluster.worker_starts > starts, BACK_SECONDS)
-        self._reserved -= plan.replicas_lost
+        self._reserved -= plan.replicas_lost  # whom it cost has said so before it was answered, and is not fit
         self._cluster.wake()
 
     def _afterwards(self, work: Awaitable[None]) -> None:

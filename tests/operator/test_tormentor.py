@@ -1,60 +1,70 @@
 """When a fault may be done: one replica is left alive at any moment."""
 
 import asyncio
+from pathlib import Path
 
-from mindspore_serving.chaos.checked_calls import Order
+from mindspore_serving.chaos.checked_calls import DOOMED, SERVABLE, Order
 from mindspore_serving.chaos.faults import Fault, PlannedFault
 from mindspore_serving.chaos.small_cluster import SmallCluster
 from mindspore_serving.chaos.tormentor import Tormentor
 
 
 class FourWorkers(SmallCluster):
-    """Without processes: all count as fit until the test says otherwise."""
+    """Without processes: all count as fit until the test says otherwise. A worker's first pid is its number."""
 
-    starts = 4
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, masters=1, workers=4, lease_seconds=1.0)
+        (folder / SERVABLE / DOOMED).mkdir(parents=True)
+        self.pids = list(range(4))
+        self._serving = {0: 0.0}
+        for worker in range(4):
+            self.start_again(worker, worker)
 
-    def __init__(self) -> None:
-        self.gone: set[int] = set()
-        self._news = asyncio.Event()
-        self.masters = []
+    def _doom_of(self, worker: int) -> Path:
+        return self._folder / SERVABLE / DOOMED / str(self.pids[worker])
 
-    @property
-    def worker_starts(self) -> int:
-        return self.starts
+    def is_told_to_die(self, worker: int) -> None:
+        self._doom_of(worker).touch()
 
-    @property
-    def is_whole(self) -> bool:
-        return not self.gone
+    def is_missed(self, worker: int) -> None:
+        self.lose_links(worker)
+        self.wake()
 
-    def fit_workers(self) -> list[int]:
-        return [worker for worker in range(4) if worker not in self.gone]
+    def start_again(self, worker: int, pid: int) -> None:
+        self.pids[worker] = pid
+        self.workers[worker].starts += 1
+        self._note_registered((worker, 0))
 
 
-def test_a_worker_that_hung_is_not_taken_for_fit_before_it_is_missed() -> None:
+async def others_take_their_turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_a_worker_that_hung_is_not_taken_for_fit_before_it_is_missed(tmp_path: Path) -> None:
     """A poison that comes in between kills the other three: nobody is left (chaos, seed 659276929)."""
 
     async def run() -> list[Order]:
-        cluster, asked = FourWorkers(), list[Order]()
+        cluster, asked = FourWorkers(tmp_path), list[Order]()
 
         async def ask(order: Order) -> None:
             asked.append(order)
-            if order is Order.DIE:
-                cluster.starts += 3  # as those are that it has cost
+            if order is Order.HANG_ONCE:
+                cluster.is_told_to_die(0)
 
         hang, poison = (PlannedFault(0.0, fault, 0, 0.0) for fault in (Fault.HANG, Fault.POISON))
         tormentor = Tormentor(cluster, ask, lambda line: None)
         work = asyncio.create_task(tormentor.run([hang, poison], 0.0, asyncio.Event()))
-        for _ in range(20):  # the hung call is answered elsewhere; nobody has missed the worker yet
-            await asyncio.sleep(0)
+        await others_take_their_turns()  # the hung call is answered elsewhere; nobody has missed the worker yet
         assert asked == [Order.HANG_ONCE]
-        cluster.gone = {0}
-        cluster.starts += 1
-        cluster.wake()
-        for _ in range(20):
-            await asyncio.sleep(0)
+        cluster.is_missed(3)
+        cluster.start_again(3, pid=13)  # another one, that died of something else
+        await others_take_their_turns()
+        assert asked == [Order.HANG_ONCE]
+        cluster.is_missed(0)
+        await others_take_their_turns()
         assert asked == [Order.HANG_ONCE]  # three are left: one too few for a poison
-        cluster.gone = set()
-        cluster.wake()
+        cluster.start_again(0, pid=10)
         await work
         assert tormentor.troubles == [] and tormentor.poison_lives == 1
         return asked
