@@ -36,6 +36,8 @@ class RpcFailure:
 
 CANCELLED = RpcFailure(grpc.StatusCode.CANCELLED, "the call was cancelled")
 CLOSED = RpcFailure(grpc.StatusCode.CANCELLED, "this Client is closed")
+# What gRPC itself says of a reply that is no PredictReply; its asyncio gives None in its place.
+UNREADABLE = RpcFailure(grpc.StatusCode.INTERNAL, "Exception deserializing response!")
 Ending: TypeAlias = pb.PredictReply | RpcFailure
 
 

@@ -113,12 +113,19 @@ def _number_array(value: bool | int | float) -> "np.ndarray[Any, Any]":
         raise RuntimeError(f"the int {value} does not fit into 64 bits: give it as a numpy value") from None
 
 
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise RuntimeError(f"output {name} of the reply is no text: {error}") from error
+
+
 def _read_tensor(name: str, tensor: pb.Tensor) -> Any:
     if tensor.dtype in (pb.MS_STRING, pb.MS_BYTES):
         if len(tensor.bytes_val) != 1:
             raise RuntimeError(f"output {name} of the reply has {len(tensor.bytes_val)} texts, expected one")
         (value,) = tensor.bytes_val
-        return value if tensor.dtype == pb.MS_BYTES else value.decode()
+        return value if tensor.dtype == pb.MS_BYTES else _text(name, value)
     dtype = _DTYPES.get(tensor.dtype)
     if dtype is None:
         raise RuntimeError(f"output {name} of the reply has the unknown data type {tensor.dtype}")
@@ -127,4 +134,7 @@ def _read_tensor(name: str, tensor: pb.Tensor) -> Any:
         raise RuntimeError(
             f"output {name} of the reply has {len(tensor.data)} bytes, which is not shape {list(shape)} of {dtype.name}"
         )
-    return np.frombuffer(tensor.data, dtype).reshape(shape)
+    try:
+        return np.frombuffer(tensor.data, dtype).reshape(shape)
+    except ValueError as error:  # more dimensions than numpy has, or larger ones beside a 0
+        raise RuntimeError(f"output {name} of the reply cannot be read: {error}") from error

@@ -10,7 +10,7 @@ import grpc
 
 from mindspore_serving.proto import ms_service_pb2 as pb
 
-Answer = Callable[[pb.PredictRequest, grpc.ServicerContext], pb.PredictReply]
+Answer = Callable[[pb.PredictRequest, grpc.ServicerContext], pb.PredictReply | bytes]
 # grpc.health.v1.HealthCheckResponse: field 1 is the status.
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
@@ -18,6 +18,11 @@ SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
 def echo(request: pb.PredictRequest, _: grpc.ServicerContext) -> pb.PredictReply:
     """Every input comes back as an output."""
     return pb.PredictReply(servable_spec=request.servable_spec, instances=request.instances)
+
+
+def serialized(reply: pb.PredictReply | bytes) -> bytes:
+    """Bytes are sent as they are, whatever a client makes of them."""
+    return reply if isinstance(reply, bytes) else reply.SerializeToString()
 
 
 class Health:
@@ -65,9 +70,7 @@ class FakeMaster:
         self.health = Health()
         handlers: dict[str, Any] = {
             "mindspore.serving.proto.MSService": {
-                "Predict": grpc.unary_unary_rpc_method_handler(
-                    self._predict, pb.PredictRequest.FromString, pb.PredictReply.SerializeToString
-                )
+                "Predict": grpc.unary_unary_rpc_method_handler(self._predict, pb.PredictRequest.FromString, serialized)
             }
         }
         if self._with_health:
@@ -88,7 +91,7 @@ class FakeMaster:
         self.health.end()
         self.server.stop(None).wait()
 
-    def _predict(self, request: pb.PredictRequest, context: grpc.ServicerContext) -> pb.PredictReply:
+    def _predict(self, request: pb.PredictRequest, context: grpc.ServicerContext) -> pb.PredictReply | bytes:
         self.metadata.append(dict(context.invocation_metadata()))
         self.requests.append(request)
         return self.answer(request, context)

@@ -62,6 +62,18 @@ def test_a_call_is_sent_again_until_it_succeeds(master: FakeMaster, code: grpc.S
     assert len(master.requests) == times + 1
 
 
+def test_a_reply_that_is_no_protobuf_is_an_error(master: FakeMaster) -> None:
+    master.answer = lambda *_: b"\xff"
+
+    async def ask() -> Any:
+        async with client(master) as asking:
+            return await asking.infer({"x": 1})
+
+    with Client(master.address, "add", "add_common") as blocking:
+        error = {"error": "Grpc Error, (13, 'internal'), Exception deserializing response!"}
+        assert asyncio.run(ask()) == blocking.infer({"x": 1}) == error
+
+
 def test_a_deadline_is_an_error(master: FakeMaster) -> None:
     go_on = threading.Event()
     master.answer = lambda request, context: (go_on.wait(60), echo(request, context))[1]

@@ -169,13 +169,18 @@ CORRUPT = [
     pb.PredictReply(instances=[pb.Instance(items={"y": pb.Tensor(dtype=pb.MS_INT8, data=b"12")})]),
     pb.PredictReply(instances=[pb.Instance(items={"y": pb.Tensor(dtype=pb.MS_STRING)})]),
     pb.PredictReply(instances=[pb.Instance(items={"y": pb.Tensor()})]),
+    pb.PredictReply(instances=[pb.Instance(items={"y": pb.Tensor(dtype=pb.MS_STRING, bytes_val=[b"\xff"])})]),
+    pb.PredictReply(instances=[pb.Instance(items={"y": pb.Tensor(dtype=pb.MS_INT8, shape={"dims": [1 << 62, 8, 0]})})]),
+    pb.PredictReply(
+        instances=[pb.Instance(items={"y": pb.Tensor(dtype=pb.MS_INT8, shape={"dims": [1] * 70}, data=b"1")})]
+    ),
 ]
 
 
 @pytest.mark.parametrize("reply", CORRUPT)
 def test_a_corrupt_reply_is_named(running: FakeMaster, client: Client, reply: pb.PredictReply) -> None:
     running.answer = lambda *_: reply
-    with pytest.raises(RuntimeError, match="the reply has"):
+    with pytest.raises(RuntimeError, match=r"the reply (has|is|cannot)"):
         client.infer({"x": 1})
 
 
