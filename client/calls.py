@@ -16,6 +16,7 @@ Results: TypeAlias = list[dict[str, Any]] | dict[str, Any]
 PREDICT = "/mindspore.serving.proto.MSService/Predict"
 # CANCELLED only when no one here cancelled: a server that stops in the middle of a call says that.
 _TRY_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+_AS_GOOD_AS_EVER_SECONDS = 1e9  # thirty years; gRPC takes what goes beyond the 23rd century for a moment that is past
 # What a master says that does not know the servable, or not yet again (contract of the original; cluster/registry.py).
 _NOT_AVAILABLE = b", servable is not available"
 
@@ -69,7 +70,9 @@ class Call:
     def attempt(self, now: float) -> tuple[int, float | None]:
         """The number of the channel to call next, and the seconds that are left."""
         self._channel = self._calls.rotation.pick(now)
-        return self._channel, None if self._deadline is None else max(0.0, self._deadline - now)
+        if self._deadline is None:
+            return self._channel, None
+        return self._channel, min(max(0.0, self._deadline - now), _AS_GOOD_AS_EVER_SECONDS)
 
     def ended(self, ending: Ending, now: float, chance: float) -> float | None:
         """How the attempt ended. Returns the seconds until the next one, or None: result() is final."""

@@ -1,5 +1,6 @@
 """A Client whose masters refuse, die, come back or feel ill: what its caller sees. Masters are real gRPC servers."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -68,6 +69,12 @@ def test_a_server_that_sends_callers_away_is_obeyed(master: FakeMaster, ask: Ask
     with Client(master.address, "s", "m") as client:
         assert ask(client) == {"error": "Grpc Error, (14, 'unavailable'), not now"}
     assert len(master.requests) == 1
+
+
+@BOTH_CALLS
+def test_a_deadline_may_be_as_far_away_as_one_likes(master: FakeMaster, ask: Ask) -> None:
+    with Client(master.address, "s", "m", timeout=sys.maxsize) as client:
+        assert is_answer(ask(client))
 
 
 @BOTH_CALLS
