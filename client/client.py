@@ -173,7 +173,9 @@ class Client:
                     end = error
                 # What is there already is handed out before more is read: the source may be slow.
                 while pending and (end is not None or len(pending) == window or pending[0].done()):
-                    yield pending.popleft().result()
+                    result = pending[0].result()  # still pending: Ctrl-C in here cancels it with the others
+                    pending.popleft()
+                    yield result
             if not isinstance(end, StopIteration):
                 raise end
         finally:

@@ -1,5 +1,6 @@
 """A Client whose masters refuse, die, come back or feel ill: what its caller sees. Masters are real gRPC servers."""
 
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -211,6 +212,26 @@ def test_a_stream_keeps_order_and_window_and_is_cancelled_when_left(master: Fake
             assert len(read) <= expected + 8
             if expected == 100:
                 break
+
+
+def test_ctrl_c_cancels_all_calls_of_a_stream(master: FakeMaster) -> None:
+    both_are_here, forgotten = threading.Barrier(2), threading.Semaphore(0)
+    finish, caller = threading.Event(), threading.get_ident()
+
+    def answer(request: pb.PredictRequest, context: grpc.ServicerContext) -> pb.PredictReply:
+        context.add_callback(forgotten.release)
+        if both_are_here.wait(60) == 0:
+            until(lambda: sys._current_frames()[caller].f_code.co_name == "wait", "the caller waits")
+            signal.pthread_kill(caller, signal.SIGINT)
+        finish.wait(20)
+        return echo(request, context)
+
+    master.answer = answer
+    with Client(master.address, "s", "m") as client:
+        with pytest.raises(KeyboardInterrupt):
+            list(client.stream([{"x": 1}, {"x": 2}]))
+        assert all(forgotten.acquire(timeout=8) for _ in range(2))
+    finish.set()
 
 
 def test_a_stream_hands_out_what_came_before_a_fault(master: FakeMaster) -> None:
