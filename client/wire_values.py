@@ -26,6 +26,7 @@ _NUMBERS = {
         ("float64", pb.MS_FLOAT64),
     )
 }
+_LARGEST_TENSOR_BYTES = (1 << 31) - 1  # of protobuf; gRPC stops at 512 MB, by an error of the call
 _DTYPES: dict[int, "np.dtype[Any]"] = {number: np.dtype(name).newbyteorder("<") for name, number in _NUMBERS.items()}
 
 
@@ -43,15 +44,18 @@ def request_bytes(servable: str, method: str, version: int, instances: Any, is_1
 
 
 def _fill_request(field: RepeatedCompositeFieldContainer[pb.Instance], instances: Any) -> None:
-    for instance in instances if isinstance(instances, list | tuple) else (instances,):
+    for number, instance in enumerate(instances if isinstance(instances, list | tuple) else (instances,)):
         if not isinstance(instance, Mapping):
-            raise RuntimeError("instance should be a map")
+            raise RuntimeError(f"instance should be a map, but instance {number} is {type(instance)}")
         items = field.add().items
         for name, value in instance.items():
             if not isinstance(name, str):
                 raise RuntimeError(f"the name of an input should be str, but actually {type(name)}")
             encode_text(name)
-            _fill_tensor(items[name], value)
+            try:
+                _fill_tensor(items[name], value)
+            except RuntimeError as error:
+                raise RuntimeError(f"{error} (input '{name}' of instance {number})") from None
 
 
 def encode_text(text: str) -> bytes:
@@ -89,11 +93,15 @@ def _fill_tensor(tensor: pb.Tensor, value: Any) -> None:
         tensor.bytes_val.append(encode_text(value) if isinstance(value, str) else value)
         return
     if isinstance(value, np.ndarray | np.number | np.bool_):  # first: a float64 is a float, too
+        if isinstance(value, np.ma.MaskedArray) and np.any(value.mask):
+            raise RuntimeError("a masked array has values that nobody may see: give array.filled(VALUE)")
         array = np.asarray(value)
     elif isinstance(value, bool | int | float):
         array = _number_array(value)
     else:
         raise RuntimeError(f"Not support value type {type(value)}")
+    if array.nbytes > _LARGEST_TENSOR_BYTES:
+        raise RuntimeError(f"{array.nbytes} bytes are more than a message can hold")
     number = _NUMBERS.get(array.dtype.name)
     if number is None:
         raise RuntimeError(f"Unknown data type {array.dtype.name}")

@@ -18,6 +18,7 @@ from mindspore_serving.proto import ms_service_pb2 as pb
 from tests.client.fake_master import FakeMaster, echo, fake_master
 from tests.processes import ROOT, free_port
 
+ma: Any = np.ma  # it has no types
 DTYPES = (
     "bool",
     "int8",
@@ -103,17 +104,26 @@ def test_scalars_travel_as_the_original_sent_them(
         (np.array([None]), "Unknown data type object"),
         (np.array([1j]), "Unknown data type complex128"),
         (2**70, "the int 1180591620717411303424 does not fit into 64 bits: give it as a numpy value"),
+        (ma.masked_equal([1, 2], 2), "a masked array has values that nobody may see: give array.filled(VALUE)"),
+        (np.ma.masked, "a masked array has values that nobody may see: give array.filled(VALUE)"),
+        (np.broadcast_to(np.int8(0), 1 << 31), "2147483648 bytes are more than a message can hold"),
     ],
 )
 def test_values_that_cannot_be_sent_are_refused(client: Client, value: Any, text: str) -> None:
     with pytest.raises(RuntimeError) as refused:
-        client.infer({"x": value})
-    assert str(refused.value) == text
+        client.infer([{"x": 1}, {"x": value}])
+    assert str(refused.value) == f"{text} (input 'x' of instance 1)"
+
+
+def test_a_masked_array_of_which_nothing_is_masked_is_sent(client: Client) -> None:
+    result = client.infer({"x": ma.masked_equal([1, 2], 3)})
+    assert isinstance(result, list)
+    assert result[0]["x"].tolist() == [1, 2]
 
 
 def test_an_instance_is_a_map(client: Client) -> None:
-    with pytest.raises(RuntimeError, match="instance should be a map"):
-        client.infer([5])  # type: ignore[list-item]
+    with pytest.raises(RuntimeError, match="instance should be a map, but instance 1 is <class 'int'>"):
+        client.infer([{"x": 1}, 5])  # type: ignore[list-item]
 
 
 def test_the_request_names_servable_method_and_version(running: FakeMaster) -> None:
