@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from mindspore_serving.client.arguments import check_seconds, check_window, read_arguments
-from mindspore_serving.client.calls import CLOSED, PREDICT, UNREADABLE, Calls, Ending, Results, RpcFailure
+from mindspore_serving.client.calls import CLOSED, PREDICT, Calls, Ending, Results, RpcFailure
 from mindspore_serving.client.client import Instances
 from mindspore_serving.client.ssl_config import SSLConfig
 from mindspore_serving.client.wire_values import request_bytes
@@ -137,7 +137,7 @@ class AsyncClient:
                 cast(Any, channel).unary_unary(PREDICT, response_deserializer=pb.PredictReply.FromString)
             )
 
-    async def _attempt(self, body: bytes, channel: int, seconds_left: float | None) -> Ending:
+    async def _attempt(self, body: bytes, channel: int, seconds_left: float | None) -> Ending | None:
         try:
             reply: pb.PredictReply | None = await self._predict[channel](
                 body, timeout=seconds_left, metadata=self._arguments.token.metadata()
@@ -153,7 +153,7 @@ class AsyncClient:
             if self._is_closed.is_set():
                 return CLOSED
             raise
-        return UNREADABLE if reply is None else reply
+        return reply
 
     async def _closes_within(self, seconds: float) -> bool:
         try:

@@ -37,8 +37,8 @@ class RpcFailure:
 
 CANCELLED = RpcFailure(grpc.StatusCode.CANCELLED, "the call was cancelled")
 CLOSED = RpcFailure(grpc.StatusCode.CANCELLED, "this Client is closed")
-# What gRPC itself says of a reply that is no PredictReply; its asyncio gives None in its place.
-UNREADABLE = RpcFailure(grpc.StatusCode.INTERNAL, "Exception deserializing response!")
+# As gRPC says it of a reply that is no PredictReply.
+_UNREADABLE = RpcFailure(grpc.StatusCode.INTERNAL, "Exception deserializing response!")
 Ending: TypeAlias = pb.PredictReply | RpcFailure
 
 
@@ -74,9 +74,12 @@ class Call:
             return self._channel, None
         return self._channel, min(max(0.0, self._deadline - now), _AS_GOOD_AS_EVER_SECONDS)
 
-    def ended(self, ending: Ending, now: float, chance: float) -> float | None:
-        """How the attempt ended. Returns the seconds until the next one, or None: result() is final."""
-        self._ending = ending
+    def ended(self, ending: Ending | None, now: float, chance: float) -> float | None:
+        """How the attempt ended. Returns the seconds until the next one, or None: result() is final.
+
+        `ending` None: status OK and no reply. So ends what has none; and, in gRPC's asyncio, what has one that is none.
+        """
+        ending = self._ending = _UNREADABLE if ending is None else ending
         calls = self._calls
         if isinstance(ending, RpcFailure):
             if ending.code not in _TRY_AGAIN:

@@ -150,9 +150,11 @@ class Client:
         spec = (self.servable_name, self.method_name, self.version_number)
         return request_bytes(*spec, instances, self._is_1_2), timeout
 
-    def _attempt(self, body: bytes, channel: int, seconds_left: float | None) -> Ending:
+    def _attempt(self, body: bytes, channel: int, seconds_left: float | None) -> Ending | None:
         try:
-            reply: pb.PredictReply = self._predict[channel](body, timeout=seconds_left, metadata=self._token.metadata())
+            reply: pb.PredictReply | None = self._predict[channel](
+                body, timeout=seconds_left, metadata=self._token.metadata()
+            )
         except grpc.RpcError as error:
             return CLOSED if self._is_closed.is_set() else RpcFailure.of(error)
         except ValueError:

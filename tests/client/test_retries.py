@@ -141,6 +141,12 @@ def test_an_answer_of_the_server_is_final(code: grpc.StatusCode) -> None:
     assert call.ended(RpcFailure(code, "no"), 0.0, 0.5) is None
 
 
+def test_a_good_end_without_a_reply_is_an_error() -> None:
+    call = Calls(RetryRules(), 1).begin(None, 0.0)
+    assert call.ended(None, 0.0, 0.5) is None
+    assert call.result() == {"error": "Grpc Error, (13, 'internal'), Exception deserializing response!"}
+
+
 def test_a_server_can_send_callers_away() -> None:
     call = Calls(RetryRules(), 1).begin(None, 0.0)
     call.attempt(0.0)
