@@ -126,16 +126,17 @@ class Job:
 
     def _run_model(self, stage: Stage, model: Runnable, live: Sequence[int]) -> None:
         inputs = [self._values[value] for value in stage.inputs]
+        has_failed = False
         stacked = [values for values in inputs if isinstance(values, np.ndarray)]
         if not self._failures and len(stacked) == len(inputs) == len(model.inputs):
             try:
                 outputs = run_stacked(model, stacked)
             except Exception:  # some instance's fault: run_each finds out whose
-                outputs = None
+                outputs, has_failed = None, True
             if outputs is not None:
                 self._values.update(zip(stage.outputs, outputs, strict=True))
                 return
-        self._keep(stage, run_each(model, inputs, live))
+        self._keep(stage, run_each(model, inputs, live, alone=has_failed))
 
     def _keep(self, stage: Stage, outcomes: Mapping[int, Outcome]) -> None:
         columns: list[list[Value | None]] = [[None] * self._batch.count for _ in stage.outputs]

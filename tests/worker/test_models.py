@@ -12,9 +12,12 @@ from mindspore_serving.cluster.errors import Code, Failure, ServableError
 from mindspore_serving.worker.arrays import Value
 from mindspore_serving.worker.batch_plan import BatchPlan
 from mindspore_serving.worker.batch_sizes import proven_sizes
+from mindspore_serving.worker.declarations import Method, Model, Stage
 from mindspore_serving.worker.loaded_model import InputSpec, LoadedModel
 from mindspore_serving.worker.model_stage import run_each
+from mindspore_serving.worker.servable import Servable
 from mindspore_serving.worker.target import Target
+from mindspore_serving.worker.work_thread import WorkThread
 from tests.worker.conftest import Workshop, run
 from tests.worker.test_servables import BATCH, FIXED, column, refused, results
 
@@ -177,8 +180,12 @@ class Picky:
     inputs: tuple[InputSpec, ...] = (InputSpec("a", np.dtype(np.float32), (4, 1), True),)
     plan = BatchPlan({1: 1.0, 2: 1.5, 4: 2.0}, fill=True)
 
+    def __init__(self) -> None:
+        self.failures = 0
+
     def run(self, arrays: "Sequence[npt.NDArray[np.float32]]") -> "list[npt.NDArray[np.float32]]":
         if 7 in arrays[0]:
+            self.failures += 1
             raise RuntimeError("seven\nand its call stack")
         return [arrays[0] + 1]
 
@@ -195,6 +202,19 @@ def test_a_model_that_fails_fails_only_the_instance_at_fault() -> None:
         3: [5.0],
         4: [6.0],
     }
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_an_instance_at_fault_costs_its_neighbours_two_failing_calls(mindspore_thread: WorkThread, count: int) -> None:
+    """Each takes MindSpore 2.10 three seconds, in which nobody else is served."""
+    model, declared = Picky(), Model("picky.mindir")
+    method = Method("m", ("a",), ("y",), (Stage(1, declared, (0,), (1,)),), (1,))
+    servable = Servable("picky", 1, {"m": method}, (), {declared: model}, mindspore_thread)
+    done = run(servable, "m", count, column(*[[number] for number in range(8 - count, 8)]))
+    servable.close()
+    assert {index: failure.text for index, failure in done.failures.items()} == {count - 1: "seven"}
+    assert results(done) == [[number + 1] for number in range(8 - count, 7)]
+    assert model.failures == 2
 
 
 def test_a_context_keeps_the_worker_to_its_cores(workshop: Workshop) -> None:
