@@ -66,6 +66,11 @@ class Request:
         self.queue: MethodQueue | None = None
         self.queued = 0  # instances that wait in the queue
 
+    @property
+    def is_spent(self) -> bool:
+        """Some of it may have run, and it may run only once: nobody may ask for it again."""
+        return self.sent_at is not None and not self.method.idempotent
+
     def settle(self) -> None:
         """Nothing of this request will run any more. Its memory goes at once, wherever its spans still stand."""
         self.settled = True

@@ -207,7 +207,7 @@ class Dispatcher:
 
         Or one that comes: what was lost with the last replica waits for the next.
         """
-        if request.sent_at is not None and not request.method.idempotent:
+        if request.is_spent:
             self._requests.answer(request, refusals.not_repeated(request))
             return
         try:

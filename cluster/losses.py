@@ -108,7 +108,7 @@ class Losses:
         failure = refusals.quarantined(lane.route, method, quarantine.until - self._board.now)
         self._board.report("error", failure.text)
         for request in lane.batcher.queue(method).drain():
-            self._requests.answer(request, failure)
+            self._requests.answer(request, refusals.not_repeated(request) if request.is_spent else failure)
 
 
 def _may_have_run(replica: Replica, batch: Batch, loss: Loss) -> bool:

@@ -2,7 +2,7 @@
 
 from mindspore_serving.cluster.dispatch_events import PeerUnreachable, Tick
 from mindspore_serving.cluster.errors import Code, Failure
-from mindspore_serving.cluster.messages import Heartbeat, RunBatch
+from mindspore_serving.cluster.messages import Heartbeat, MethodSpec, RunBatch
 from mindspore_serving.cluster.quarantine import FIRST_SECONDS, Quarantine
 from tests.cluster.test_dispatcher import ECHO, Master
 
@@ -93,3 +93,15 @@ def test_what_waits_is_answered_when_its_method_is_shut_off() -> None:
     master.feed(PeerUnreachable("e"))
     assert not [message for _, message in master.sent if isinstance(message, RunBatch) and message.batch_id > 6]
     assert all(request in master.answers for request in waiting)
+
+
+def test_what_has_run_in_part_and_may_run_once_is_not_said_to_be_worth_another_try() -> None:
+    once = MethodSpec("once", ("x",), ("y",), 4, idempotent=False)
+    master = Master(quarantine_deaths=1)
+    for name in "ab":
+        master.join(name, methods=(once,))
+    begun = master.ask(*range(40), method="once")
+    waiting = master.ask(1, method="once")
+    master.feed(PeerUnreachable("a"))
+    failures = [master.answers[request] for request in (begun, waiting)]
+    assert [one.code for one in failures if isinstance(one, Failure)] == [Code.WORKER_UNAVAILABLE, Code.QUARANTINED]
