@@ -38,7 +38,7 @@ from mindspore_serving.worker.old_calls import (
     call_preprocess_pipeline,
     call_servable,
 )
-from mindspore_serving.worker.stages import append_stage, check_placeholder, placeholders_instead
+from mindspore_serving.worker.stages import append_stage, check_placeholder, check_plain, placeholders_instead
 
 __all__ = [
     "AclOptions",
@@ -197,6 +197,7 @@ def add_stage(
 @forgiving(lambda *_, **__: None)
 def _define(collector: Collector, function: Callable[..., Any], outputs: tuple[str, ...], idempotent: bool) -> None:
     name = function.__name__
+    check_plain(function, "method")
     inputs = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:

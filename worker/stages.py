@@ -56,6 +56,12 @@ def check_placeholder(draft: MethodDraft, value: Any, what: str) -> None:
         )
 
 
+def check_plain(function: Callable[..., Any], what: str) -> None:
+    """What an async function returns is no result, but something to wait for."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ServableError(f"{what} {_name(function)} is an 'async def': write it as a plain 'def'")
+
+
 def _check_model(collector: Collector, model: Model, inputs: int, outputs: int) -> None:
     if collector.record is not None:
         return  # the file itself will tell which of the uses is wrong
@@ -72,6 +78,7 @@ def _check_function(
     collector: Collector, function: Callable[..., Any], inputs: int, outputs: int, batched: bool, label: str
 ) -> None:
     name = f"{collector.servable}.{_name(function)}"
+    check_plain(function, "function")
     if not batched and (fault := _signature_fault(function, inputs)):
         raise ServableError(fault)
     known = collector.functions.setdefault(function, (inputs, outputs, batched))

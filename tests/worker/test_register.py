@@ -74,6 +74,11 @@ REFUSALS = [
     ("register.declare_model('m', 'MindIR', without_batch_dim_inputs='1')", "should be int or tuple/list of int"),
     ("register.register_method(output_names=5)", "Parameter 'output_names' should be str or tuple/list of str"),
     ("register.register_method(output_names=['y', 'y'])", "should not be repeated"),
+    (f"{METHOD}async def m(x): return x", "method m is an 'async def': write it as a plain 'def'"),
+    (
+        one("return register.add_stage(h, x, outputs_count=1)").replace("def g", "async def h(x): return x\ndef g"),
+        "function h is an 'async def': write it as a plain 'def'",
+    ),
     (f"{METHOD}def m(*x): return x", "'m' input x cannot be VAR_POSITIONAL !"),
     (f"{METHOD}def m(x): return x\n{METHOD}def m(x): return x", "Method m has been registered more than once."),
     (f"{METHOD}def m(x): return x, x", "Method return output size 2 not match registered 1"),
