@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -27,6 +28,15 @@ def run_config(folder: Path, name: str) -> Declarations:
     for place, fault in _faults(declarations, folder):
         raise ServableError(f"import {name}.servable_config failed, {place}: {fault}")
     return declarations
+
+
+def can_be_compiled(folder: Path) -> bool:
+    """Whether the file is Python, which is seen without running it. What is wrong there, to run it tells."""
+    try:
+        SourceFileLoader(folder.name, str(folder / CONFIG_FILE)).get_code(folder.name)
+    except (OSError, SyntaxError, ValueError):  # ValueError: a byte of 0
+        return False
+    return True
 
 
 def examine_config(folder: Path, name: str) -> tuple[Declarations, list[str]]:

@@ -10,7 +10,7 @@ from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.worker import mindspore_model
 from mindspore_serving.worker.config import OFF
-from mindspore_serving.worker.config_module import CONFIG_FILE, run_config
+from mindspore_serving.worker.config_module import CONFIG_FILE, can_be_compiled, run_config
 from mindspore_serving.worker.declarations import Declarations, Method, Model, Stage
 from mindspore_serving.worker.engine_settings import EngineSettings, apply_environment, cpu_flags, default_settings
 from mindspore_serving.worker.limits import unfit_models
@@ -83,7 +83,9 @@ def set_up_engine(folder: Path, version: int, target: Target, tune: str) -> tupl
     default = default_settings(os.environ, cpu_flags())
     known = find_versions(folder)
     version = version or max(known, default=0)
-    finding = find_settings(folder, version, target, tune) if version in known else None
+    # Whoever wrote a config that is no Python is told so at once, not when its models have been measured.
+    may_load = version in known and can_be_compiled(folder)
+    finding = find_settings(folder, version, target, tune) if may_load else None
     settings = finding.settings if finding and finding.seconds else default
     too_late = apply_environment(settings, os.environ, sys.modules)
     if too_late:

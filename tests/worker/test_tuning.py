@@ -21,8 +21,10 @@ import pytest
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.worker import tuning, tuning_cache, tuning_process, tuning_trial
 from mindspore_serving.worker.config import AUTO, OFF, TUNE_VARIABLE, read_tuning
+from mindspore_serving.worker.config_module import CONFIG_FILE
 from mindspore_serving.worker.engine_settings import INSTRUCTIONS, EngineSettings
 from mindspore_serving.worker.kernels import library
+from mindspore_serving.worker.loading import set_up_engine
 from mindspore_serving.worker.mindir_file import FileInput
 from mindspore_serving.worker.rewrites import AS_IT_IS, Rewriting
 from mindspore_serving.worker.target import Target
@@ -576,6 +578,13 @@ def test_a_worker_and_check_show_what_was_found(
     assert check.wait() == 0
     assert "fastest on this machine: " in check.output
     assert re.search(how, check.output)
+
+
+@pytest.mark.parametrize("config", ["def broken(:\n", "x = '\0'\n"])
+def test_a_file_that_is_no_python_is_told_before_anything_is_measured(cache: Path, added: Path, config: str) -> None:
+    (added / CONFIG_FILE).write_text(config)
+    _, finding = set_up_engine(added, 1, Target(), AUTO)
+    assert finding is None and not cache.exists()
 
 
 class Graph:
