@@ -25,6 +25,7 @@ from mindspore_serving.cluster.messages import (
     MayRun,
     Message,
     MethodSpec,
+    NotUnderstood,
     Probe,
     Refused,
     Register,
@@ -276,6 +277,7 @@ _FORMS: dict[type[Message], tuple[int, _Pack, _Unpack]] = {
     Goodbye: (5, _pack_bare, _unpack_bare(Goodbye)),
     Credit: (6, lambda message, _: (message.batches,), _unpack_credit(Credit)),
     MayRun: (7, lambda message, _: (message.batch_id,), _unpack_batch_id(MayRun)),
+    NotUnderstood: (8, _pack_bare, _unpack_bare(NotUnderstood)),
     Registered: (
         11,
         lambda message, _: (message.lease_seconds, message.registration, message.siblings),

@@ -15,6 +15,7 @@ from mindspore_serving.cluster.messages import (
     Heartbeat,
     Leaving,
     MayRun,
+    NotUnderstood,
     Probe,
     Refused,
     Register,
@@ -64,10 +65,9 @@ class Members:
             self.losses.lose(replica, "its connection is gone", Loss.DEATH)
 
     def cannot_be_read(self, worker_id: str) -> None:
-        """What this worker said. What it has open would be waited for in vain: it may have been the answer."""
-        replica = self.get(worker_id)
-        if replica is not None and replica.open:
-            self.lose_for_nonsense(replica, "what it said cannot be read")
+        """What this worker said."""
+        if replica := self.get(worker_id):
+            self._not_understood(replica, "what it said cannot be read")
 
     def lose_for_nonsense(self, replica: Replica, why: str) -> None:
         """It may come again, and starts afresh."""
@@ -120,6 +120,8 @@ class Members:
                 replica.credit_is_kept = False
                 self._board.place(replica)
                 self.keep_credit(replica)
+            case NotUnderstood():
+                self._not_understood(replica, "it cannot read what it was sent")
             case Leaving():
                 self._drain(replica)
             case Goodbye():
@@ -179,6 +181,11 @@ class Members:
             self.losses.forget(replica, "release")
             self._board.send(replica.id, Released())
             self._board.report("info", f"replica {replica.id} released")
+
+    def _not_understood(self, replica: Replica, why: str) -> None:
+        """What it has open would be waited for in vain: it may have been that, or the answer."""
+        if replica.open:
+            self.lose_for_nonsense(replica, why)
 
     def _drain(self, replica: Replica) -> None:
         self._board.registry.move(replica, "drain")

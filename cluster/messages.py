@@ -111,6 +111,11 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """What you said cannot be read. If it was work, it would be waited for in vain."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """The worker wants to stop: send nothing more, say Released when my open batches are answered."""
 
@@ -206,6 +211,6 @@ class Condemned:
     reason: str
 
 
-FromWorker: TypeAlias = Register | Heartbeat | MayRun | BatchDone | Credit | Leaving | Goodbye
+FromWorker: TypeAlias = Register | Heartbeat | MayRun | BatchDone | Credit | NotUnderstood | Leaving | Goodbye
 FromMaster: TypeAlias = Registered | Refused | Unregistered | RunBatch | Go | CreditKept | Released | Probe | Condemned
 Message: TypeAlias = FromWorker | FromMaster

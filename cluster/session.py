@@ -19,6 +19,7 @@ from mindspore_serving.cluster.messages import (
     Leaving,
     MayRun,
     MethodSpec,
+    NotUnderstood,
     Probe,
     Refused,
     Register,
@@ -45,6 +46,7 @@ from mindspore_serving.cluster.session_events import (
     LinkRefused,
     Meet,
     MessageArrived,
+    Misheard,
     Report,
     Run,
     Send,
@@ -132,6 +134,9 @@ class Session:
             case TurnCame(registration, batch_id):
                 if registration == self._registration and batch_id in self._open:
                     self._say(MayRun(batch_id), now)
+            case Misheard():
+                if self.state is not SessionState.REGISTERING:  # until it has answered, it may be no master
+                    self._say(NotUnderstood(), now)
             case LinkMade():
                 if self.state is SessionState.REGISTERING:
                     self._speak_at = now

@@ -46,6 +46,11 @@ class TurnCame:
 
 
 @dataclass(frozen=True, slots=True)
+class Misheard:
+    """The master said what cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkMade:
     """There is a connection to the master, where there was none."""
 
@@ -98,6 +103,7 @@ Event: TypeAlias = (
     | BatchFinished
     | DeviceGotOn
     | TurnCame
+    | Misheard
     | LinkMade
     | LinkLost
     | LinkRefused

@@ -19,7 +19,7 @@ from mindspore_serving.cluster.codec import COPIED_BYTES, decode, encode
 from mindspore_serving.cluster.direct import MAX_FRAME_BYTES
 from mindspore_serving.cluster.errors import FrameError, VersionMismatch
 from mindspore_serving.cluster.messages import BatchDone, FromMaster, FromWorker, Register
-from mindspore_serving.cluster.session_events import Event, LinkLost, LinkMade, LinkRefused, MessageArrived
+from mindspore_serving.cluster.session_events import Event, LinkLost, LinkMade, LinkRefused, MessageArrived, Misheard
 from mindspore_serving.cluster.tensors import Buffer
 from mindspore_serving.worker.answer_frames import answer_frames
 from mindspore_serving.worker.curve import WorkerKeys
@@ -174,7 +174,7 @@ class Line:
                 raise FrameError(f"a master does not say {type(message).__name__}")
         except FrameError as error:
             self._blame(error)
-            return []
+            return [Misheard()]
         self._handshakes.answered()
         return [MessageArrived(message)]
 

@@ -34,6 +34,7 @@ from mindspore_serving.cluster.messages import (
     Leaving,
     MayRun,
     MethodSpec,
+    NotUnderstood,
     Probe,
     Refused,
     Register,
@@ -317,6 +318,23 @@ def test_a_worker_that_says_what_cannot_be_read_while_it_has_work_loses_it(maste
     master.feed(NonsenseReceived("a"))
     assert master.take("a") == [Unregistered()]
     assert [again.columns for again in master.batches("b")] == [batch.columns]
+
+
+def test_work_that_a_worker_cannot_read_runs_elsewhere_and_is_given_up_in_the_end(master: Master) -> None:
+    """Its worker drops it: it would be waited for without end, and hold a place there."""
+    master.take("a")
+    master.say("a", NotUnderstood())
+    assert master.take("a") == []  # that was no work
+    request = master.ask(1)
+    for _ in range(Limits().max_attempts):
+        assert counts(master.batches("a")) == [1]
+        master.say("a", NotUnderstood())
+        assert master.take("a") == [Unregistered()]
+        master.join("a")
+    results = master.answers[request]
+    assert isinstance(results, list)
+    assert [failure.code for failure in results] == [Code.DEADLY]
+    assert master.batches("a") == []
 
 
 def test_version_0_is_the_newest_ready_one_and_falls_back() -> None:

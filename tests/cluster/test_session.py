@@ -9,6 +9,7 @@ from mindspore_serving.cluster.messages import (
     Heartbeat,
     Leaving,
     MethodSpec,
+    NotUnderstood,
     Probe,
     Refused,
     Register,
@@ -32,6 +33,7 @@ from mindspore_serving.cluster.session_events import (
     LinkRefused,
     Meet,
     MessageArrived,
+    Misheard,
     Report,
     Run,
     Send,
@@ -209,3 +211,9 @@ def test_a_sibling_that_cannot_be_reached_is_waited_for_until_the_first_heartbea
     told(session, Registered(3.0, 1, (6501,)), 0.01)
     assert session.next_wakeup() == 1.0
     assert session.handle(Tick(), 1.0) == [Send(Heartbeat()), InService()]
+
+
+def test_a_master_is_told_what_cannot_be_read_and_nobody_who_may_be_none(serving: Session) -> None:
+    assert serving.handle(Misheard(), 0.1) == [Send(NotUnderstood())]
+    serving.handle(LinkLost(), 0.2)
+    assert serving.handle(Misheard(), 0.3) == []

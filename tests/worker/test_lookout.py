@@ -22,6 +22,7 @@ from mindspore_serving.cluster.messages import (
     Heartbeat,
     MayRun,
     Message,
+    NotUnderstood,
     Probe,
     Refused,
     Register,
@@ -377,6 +378,18 @@ def test_nonsense_ends_the_connection_and_nothing_else(hand: Hand, master: Maste
     until(lambda: not hand.line.look(), "the end of the connection")
     hand.line.give_back()
     assert master.welcome().registration == 2
+
+
+def test_a_message_that_cannot_be_read_is_answered(hand: Hand, master: Master) -> None:
+    """It may have been a batch, for which the master would wait without end."""
+    ready(hand)
+    assert master.direct is not None
+    outbox = Outbox()
+    outbox.put([encode(batch(1))[0][:-1]])
+    master.direct.sendall(b"".join(outbox.chunks()))
+    assert master.hear() == NotUnderstood()
+    master.say(batch(2))
+    assert hand.submitted.get(timeout=WAIT_SECONDS)[0].batch_id == 2
 
 
 def test_nobody_looks_where_there_are_several_masters_or_zeromq_only(
