@@ -1,7 +1,6 @@
 """Files and shape specs -> instances: a dict of numpy arrays, str or bytes for each."""
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -34,15 +33,23 @@ def read_values(file: Path, what: str) -> list[NamedValues]:
     """The instances of a .npz or .json file, each a dict by name. `what` names the option. Raises SetupError."""
     try:
         if file.suffix == ".npz":
-            with np.load(file, allow_pickle=False) as arrays:
-                return [{name: _known(f"{what} {file}: {name}", arrays[name]) for name in arrays.files}]
+            return [_from_npz(f"{what} {file}", np.load(file, allow_pickle=False))]
         if file.suffix == ".json":
             return _from_json(f"{what} {file}", json.loads(file.read_text()))
     except OSError as error:
         raise SetupError(f"{what} {file} cannot be read: {error.strerror or error}") from error
-    except (ValueError, zipfile.BadZipFile) as error:
+    except SetupError:
+        raise
+    except Exception as error:  # json, zipfile, zlib and numpy each have their own for a file that is broken
         raise SetupError(f"{what} {file} cannot be read: {error}") from error
     raise SetupError(f"{what} {file} should be a .npz or a .json file")
+
+
+def _from_npz(what: str, found: Any) -> NamedValues:
+    if isinstance(found, np.ndarray):
+        raise SetupError(f"{what} has an array without a name: write it with numpy.savez(FILE, NAME=array)")
+    with found:
+        return {name: _known(f"{what}: {name}", np.asarray(found[name])) for name in found.files}
 
 
 def _from_json(what: str, found: Any) -> list[NamedValues]:

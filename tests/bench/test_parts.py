@@ -104,6 +104,8 @@ def test_inputs_of_files_are_read_with_their_types(tmp_path: Path) -> None:
         ("no.json", None, "cannot be read: No such file"),
         ("x.txt", "1", "should be a .npz or a .json file"),
         ("x.npz", "not a zip", "cannot be read"),
+        ("x.npz", "", "cannot be read"),
+        ("x.json", "[" * 100_000, "cannot be read"),
         ("x.json", "{", "cannot be read"),
         ("x.json", "[]", "should have an object"),
         ("x.json", '{"x": [[1], [1, 2]]}', "x: its lists are not equally long"),
@@ -117,6 +119,13 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path, name: str, content: str
     with pytest.raises(SetupError) as refused:
         read_values(tmp_path / name, "--inputs")
     assert f"--inputs {tmp_path / name}" in str(refused.value) and reason in str(refused.value)
+
+
+def test_an_array_that_was_saved_alone_has_no_name(tmp_path: Path) -> None:
+    with (tmp_path / "x.npz").open("wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(SetupError, match="has an array without a name"):
+        read_values(tmp_path / "x.npz", "--inputs")
 
 
 def test_instances_are_dealt_until_they_come_round() -> None:
