@@ -29,7 +29,7 @@ def run(config: KeygenConfig, notify: Callable[[str], None]) -> int:
     """Writes what is missing and says what to do with it. Raises SetupError; nothing is ever overwritten."""
     del notify  # this is no service
     folder = config.folder
-    names = config.worker or (_DEFAULT_WORKER,)
+    names = tuple(dict.fromkeys(config.worker)) or (_DEFAULT_WORKER,)
     is_new = not (folder / MASTER_SECRET).exists()
     if not is_new and not config.worker:
         raise SetupError(f"'{folder / MASTER_SECRET}' exists already: --worker NAME adds a worker's keys to it")

@@ -50,6 +50,11 @@ def test_a_worker_is_added_and_nothing_is_overwritten(keys: Path, errors: Lines)
     assert read_worker_keys(keys / "for-workers" / "gpu3").master == read_master_keys(keys).pair.public
 
 
+def test_a_worker_that_is_named_twice_is_one(tmp_path: Path, errors: Lines) -> None:
+    assert main(["keygen", str(tmp_path / "keys"), "--worker", "gpu1", "--worker", "gpu1"]) == 0, errors()
+    assert [path.name for path in (tmp_path / "keys" / "workers").iterdir()] == ["gpu1.key"]
+
+
 @pytest.mark.parametrize("name", ["", "../x", ".hidden", "a/b", "x" * 65, "ü"])
 def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, errors: Lines, name: str) -> None:
     with pytest.raises(SystemExit):
