@@ -20,11 +20,10 @@ class PendingResult:
 
     def __init__(self, call: Call, start: Start, alarm: Alarm) -> None:
         self._call = call
-        self._start = start
+        self._start: Start | None = start  # it holds the request, which may be large: until the call is settled
         self._alarm = alarm
         self._lock = threading.Lock()
         self._attempt: Any = None
-        self._is_cancelled = False
         self._is_settled = threading.Event()
         self._next_attempt()
 
@@ -46,7 +45,6 @@ class PendingResult:
         with self._lock:
             if self._is_settled.is_set():
                 return False
-            self._is_cancelled = True
             self._settle(CANCELLED)
             attempt = self._attempt
         if attempt is not None:
@@ -55,7 +53,7 @@ class PendingResult:
 
     def _next_attempt(self) -> None:
         with self._lock:
-            if self._is_cancelled:
+            if self._start is None:
                 return
             channel, seconds_left = self._call.attempt(time.monotonic())
             try:
@@ -70,7 +68,7 @@ class PendingResult:
         """Called by a thread of gRPC's: it may not wait."""
         ending = attempt.result() if attempt.code() is grpc.StatusCode.OK else RpcFailure.of(attempt)
         with self._lock:
-            if self._is_cancelled:
+            if self._start is None:
                 return
             wait = self._call.ended(ending, time.monotonic(), random.random())
             if wait is None:
@@ -81,4 +79,5 @@ class PendingResult:
     def _settle(self, why: RpcFailure | None = None) -> None:
         if why is not None:
             self._call.stop(why)
+        self._start = None
         self._is_settled.set()

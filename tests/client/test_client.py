@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from mindspore_serving.client import Client
 from mindspore_serving.proto import ms_service_pb2 as pb
 from tests.client.fake_master import FakeMaster, echo, fake_master
-from tests.processes import ROOT, free_port
+from tests.processes import ROOT, free_port, until
 
 ma: Any = np.ma  # it has no types
 DTYPES = (
@@ -237,6 +238,17 @@ def test_a_timeout_is_an_error_and_a_pending_call_can_be_waited_for_and_cancelle
     assert isinstance(cancelled, dict)
     assert cancelled["error"].startswith("Grpc Error, (1, 'cancelled')")
     go_on.set()
+
+
+def test_a_pending_call_that_is_answered_holds_its_request_no_longer(client: Client) -> None:
+    tracemalloc.start()
+    try:
+        calls = [client.infer_async({"x": bytes(1 << 20)}) for _ in range(8)]
+        for call in calls:
+            call.result()
+        until(lambda: tracemalloc.get_traced_memory()[0] < 4 << 20, "the requests go")
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_closed_client_says_so(running: FakeMaster) -> None:
