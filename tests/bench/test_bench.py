@@ -5,21 +5,28 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
 from mindspore_serving.__main__ import main
 from mindspore_serving.bench.config import BenchConfig
 from mindspore_serving.bench.input_spec import parse_input_spec
+from mindspore_serving.bench.load import Load, perform
+from mindspore_serving.bench.payload import Expected
 from mindspore_serving.bench.run import measure
+from mindspore_serving.client.wire_values import request_bytes
 from mindspore_serving.cluster.addresses import Address
 from mindspore_serving.cluster.dispatch_events import Limits
 from mindspore_serving.cluster.errors import SetupError
 from mindspore_serving.cluster.messages import BatchDone, RunBatch
 from mindspore_serving.cluster.tensors import Stacked
+from mindspore_serving.proto import ms_service_pb2 as pb
+from tests.client.fake_master import echo, fake_master
 from tests.master.rest_client import echoing
 from tests.master.running_master import RunningMaster
 from tests.processes import Processes, until
@@ -64,6 +71,37 @@ def test_several_instances_of_a_file_make_several_requests_each_with_its_own_rep
     (tmp_path / "out.json").write_text(json.dumps([{"y": value["x"]} for value in values]))
     files = ["--inputs", str(tmp_path / "in.json"), "--expect", str(tmp_path / "out.json")]
     assert main(["bench", str(port), "add", "echo", *files, "--instances", "2", *SHORT]) == 0
+
+
+def test_a_call_counts_that_is_answered_after_the_time() -> None:
+    """Else a slow server seems slower than it is, and one that stands still at the end seems well."""
+
+    def after_a_second(request: pb.PredictRequest, context: grpc.ServicerContext) -> pb.PredictReply:
+        time.sleep(1.0)
+        return echo(request, context)
+
+    body = request_bytes("s", "m", 0, {"x": 1.0})
+    with fake_master() as master:
+        master.answer = after_a_second
+        found = perform(
+            Load(
+                target=master.address,
+                bodies=(body,),
+                expected=(Expected(b"", ({"x": np.ones(1)},)),),
+                warm_up_seconds=0.5,
+                seconds=1.0,
+                timeout_seconds=10.0,
+                callers=2,
+                rate=0.0,
+                arrivals="poisson",
+                share=0,
+                shares=1,
+                seed=1,
+            ),
+            time.monotonic(),
+        )
+    assert (found.latency.count, found.failed, found.seconds) == (2, 0, 1.0)
+    assert found.latency.max_seconds >= 1.0
 
 
 def test_a_reply_that_changes_under_load_is_a_wrong_reply() -> None:
