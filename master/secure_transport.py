@@ -101,7 +101,7 @@ class SecureTransport:
         if not self._is_reading:
             self._is_reading = True
             self._plain.resume_reading()
-            self._loop.call_soon(self.buffer_updated, 0)  # what has come before
+            self._loop.call_soon(self._plain.hand_over, 0)  # what has come before
 
     def pause_reading(self) -> None:
         """Until resume_reading() it does not."""

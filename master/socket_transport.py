@@ -126,6 +126,16 @@ class SocketTransport:
         """Closes at once."""
         self._break(None)
 
+    def hand_over(self, count: int) -> None:
+        """The owner gets so many bytes. A fault of its own ends the connection."""
+        if self._owner is None:
+            return
+        try:
+            self._owner.buffer_updated(count)
+        except Exception as error:
+            logger.exception("a fault of the master's own: a connection is closed")
+            self._break(error)
+
     def _receive(self) -> None:
         owner = self._owner
         assert owner is not None
@@ -139,11 +149,7 @@ class SocketTransport:
         if not count:
             self.close()
             return
-        try:
-            owner.buffer_updated(count)
-        except Exception as error:
-            logger.exception("a fault of the master's own: a connection is closed")
-            self._break(error)
+        self.hand_over(count)
 
     def _send(self) -> None:
         try:

@@ -149,6 +149,25 @@ def test_what_came_before_a_pause_is_heard_behind_it_though_nothing_more_comes(t
     run(scenario())
 
 
+def test_a_fault_of_the_owners_ends_its_connection_also_behind_a_pause(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with met(tmp_path) as (client, owner):
+            owner.pauses = True
+            for part in (b"a", b"b"):
+                client.tls.write(part)
+            await client.send()
+            await until(lambda: owner.received)
+            owner.breaks = True
+            owner.transport.resume_reading()
+            await until(lambda: owner.told == ["made", "lost"])
+            assert isinstance(owner.lost, ZeroDivisionError)
+
+    run(scenario())
+    assert "a fault of the master's own: a connection is closed" in caplog.text
+
+
 @pytest.mark.parametrize("is_polite", [True, False])
 def test_a_goodbye_and_what_is_no_record_end_the_connection(tmp_path: Path, is_polite: bool) -> None:
     async def scenario() -> None:
