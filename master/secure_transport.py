@@ -113,11 +113,15 @@ class SecureTransport:
         if self.is_closing():
             return
         left = memoryview(data)
-        while left:
-            sent = self._tls.write(left)  # not within the slice: mypyc would make the call twice
-            left = left[sent:]
-            if self._to_send.pending >= _SENT_AT_ONCE:
-                self._flush()
+        try:
+            while left:
+                sent = self._tls.write(left)  # not within the slice: mypyc would make the call twice
+                left = left[sent:]
+                if self._to_send.pending >= _SENT_AT_ONCE:
+                    self._flush()
+        except ssl.SSLError as error:  # half a KeyUpdate has come: until its end, TLS may write nothing
+            logger.debug("a client is not secure: %s", error)
+            self.abort()
         self._flush()
 
     def can_write_eof(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hmac
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.master.test_grpc_doors import make_tls
 from tests.master.test_listeners import MUCH, WAIT_SECONDS, Owner, Place, receive, run, until
+
+APPLICATION_DATA, HANDSHAKE = 23, 22  # kinds of records
 
 
 class SecureClient:
@@ -55,6 +59,26 @@ class SecureClient:
 
     async def hear(self) -> None:
         self._received.write(await receive(self.socket, 1))
+
+
+class Forger:
+    """Makes records that no TLS library sends: with TLS_AES_256_GCM_SHA384, by RFC 8446 §5.2 and §7.3."""
+
+    def __init__(self, key_log: Path) -> None:
+        lines = [line.split() for line in key_log.read_text().splitlines()]
+        (self._secret,) = (bytes.fromhex(line[2]) for line in lines if line[0] == "CLIENT_TRAFFIC_SECRET_0")
+        self._key, self._nonce = AESGCM(self._derive(b"key", 32)), int.from_bytes(self._derive(b"iv", 12), "big")
+
+    def record(self, kind: int, content: bytes) -> bytes:
+        inner = content + bytes([kind])
+        head = b"\x17\3\3" + (len(inner) + 16).to_bytes(2, "big")
+        sealed = self._key.encrypt(self._nonce.to_bytes(12, "big"), inner, head)
+        self._nonce ^= 1  # of the second; no test needs more
+        return head + sealed
+
+    def _derive(self, name: bytes, size: int) -> bytes:
+        info = size.to_bytes(2, "big") + bytes([len(name) + 6]) + b"tls13 " + name + b"\0\1"
+        return hmac.digest(self._secret, info, "sha384")[:size]
 
 
 class Meeting:
@@ -179,6 +203,25 @@ def test_a_goodbye_and_what_is_no_record_end_the_connection(tmp_path: Path, is_p
             else:
                 client.socket.send(b"no record, but something else")
             await until(lambda: owner.told == ["made", "lost"])
+
+    run(scenario())
+
+
+def test_who_says_half_a_key_update_is_cut_off_and_its_owner_not_bothered(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        meeting, key_log = Meeting(tmp_path), tmp_path / "keys"
+        meeting.trusting.keylog_filename = str(key_log)
+        client = meeting.connect()
+        with client.socket:
+            await client.shake_hands()
+            await client.send()
+            forger = Forger(key_log)
+            client.socket.send(forger.record(APPLICATION_DATA, b"x") + forger.record(HANDSHAKE, b"\x18\0\0\1"))
+            await until(lambda: meeting.place.owners and meeting.place.owners[0].received == b"x")
+            owner = meeting.place.owners[0]
+            owner.transport.write(b"an answer")
+            await until(lambda: owner.told == ["made", "lost"])
+        meeting.place.listeners.close()
 
     run(scenario())
 
