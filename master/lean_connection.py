@@ -169,6 +169,8 @@ class LeanConnection(asyncio.BufferedProtocol):
 
     def tick(self, now: float) -> None:
         """What took too long ends."""
+        if self._said_last is None and self._transport.is_closing():
+            self._said_last = now  # the peer has left, and has not read all
         stuck_since = self._held_since if self._said_last is None else self._said_last + LINGER_SECONDS
         if stuck_since is not None and now - stuck_since > self._limits.grace_seconds:
             self._transport.abort()

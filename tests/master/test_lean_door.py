@@ -379,6 +379,30 @@ def test_a_closed_connection_whose_peer_reads_nothing_of_its_last_words_ends() -
     door.close()
 
 
+def test_a_client_who_has_left_and_reads_nothing_of_its_answers_ends_too() -> None:
+    door = RunningDoor(limits=Limits(grace_seconds=0.2))
+    assert isinstance(door.door, LeanDoor) and isinstance(door.address, Address)
+    connections = door.door._connections
+    with RawClient(door) as client:
+        until(lambda: connections, "the connection")
+        (connection,) = connections
+        transport = connection._transport
+        assert isinstance(transport, SocketTransport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        client.h2.increment_flow_control_window(2**31 - 1 - 65_535)
+        client.call("Say", message_prefix(b""))
+        client.hear(h2.events.StreamEnded)  # and how much it may send
+        while transport.get_write_buffer_size() < 100_000:
+            client.call("Say", message_prefix(bytes(10_000)) + bytes(10_000))
+            door.run(asyncio.sleep(0.01))
+        client.socket.shutdown(socket.SHUT_WR)
+        until(transport.is_closing, "the end to be seen")
+        assert connection._held_since is None  # it is not so much that it would be noticed
+        until(lambda: not connections, "the connection to be closed")
+    door.close()
+
+
 async def end_all(door: LeanDoor) -> None:
     for connection in list(door._connections):
         connection.resume_writing()  # as if what waits were less than makes it pause
