@@ -33,12 +33,16 @@ _WORTH_A_GRAPH_SECONDS = 0.004  # the next size costs twice as much, and gains l
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input as the model takes it: the shape includes the batch dimension, DYNAMIC where it is open."""
+    """One input as the model takes it: the shape includes the batch dimension, DYNAMIC where it is open.
+
+    rows: of the table that its numbers are looked up in, a negative one counts from the end; 0 if they are not.
+    """
 
     name: str
     dtype: "np.dtype[Any]"
     shape: tuple[int, ...]
     batched: bool  # its first dimension counts instances
+    rows: int = 0
 
     @cached_property
     def instance_shape(self) -> tuple[int, ...]:

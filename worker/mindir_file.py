@@ -11,6 +11,7 @@ import numpy as np
 
 from mindspore_serving.cluster.errors import ServableError
 from mindspore_serving.worker.rewrites.in_place import changed_inputs
+from mindspore_serving.worker.rewrites.table_rows import table_rows
 from mindspore_serving.worker.target import Target
 
 DYNAMIC = -1  # a dimension that the file leaves open
@@ -39,12 +40,16 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 @dataclass(frozen=True)
 class FileInput:
-    """One input as the file has it; DYNAMIC where a dimension is open. changed: the graph may write over it."""
+    """One input as the file has it; DYNAMIC where a dimension is open.
+
+    changed: the graph may write over it. rows: of the table that its numbers are looked up in; 0 if they are not.
+    """
 
     name: str
     dtype: "np.dtype[Any]"
     shape: tuple[int, ...]
     changed: bool = False
+    rows: int = 0
 
 
 def parse(content: bytes) -> Any:
@@ -73,7 +78,7 @@ def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
         raise ServableError(f"model file '{path}' has no inputs: it is not a MindIR file, or is damaged")
     inputs = []
     kinds = {number: name for name, number in TensorProto.DataType.items()}  # a newer MindSpore may know more
-    changed = _changed(file)
+    changed, rows = _changed(file), _rows(file)
     for index, graph_input in enumerate(file.graph.input):
         name = _text(graph_input.name).rpartition(":")[2]
         tensor = graph_input.tensor[0] if graph_input.tensor else None
@@ -83,8 +88,9 @@ def read_inputs(path: Path, target: Target) -> tuple[FileInput, ...]:
             raise ServableError(
                 f"model file '{path}': input {index} '{name}' has the type {kind}, which cannot be served"
             )
-        shape = tuple(tensor.dims)
-        inputs.append(FileInput(name, np.dtype(_DTYPES[kind]), shape, changed=graph_input.name in changed))
+        dtype, shape = np.dtype(_DTYPES[kind]), tuple(tensor.dims)
+        looked_up = rows.get(graph_input.name, 0) if dtype.kind in "iu" else 0
+        inputs.append(FileInput(name, dtype, shape, graph_input.name in changed, looked_up))
     return tuple(inputs)
 
 
@@ -99,6 +105,13 @@ def _changed(file: Any) -> frozenset[str]:
         return changed_inputs(file)
     except Exception:
         return frozenset(str(given.name) for given in file.graph.input)
+
+
+def _rows(file: Any) -> dict[str, int]:
+    try:
+        return table_rows(file)
+    except Exception:  # the graph cannot be followed, which is for MindSpore to say
+        return {}
 
 
 def _text(name: str | bytes) -> str:

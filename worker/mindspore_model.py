@@ -288,5 +288,5 @@ def _specs(path: Path, model: Model, inputs: Sequence[FileInput]) -> tuple[Input
         rows = given.shape[0] if batched else 1
         if rows == 0 or rows < DYNAMIC:
             raise ServableError(f"model file '{path}': input {index} '{given.name}' has the batch size {rows}")
-        specs.append(InputSpec(given.name, given.dtype, given.shape, batched))
+        specs.append(InputSpec(given.name, given.dtype, given.shape, batched, given.rows))
     return tuple(specs)

@@ -69,3 +69,30 @@ def test_an_instance_of_no_numbers_is_refused_where_a_size_is_open(shape: tuple[
         (made,) = outcomes[index]  # type: ignore[misc]
         assert np.array_equal(made, np.full((3, 2), 2.0))
     assert all(0 not in called for called in model.shapes)
+
+
+class Table:
+    """Its input names rows of a table of five, and it has to be given such alone."""
+
+    def __init__(self) -> None:
+        self.inputs: tuple[InputSpec, ...] = (InputSpec("x", np.dtype(np.int32), (-1, 2), True, rows=5),)
+        self.plan = BatchPlan({1: 1.0, 4: 1.0}, fill=True)
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        assert arrays[0].min() >= -5
+        assert arrays[0].max() < 5
+        return [np.arange(5)[arrays[0]]]
+
+
+def test_a_row_that_a_table_does_not_have_is_found_before_the_model_is_called() -> None:
+    """MindSpore takes three seconds to fail at it, and everybody waited."""
+    assert run_stacked(Table(), [np.array([[0, 4], [-5, 1]], np.int32)]) is not None
+    values = np.array([[0, 4], [5, 1], [2, -6], [-5, 1]], np.int32)
+    assert run_stacked(Table(), [values]) is None
+    outcomes = run_each(Table(), [values], range(4))
+    text = "Given model input 0 names row {} of a table that has 5"
+    assert [outcomes[place] for place in (1, 2)] == [Failure(Code.INVALID_INPUTS, text.format(n)) for n in (5, -6)]
+    for place, rows in ((0, [0, 4]), (3, [0, 1])):
+        outcome = outcomes[place]
+        assert isinstance(outcome, list)
+        assert np.array_equal(np.asarray(outcome[0]), rows)
