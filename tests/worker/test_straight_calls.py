@@ -220,9 +220,11 @@ def test_a_row_that_is_not_there_is_the_fault_of_the_instance_that_asks_for_it(
         bad = [array.copy() for array in good]
         bad[-1][1, 2] = number
         with pytest.raises(CallError, match=f"^{re.escape(says)}$"):
-            run_stacked(model, bad)
+            model.run(bad if model.inputs[0].batched else [array[1] for array in bad])
+        assert run_stacked(model, bad) is None  # it is seen before
         expected, found = run_each(model, good, range(3)), run_each(model, bad, range(3))
-        assert found[1] == Failure(Code.FAILED, says)
+        text = f"Given model input {len(bad) - 1} names row {number} of a table that has {model.inputs[-1].rows}"
+        assert found[1] == Failure(Code.INVALID_INPUTS, text)
         for place in (0, 2):
             np.testing.assert_array_equal(cast(Any, found[place])[0], cast(Any, expected[place])[0])
 
