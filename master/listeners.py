@@ -117,9 +117,8 @@ class Listeners:
         return True
 
     def _welcome(self, connected: socket.socket) -> None:
-        SocketTransport(
-            self._loop, connected, self._make_owner() if self._tls is None else self._secure(self._tls)
-        ).start()
+        owner = self._make_owner() if self._tls is None else self._secure(self._tls)
+        SocketTransport(self._loop, connected, owner).start()
 
     def _secure(self, tls: ssl.SSLContext) -> SecureTransport:
         handshakes = self._handshakes

@@ -134,7 +134,7 @@ def _rows(model: Runnable, arrays: Sequence[Array], count: int) -> list[Array]:
 
 
 def _fault(specs: Sequence[InputSpec], values: Sequence[Value]) -> str | None:
-    """Why the model cannot take this instance, in the texts of MindSpore Serving 2.0.2; only size and type count."""
+    """Why the model cannot take this instance, in the texts of MindSpore Serving 2.0.2; size, type and rows count."""
     if len(values) != len(specs):
         return f"Given model inputs size {len(values)} less than model inputs size {len(specs)}"
     for place, (value, spec) in enumerate(zip(values, specs, strict=True)):

@@ -496,11 +496,11 @@ def test_the_same_version_with_other_methods_is_refused_with_what_to_do(master: 
 
 def test_workers_that_are_restarted_one_by_one_bring_other_batch_sizes_at_once(master: Master) -> None:
     """Those of the first worker counted for as long as any other one was left."""
-    master.ask(*range(12))
-    assert counts(master.batches("a")) == [4, 4], "and four wait, for longer than the worker of before is here"
+    master.ask(*range(20))
+    assert counts(master.batches("a")) == [4, 4], "and twelve wait, for longer than the worker of before is here"
     master.join("b", methods=(MethodSpec("echo", ("x",), ("y",), 8), OTHER))
-    master.ask(*range(40))
     first, _ = master.batches("b")
+    master.ask(*range(40))  # behind four that have waited since before it came
     master.done("b", first)
     assert counts(master.batches("b")) == [8]
 

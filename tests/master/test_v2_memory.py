@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import grpc
@@ -42,12 +42,10 @@ def registration(shm: PosixMemory, name: str = "r", **fields: Any) -> pb.SystemS
 @contextmanager
 def by_hand(nbytes: int = NBYTES) -> Iterator[tuple[FakeWorker, V2Client, PosixMemory]]:
     """A worker that does what the test says, a client, and its memory, which is the region 'r'."""
-    master = RunningMaster(Limits(lease_seconds=600.0), memory=sharing())
-    with PosixMemory(nbytes) as shm:
+    with closing(RunningMaster(Limits(lease_seconds=600.0), memory=sharing())) as master, PosixMemory(nbytes) as shm:
         worker, client = master.worker(), V2Client(master)
         client.send("SystemSharedMemoryRegister", registration(shm, byte_size=nbytes)).result()
         yield worker, client, shm
-    master.close()
 
 
 def request(datatype: str, shape: list[int], given: dict[str, Any], wanted: dict[str, Any]) -> pb.ModelInferRequest:
@@ -152,6 +150,7 @@ def test_requests_of_several_callers_are_joined() -> None:
         more.append(
             client.send("ModelInfer", infer_request("add.echo", infer_input("x", "UINT8", [1, 4]), raw=[b"sent"]))
         )
+        client.send("ServerLive", pb.ServerLiveRequest()).result()  # on the same connection: the master has the three
         worker.answer(batch)
         first.result()
         counts: list[int] = []

@@ -1,4 +1,7 @@
-"""Inputs whose numbers name rows of a table. MindSpore fails at a row that is not there, and takes three seconds to."""
+"""Inputs whose numbers name rows of a table.
+
+On a CPU, MindSpore 2.10 fails at a row that is not there, and takes three seconds to; other devices make up a row.
+"""
 
 from typing import Any
 
