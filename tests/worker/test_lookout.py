@@ -5,6 +5,7 @@ import itertools
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -95,7 +96,9 @@ class Master:
     def hear(self) -> Message:
         """The next word that is no heartbeat."""
         assert self.direct is not None
+        deadline = time.monotonic() + WAIT_SECONDS
         while not self.heard:
+            assert time.monotonic() < deadline, "nothing but heartbeats"
             count = self.direct.recv_into(self._reader.buffer())
             assert count, "the worker hung up"
             messages = [decode(frames) for frames in self._reader.received(count)]
