@@ -10,6 +10,8 @@ In reading order:
       findings        cells, medians, ratios; the table and the JSON
       picture         the findings as SVG
     hot_path          the master's path without sockets, against a yardstick; tests/benchmarks guards it
+      memory_path     that path, from a client in memory to a worker in memory
+      instructions    counted by Valgrind: the same number on a busy machine
     engine            what the worker's engine gains
     worker_path       what a worker adds to its model, over worker_floor: the least that it could do
     processes         throughput and CPU a call against the processes of one master

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from benchmarks.memory_path import MemoryTransport
 from mindspore_serving.master.grpc_messages import message_prefix
 from mindspore_serving.master.http2 import frames
 from mindspore_serving.master.http2.frames import Kind
@@ -42,20 +43,6 @@ class Cost(NamedTuple):
 
     microseconds: float
     copy_microseconds: float
-
-
-class MemoryTransport(asyncio.Transport):
-    """Takes what is written to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""  # last
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing waits here."""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written = bytes(data)
 
 
 def request(stream_id: int, message: bytes, frame_bytes: int) -> bytes:

@@ -27,7 +27,7 @@ ITEM_BYTES = {
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 INLINE_BYTES = 64 * 1024  # measured: below this a copy into a message's header is cheaper than a frame of its own
-_PIECE_BYTES = 4096  # smaller ones are joined faster at once than one by one later
+_PIECE_BYTES = 4096  # smaller ones are joined faster at once than one by one later, and copied faster than shared
 
 
 class Borrowed(ABC):
@@ -67,7 +67,11 @@ Frame: TypeAlias = Buffer | Pieces | Borrowed
 
 def as_buffer(frame: Frame) -> Buffer:
     """The frame, as one buffer here."""
-    return frame.joined() if isinstance(frame, Pieces | Borrowed) else frame
+    if isinstance(frame, bytes):  # of these questions, compiled, the first two cost nothing
+        return frame
+    if isinstance(frame, Pieces):
+        return frame.joined()
+    return frame if isinstance(frame, memoryview | bytearray) else frame.joined()
 
 
 class Tensor(NamedTuple):
@@ -169,18 +173,25 @@ def join_columns(parts: Sequence[Column]) -> Column:
 
 def _undivided(column: Stacked) -> Buffer | Borrowed:
     frame = column.frame
-    return frame if isinstance(frame, Borrowed) else column.data
+    return column.data if isinstance(frame, Pieces) else frame
 
 
 def cut_column(column: Column, start: int, stop: int) -> Column:
-    """Some of its instances. A slice of a buffer shares its memory."""
+    """Some of its instances. A large slice of a buffer shares its memory."""
     if start == 0 and stop == column_length(column):
         return column
     if not isinstance(column, Stacked):
         return to_column(column[start:stop])
-    step = len(column.data) // column.shape[0]
-    rows = memoryview(column.data)[start * step : stop * step]
-    return Stacked(column.dtype, (stop - start, *column.shape[1:]), rows)
+    data = column.data
+    step = len(data) // column.shape[0]
+    count = stop - start
+    rows = data if count * step <= _PIECE_BYTES else memoryview(data)
+    return Stacked(column.dtype, _with_count(count, column.shape), rows[start * step : stop * step])
+
+
+def _with_count(count: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of another number of instances."""
+    return (count,) + shape[1:]
 
 
 def row_bytes(column: Column, index: int) -> int:

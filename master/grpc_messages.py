@@ -10,18 +10,23 @@ import zlib
 from collections import deque
 from collections.abc import Sequence
 from io import BytesIO
+from struct import Struct
+from typing import Final, TypeAlias
 
 from mindspore_serving.master.http2.frames import Piece
 from mindspore_serving.master.http2.headers import Field
 from mindspore_serving.master.service_table import Metadata, RpcFault, Status
 
-PREFIX_BYTES = 5  # whether it is compressed, and its length in 4 bytes
+PREFIX_BYTES: Final = 5  # whether it is compressed, and its length in 4 bytes
+Prefix: TypeAlias = tuple[int, int]  # these two
 SMALL_BYTES = 4096  # of a body's piece: such ones are put together, or what they need beside their bytes would add up
 RESERVED_TIMES = 4  # what has come of a large message: room for so many times as much is made, up to its length
 ENCODINGS = {b"identity": None, b"gzip": zlib.MAX_WBITS | 16, b"deflate": zlib.MAX_WBITS}  # to zlib's wbits
 ACCEPT_ENCODING: Field = (b"grpc-accept-encoding", b",".join(ENCODINGS))
 
 LONGEST_TEXT_BYTES = 4096  # of a status, as it is sent
+
+read_prefix = Struct(">BL").unpack_from  # gives a Prefix
 
 _CUT = " ..."
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol
 
 from mindspore_serving.master.grpc_head import CallHead
-from mindspore_serving.master.grpc_messages import PREFIX_BYTES, MessageReader
+from mindspore_serving.master.grpc_messages import PREFIX_BYTES, MessageReader, Prefix, read_prefix
 from mindspore_serving.master.http2.frames import Piece
 from mindspore_serving.master.http2.limits import Limits, Pace
 from mindspore_serving.master.promise import Promise
@@ -98,15 +98,15 @@ class Call:
         """What has come of the request's body, in pieces that may change afterwards. Often it is all, in one."""
         self._ended = ended
         if ended and self._reader is None and len(pieces) == 1:
-            body = pieces[0]
             length = size - PREFIX_BYTES
-            if (
-                0 <= length <= self._link.largest_message
-                and body[0] == 0
-                and int.from_bytes(body[1:PREFIX_BYTES], "big") == length
-            ):
-                self._start_unary(bytes(body[PREFIX_BYTES:]))
-                return
+            if 0 <= length <= self._link.largest_message:
+                body = pieces[0]
+                prefix: Prefix = read_prefix(body)
+                is_compressed, told = prefix
+                if not is_compressed and told == length:
+                    message = body[PREFIX_BYTES:]
+                    self._start_unary(message if isinstance(message, bytes) else bytes(message))
+                    return
         try:
             self._collect(pieces, size)
         except RpcFault as fault:

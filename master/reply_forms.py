@@ -1,7 +1,8 @@
 """PredictReplies: written by protobuf, or, where only tensors differ from one written before, by joining bytes."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from struct import Struct
 from typing import NamedTuple
 
 from mindspore_serving.cluster.dispatch_events import Answer
@@ -16,14 +17,17 @@ from mindspore_serving.proto import ms_service_pb2 as pb
 _INSTANCES = 3  # number of the field
 _MOST_FORMS = 64
 _MOST_INSTANCES = 256  # of a reply that is written by its form
+_COPIED_BYTES = 4 << 10  # of an instance's tensor: larger ones are views of their column
 _Kinds = tuple[tuple[str, tuple[int, ...]], ...]  # dtype and shape of an instance's tensor, for each output
 
 
 class _Form(NamedTuple):
     """What stands between the tensors' bytes of replies of one form; their own places are empty."""
 
-    parts: list[Buffer]  # every second one is a tensor's
-    places: list[slice]  # those of each output
+    parts: list[Buffer]  # the first one is the servable_spec's, and then every second one a tensor's
+    first: list[int]  # place of each output
+    step: int  # to the next instance's
+    cuts: list[Callable[[Buffer], Sequence[Buffer]]]  # an output's column into the bytes of each instance
 
 
 class Replies:
@@ -90,7 +94,7 @@ def _make_form(outputs: tuple[str, ...], count: int, kinds: _Kinds) -> _Form | N
     spans = data_spans(message, _INSTANCES)
     if spans is None or len(spans) != count * len(outputs):
         return None
-    parts: list[Buffer] = []
+    parts: list[Buffer] = [b""]
     end = 0
     for span in spans:
         parts += [message[end : span.start], b""]
@@ -99,20 +103,28 @@ def _make_form(outputs: tuple[str, ...], count: int, kinds: _Kinds) -> _Form | N
     names = [span.name.decode() for span in spans[: len(outputs)]]
     if [span.name.decode() for span in spans] != names * count:
         return None
-    step = 2 * len(outputs)
-    return _Form(parts, [slice(1 + 2 * names.index(name), None, step) for name in outputs])
+    first = [2 + 2 * names.index(name) for name in outputs]
+    return _Form(parts, first, 2 * len(outputs), [_cut(count, nbytes(dtype, shape)) for dtype, shape in kinds])
 
 
 def _fill(form: _Form, spec: bytes, count: int, columns: Sequence[Stacked]) -> bytes:
     parts = form.parts.copy()
-    for place, column in zip(form.places, columns, strict=True):
-        parts[place] = _rows(column.data, count)
-    return b"".join((spec, *parts))
+    parts[0] = spec
+    for output, column in enumerate(columns):
+        at = form.first[output]
+        if count == 1:
+            parts[at] = column.data
+        else:
+            parts[at :: form.step] = form.cuts[output](column.data)
+    return b"".join(parts)
 
 
-def _rows(data: Buffer, count: int) -> list[Buffer]:
-    if count == 1:
-        return [data]
-    size = len(data) // count
+def _cut(count: int, size: int) -> Callable[[Buffer], Sequence[Buffer]]:
+    if size <= _COPIED_BYTES:
+        return Struct(f"{size}s" * count).unpack
+    return partial(_views, size)
+
+
+def _views(size: int, data: Buffer) -> list[Buffer]:
     view = memoryview(data)
     return [view[at : at + size] for at in range(0, len(data), size)]

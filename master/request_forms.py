@@ -63,8 +63,17 @@ class RequestForm(Form):
             if first is None or any(cell is None or cell[1] != first[1] for cell in cells):
                 return None
             places = [cell[0] for cell in cells if cell is not None]
-            plan.append(_Input(first[1].dtype, (self.count, *first[1].shape), itemgetter(*places)))
+            plan.append(_Input(first[1].dtype, (self.count, *first[1].shape), _picker(places)))
         return tuple(plan)
+
+
+def _picker(places: list[int]) -> Callable[[Sequence[Buffer]], Any]:
+    """Takes what is at these places: one piece, or several. As a rule they lie apart by the number of inputs."""
+    if len(places) > 1:
+        even = range(places[0], places[-1] + 1, max(1, places[1] - places[0]))
+        if places == list(even):
+            return itemgetter(slice(even.start, even.stop, even.step))
+    return itemgetter(*places)
 
 
 def request_form(message: bytes, request: pb.PredictRequest) -> RequestForm | None:

@@ -5,7 +5,7 @@ RFC names, and never raises.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from mindspore_serving.master.http2 import frames
 from mindspore_serving.master.http2.bodies import Bodies
@@ -18,7 +18,7 @@ from mindspore_serving.master.http2.events import (
     RequestReceived,
     StreamEnded,
 )
-from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, HEAD_BYTES, PADDED, Kind, Piece
+from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, HEAD_BYTES, PADDED, Piece
 from mindspore_serving.master.http2.header_blocks import Block, BlockReader
 from mindspore_serving.master.http2.headers import Fields, HeaderReader
 from mindspore_serving.master.http2.limits import Limits, Patience
@@ -31,8 +31,8 @@ from mindspore_serving.master.http2.streams import Stream, Streams
 
 # Looked at for each frame: on Python 3.11 an Enum's attribute costs as much as to read a frame's head.
 _FRAMES = Phase.FRAMES
-_KINDS = len(Kind)
-_DATA = int(Kind.DATA)
+_KINDS: Final = 10  # Kind's: 0 to 9
+_DATA: Final = 0  # Kind.DATA
 _WHOLE_REQUEST = END_HEADERS | END_STREAM
 
 
@@ -121,7 +121,8 @@ class Connection:
         largest = self._limits.max_frame_bytes
         handlers = self._handlers
         while end - at >= HEAD_BYTES:
-            high, low, kind, flags, stream_id = frames.unpack_head(buffer, at)
+            head: frames.Head = frames.unpack_head(buffer, at)
+            high, low, kind, flags, stream_id = head
             start = at + HEAD_BYTES
             after = start + (high << 8 | low)
             if after - start > largest:

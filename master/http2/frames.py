@@ -16,6 +16,9 @@ DEFAULT_MAX_FRAME: Final = 16_384
 LARGEST_MAX_FRAME: Final = 2**24 - 1
 
 Piece: TypeAlias = bytes | memoryview  # of what the peer has sent
+Head: TypeAlias = tuple[
+    int, int, int, int, int
+]  # length // 256, length % 256, kind, flags, stream id with a reserved bit
 
 
 class Kind(IntEnum):
@@ -57,7 +60,7 @@ _SETTING = struct.Struct(">HL")
 _NUMBER = struct.Struct(">L")
 _GOAWAY = struct.Struct(">LL")
 
-unpack_head = _HEAD.unpack_from  # length // 256, length % 256, kind, flags, stream id with a reserved bit
+unpack_head = _HEAD.unpack_from  # gives a Head
 
 
 def pack_head(length: int, kind: int, flags: int, stream_id: int) -> bytes:

@@ -4,11 +4,11 @@ A frame of which only the beginning has come counts as a frame, and what comes l
 has to be kept here.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from mindspore_serving.master.http2.frames import END_STREAM, HEAD_BYTES, Kind, Piece, unpack_head
+from mindspore_serving.master.http2.frames import END_STREAM, HEAD_BYTES, Head, Piece, unpack_head
 
-_DATA = int(Kind.DATA)  # a plain number: it is looked at for each frame
+_DATA: Final = 0  # Kind.DATA, as a plain number: it is looked at for each frame
 
 
 class Begun(NamedTuple):
@@ -51,7 +51,8 @@ def read_run(buffer: Piece, at: int, frame: Begun, largest: int) -> Run:
         at = stop
         if flags or end - at < HEAD_BYTES:
             return Run(pieces, at - begin - heads * HEAD_BYTES, heads, flags == END_STREAM, at, None)
-        high, low, kind, next_flags, next_id = unpack_head(buffer, at)
+        head: Head = unpack_head(buffer, at)
+        high, low, kind, next_flags, next_id = head
         length = high << 8 | low
         if kind != _DATA or next_flags > END_STREAM or next_id != stream_id or not 0 < length <= largest:
             return Run(pieces, at - begin - heads * HEAD_BYTES, heads, False, at, None)
