@@ -6,7 +6,7 @@ replaced by the number of the frame that holds it. Nothing is unpickled: a dtype
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgpack
 
@@ -53,7 +53,7 @@ from mindspore_serving.cluster.wire_values import (
     read_tuple,
 )
 
-PROTOCOL_VERSION = 6
+PROTOCOL_VERSION: Final = 6
 # Measured: below this ZeroMQ had better copy a frame that it sends. Above, it takes it by reference, and tells a thread
 # of pyzmq's when it is done with it, which costs as much as copying so many bytes.
 COPIED_BYTES = 512 * 1024
@@ -269,7 +269,7 @@ def _unpack_bare(form: Callable[[], Message]) -> "_Unpack":
 _Pack: TypeAlias = Callable[[Any, list[Frame]], Fields]
 _Unpack: TypeAlias = Callable[[Fields, Sequence[Buffer]], Message]
 
-_FORMS: dict[type[Message], tuple[int, _Pack, _Unpack]] = {
+_FORMS: Final[dict[type[Message], tuple[int, _Pack, _Unpack]]] = {
     Register: (1, _pack_register, _unpack_register),
     Heartbeat: (2, lambda message, _: (message.stuck_seconds,), _unpack_heartbeat),
     BatchDone: (3, _pack_done, _unpack_done),
@@ -292,4 +292,4 @@ _FORMS: dict[type[Message], tuple[int, _Pack, _Unpack]] = {
     Condemned: (18, lambda message, _: (message.reason,), _unpack_reason(Condemned)),
     Go: (19, lambda message, _: (message.batch_id,), _unpack_batch_id(Go)),
 }
-_UNPACK = {kind: unpack for kind, _, unpack in _FORMS.values()}
+_UNPACK: Final = {kind: unpack for kind, _, unpack in _FORMS.values()}

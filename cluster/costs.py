@@ -4,14 +4,15 @@ Least squares over the past, in which each batch weighs a little less than the o
 """
 
 import math
+from typing import Final
 
-MEMORY = 0.98  # weight of the past at each new batch: about the last 50 count
-MIN_BATCHES = 3  # before that nothing is foretold
+MEMORY: Final = 0.98  # weight of the past at each new batch: about the last 50 count
+MIN_BATCHES: Final = 3  # before that nothing is foretold
 # A batch that took longer than so many times the foretold seconds counts as that: one hiccup teaches little, while a
 # device that has really become slower is followed within a few batches.
-_MOST_SURPRISE = 4.0
-_LEAST_MARGIN = 0.05
-_MOST_MARGIN = 1.0
+_MOST_SURPRISE: Final = 4.0
+_LEAST_MARGIN: Final = 0.05
+_MOST_MARGIN: Final = 1.0
 
 
 class Cost:

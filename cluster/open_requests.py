@@ -69,7 +69,7 @@ class OpenRequests:
         """The end of the request."""
         route, method = request.route, request.method
         self._board.actions.append(Answer(request.id, method.outputs, results, route.version))
-        ok = not isinstance(results, Failure) and not results.failures
+        ok = isinstance(results, Results) and not results.failures
         counters = self.statistics.of(route.servable, route.version, method.name)
         counters.request_answered(ok, request.arrived_at, request.sent_at, self._board.now)
         self._remove(request)

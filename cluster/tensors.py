@@ -6,10 +6,10 @@ An instance is one value per input; a batch is columnar: per input one Column, s
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 # numpy's array-interface typestr (little-endian) -> bytes per element. Nothing else travels: no object, no structure.
-ITEM_BYTES = {
+ITEM_BYTES: Final = {
     "|b1": 1,
     "|i1": 1,
     "|u1": 1,
@@ -26,8 +26,12 @@ ITEM_BYTES = {
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-INLINE_BYTES = 64 * 1024  # measured: below this a copy into a message's header is cheaper than a frame of its own
-_PIECE_BYTES = 4096  # smaller ones are joined faster at once than one by one later, and copied faster than shared
+INLINE_BYTES: Final = (
+    64 * 1024
+)  # measured: below this a copy into a message's header is cheaper than a frame of its own
+_PIECE_BYTES: Final = (
+    4096  # smaller ones are joined faster at once than one by one later, and copied faster than shared
+)
 
 
 class Borrowed(ABC):

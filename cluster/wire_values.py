@@ -5,7 +5,7 @@ IndexError where it is not as it should be, which codec.py makes a FrameError.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from mindspore_serving.cluster.direct import MAX_FRAMES
 from mindspore_serving.cluster.tensors import (
@@ -21,11 +21,11 @@ from mindspore_serving.cluster.tensors import (
     nbytes,
 )
 
-MAX_DIMS = 32  # numpy's own limit before 2.0
-MAX_NAME = 1024  # characters in any name or address a peer tells
-MAX_ARGUMENTS = 256  # inputs or outputs of a method
-MAX_BATCH = 1 << 20  # instances in one batch
-MAX_SECONDS = 1e9  # of any duration: thirty years
+MAX_DIMS: Final = 32  # numpy's own limit before 2.0
+MAX_NAME: Final = 1024  # characters in any name or address a peer tells
+MAX_ARGUMENTS: Final = 256  # inputs or outputs of a method
+MAX_BATCH: Final = 1 << 20  # instances in one batch
+MAX_SECONDS: Final = 1e9  # of any duration: thirty years
 
 
 def read_int(value: Any, low: int = 0, high: int = 2**63 - 1) -> int:

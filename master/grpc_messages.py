@@ -22,11 +22,11 @@ Prefix: TypeAlias = tuple[int, int]  # these two
 SMALL_BYTES = 4096  # of a body's piece: such ones are put together, or what they need beside their bytes would add up
 RESERVED_TIMES = 4  # what has come of a large message: room for so many times as much is made, up to its length
 ENCODINGS = {b"identity": None, b"gzip": zlib.MAX_WBITS | 16, b"deflate": zlib.MAX_WBITS}  # to zlib's wbits
-ACCEPT_ENCODING: Field = (b"grpc-accept-encoding", b",".join(ENCODINGS))
+ACCEPT_ENCODING: Final[Field] = (b"grpc-accept-encoding", b",".join(ENCODINGS))
 
 LONGEST_TEXT_BYTES = 4096  # of a status, as it is sent
 
-read_prefix = Struct(">BL").unpack_from  # gives a Prefix
+read_prefix: Final = Struct(">BL").unpack_from  # gives a Prefix
 
 _CUT = " ..."
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from mindspore_serving.master.grpc_head import CallHead, RefusedHead
 from mindspore_serving.master.grpc_messages import (
@@ -31,12 +31,12 @@ from mindspore_serving.master.service_table import STOPPING_TEXT, RpcFault, Stat
 logger = logging.getLogger("mindspore_serving.master")
 
 LINGER_SECONDS = 1.0  # for the peer to read our last words and close
-BURST_BYTES = 256 << 10  # of replies that may wait for the end of a turn of the loop
-COPIED_BYTES = 4 << 10  # received at once, up to which copying is cheaper than views
-DRAINED_BYTES = 64 << 10  # of replies that may wait for a window while more are made
+BURST_BYTES: Final = 256 << 10  # of replies that may wait for the end of a turn of the loop
+COPIED_BYTES: Final = 4 << 10  # received at once, up to which copying is cheaper than views
+DRAINED_BYTES: Final = 64 << 10  # of replies that may wait for a window while more are made
 
-_BEGIN: Fields = ((b":status", b"200"), (b"content-type", b"application/grpc"), ACCEPT_ENCODING)
-_GOOD: Fields = ((b"grpc-status", b"0"),)
+_BEGIN: Final[Fields] = ((b":status", b"200"), (b"content-type", b"application/grpc"), ACCEPT_ENCODING)
+_GOOD: Final[Fields] = ((b"grpc-status", b"0"),)
 _HTTP_1_TEXT = b"this port speaks gRPC, which needs HTTP/2: for HTTP/1 use the port that --rest names\n"
 _HTTP_1_REFUSAL = (
     b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\nconnection: close\r\n"

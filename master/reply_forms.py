@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mindspore_serving.cluster.dispatch_events import Answer
 from mindspore_serving.cluster.errors import Failure
@@ -16,8 +16,8 @@ from mindspore_serving.proto import ms_service_pb2 as pb
 
 _INSTANCES = 3  # number of the field
 _MOST_FORMS = 64
-_MOST_INSTANCES = 256  # of a reply that is written by its form
-_COPIED_BYTES = 4 << 10  # of an instance's tensor: larger ones are views of their column
+_MOST_INSTANCES: Final = 256  # of a reply that is written by its form
+_COPIED_BYTES: Final = 4 << 10  # of an instance's tensor: larger ones are views of their column
 _Kinds = tuple[tuple[str, tuple[int, ...]], ...]  # dtype and shape of an instance's tensor, for each output
 
 
@@ -39,7 +39,7 @@ class Replies:
     def write(self, spec: bytes, collapses: bool, answer: Answer) -> bytes:
         """The reply to a request whose servable_spec is `spec`, as that field is written. collapses: see Call."""
         results = answer.results
-        if isinstance(results, Failure):
+        if not isinstance(results, Results):
             return write_failure(spec, results)
         stacked = _all_stacked(results)
         form = None

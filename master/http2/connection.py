@@ -18,7 +18,7 @@ from mindspore_serving.master.http2.events import (
     RequestReceived,
     StreamEnded,
 )
-from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, HEAD_BYTES, PADDED, Piece
+from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, HEAD_BYTES, PADDED, Head, Piece, unpack_head
 from mindspore_serving.master.http2.header_blocks import Block, BlockReader
 from mindspore_serving.master.http2.headers import Fields, HeaderReader
 from mindspore_serving.master.http2.limits import Limits, Patience
@@ -30,10 +30,10 @@ from mindspore_serving.master.http2.runs import Begun, read_run
 from mindspore_serving.master.http2.streams import Stream, Streams
 
 # Looked at for each frame: on Python 3.11 an Enum's attribute costs as much as to read a frame's head.
-_FRAMES = Phase.FRAMES
+_FRAMES: Final = Phase.FRAMES
 _KINDS: Final = 10  # Kind's: 0 to 9
 _DATA: Final = 0  # Kind.DATA
-_WHOLE_REQUEST = END_HEADERS | END_STREAM
+_WHOLE_REQUEST: Final = END_HEADERS | END_STREAM
 
 
 class Connection:
@@ -121,7 +121,7 @@ class Connection:
         largest = self._limits.max_frame_bytes
         handlers = self._handlers
         while end - at >= HEAD_BYTES:
-            head: frames.Head = frames.unpack_head(buffer, at)
+            head: Head = unpack_head(buffer, at)
             high, low, kind, flags, stream_id = head
             start = at + HEAD_BYTES
             after = start + (high << 8 | low)

@@ -60,7 +60,7 @@ _SETTING = struct.Struct(">HL")
 _NUMBER = struct.Struct(">L")
 _GOAWAY = struct.Struct(">LL")
 
-unpack_head = _HEAD.unpack_from  # gives a Head
+unpack_head: Final = _HEAD.unpack_from  # gives a Head
 
 
 def pack_head(length: int, kind: int, flags: int, stream_id: int) -> bytes:
