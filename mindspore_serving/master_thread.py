@@ -11,6 +11,7 @@ import zmq
 from mindspore_serving import context, log
 from mindspore_serving.cluster.addresses import Address, Endpoint
 from mindspore_serving.cluster.dispatch_events import Limits
+from mindspore_serving.event_loop import new_loop
 from mindspore_serving.garbage import keep_what_is_here
 from mindspore_serving.in_process import InProcessWorkers
 from mindspore_serving.master.server import MasterServer
@@ -29,7 +30,7 @@ class MasterThread(threading.Thread):
     def __init__(self, *, daemon: bool) -> None:
         super().__init__(name="master", daemon=daemon)
         log.set_up()  # a script has no --log-level; its environment has GLOG_v
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_loop()
         self._context = zmq.Context[zmq.Socket[bytes]]()
         self.start()
         self._server = self._await(self._make())

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 
@@ -45,3 +46,34 @@ def test_tasks_that_are_left_are_ended(polls: bool) -> None:
     loop = event_loop.run(life(), Outlook() if polls else None)
     assert ended == ["cancelled"]
     assert loop.is_closed()
+
+
+def test_readers_and_writers_are_called_as_asyncio_does(polls: bool) -> None:
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+
+    async def life() -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        loop.add_reader(ours, lambda: heard.put_nowait(ours.recv(9)))
+        peer.send(b"x")
+        assert await heard.get() == b"x"
+        assert loop.remove_reader(ours.fileno())
+        assert not loop.remove_reader(ours)
+        written = asyncio.Event()
+        loop.add_writer(ours.fileno(), asyncio.Event.set, written)
+        await written.wait()
+        assert loop.remove_writer(ours)
+        await loop.sock_sendall(ours, b"y")  # asyncio's own way
+        assert peer.recv(9) == b"y"
+        fault: asyncio.Future[Exception] = loop.create_future()
+        loop.set_exception_handler(lambda _, context: fault.set_result(context["exception"]))
+        loop.add_reader(ours, lambda: int(ours.recv(9)))
+        peer.send(b"z")
+        assert isinstance(await fault, ValueError)
+        return loop
+
+    with ours, peer:
+        loop = event_loop.run(life(), Outlook() if polls else None)
+        assert not loop.remove_reader(ours)
+        assert not loop.remove_writer(ours)

@@ -12,8 +12,10 @@ from tests.processes import Processes, free_ports
 
 @pytest.fixture(autouse=True)
 def _thawed() -> Iterator[None]:
+    before = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.set_threshold(*before)
 
 
 class Knot:
@@ -31,6 +33,13 @@ def test_what_is_there_is_not_looked_at_and_what_comes_later_is() -> None:
     later = weakref.ref(Knot())
     gc.collect()
     assert later() is None
+
+
+@pytest.mark.parametrize(("before", "after"), [(700, 20_000), (50_000, 50_000), (0, 0)])
+def test_it_looks_seldom_unless_somebody_wants_it_to_look_less(before: int, after: int) -> None:
+    gc.set_threshold(before, 10, 11)
+    keep_what_is_here()
+    assert gc.get_threshold() == (after, 10, 11)
 
 
 # main() returns at its end: a thread tells, and looks every few milliseconds.

@@ -170,9 +170,10 @@ MUTANTS = (
     Mutant(
         "leases.py",
         "a lease is not renewed",
-        "self._expires_at[holder] = now + self.seconds",
-        "self._expires_at.setdefault(holder, now + self.seconds)",
+        "self._expires_at[holder] = expires_at = now + self.seconds",
+        "expires_at = self._expires_at.setdefault(holder, now + self.seconds)",
     ),
+    Mutant("leases.py", "the first lease is taken for renewed", "self._not_before <= now:", "True:"),
     Mutant("leases.py", "renewal does not change the order", "self._expires_at.move_to_end(holder)", "pass"),
     Mutant("leases.py", "a lease never ends", "if expires_at > now:", "if True:"),
     Mutant(

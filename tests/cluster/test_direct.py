@@ -65,7 +65,7 @@ def test_frames_of_a_read_message_are_its_own() -> None:
     assert first == [b"first"]
 
 
-@pytest.mark.parametrize("start", [struct.pack("<I", 0), struct.pack("<I", 1025), b"GET / HTTP"])
+@pytest.mark.parametrize("start", [struct.pack("<IQ", 0, 1), struct.pack("<IQ", 1025, 1), b"GET / HTTP/1.1"])
 def test_a_stream_of_something_else_is_refused(start: bytes) -> None:
     with pytest.raises(FrameError, match="1 to 1024 frames"):
         feed(FrameReader(), start, 100)

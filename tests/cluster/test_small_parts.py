@@ -83,11 +83,14 @@ def test_leases_run_out_in_the_order_of_renewal() -> None:
     leases = Leases(3.0)
     for now, holder in enumerate("abca"):
         leases.renew(holder, float(now))
-    assert leases.next_expiry() == 4.0
+    assert leases.next_expiry(2.9) == 3.0, "that of a, until it is due: then it is seen that it has been renewed"
+    assert leases.next_expiry(3.0) == 4.0
     assert leases.expired(3.9) == []
     assert leases.expired(5.0) == ["b", "c"]
+    assert leases.next_expiry(5.0) == 6.0
+    assert leases.next_expiry(7.0) == 6.0
     leases.end("a")
-    assert leases.next_expiry() is None
+    assert leases.next_expiry(5.0) is None
 
 
 def test_slots_prefer_the_idle_and_take_turns() -> None:
