@@ -22,16 +22,16 @@ from mindspore_serving.compiled import BUILT, KERNELS, LIBRARY, SWITCH, c_source
 # exceptions, data classes with slots that are generic).
 HOT = {
     "cluster": """
-        arena batcher board codec costs direct dispatch_events dispatcher gate lane leases losses members messages
-        moments open_requests orphans pace patience purse quarantine refusals registry results scheduler session
-        session_events siblings statistics tensors wire_values""",
+        arena batcher board codec costs deadlines direct dispatch_events dispatcher gate lane leases losses members
+        messages moments open_requests orphans pace patience purse quarantine refusals registry results scheduler
+        session session_events siblings statistics tensors wire_values""",
     "master": """
-        client_memory direct_line error_status front_desk grpc_head grpc_messages http_watches joined_writes known_heads
-        lean_call lean_connection listeners memory_part message_fields message_forms ms_service outlook patient_selector
-        predict promise
-        region_table reply_forms request_forms rest_body rest_calls rest_json rest_url secure_transport service_table
-        services shared_memory socket_transport tensor_rules v2_calls v2_forms v2_grpc v2_infer v2_json v2_memory
-        v2_messages v2_target v2_types waits whole_calls wire_spans wire_tensors worker_socket""",
+        client_memory direct_line error_status front_desk grpc_head grpc_messages http_watches joined_writes
+        known_heads lean_call lean_connection listeners memory_part message_fields message_forms ms_service outlook
+        patient_selector predict promise region_table reply_forms request_forms rest_body rest_calls rest_json
+        rest_url secure_transport service_table services shared_memory socket_transport tensor_rules v2_calls v2_forms
+        v2_grpc v2_infer v2_json v2_memory v2_messages v2_target v2_types waits whole_calls wire_spans wire_tensors
+        worker_socket""",
     "master.http2": """
         bodies connection control events frames header_blocks headers limits openings outbox phases responses runs
         streams template""",

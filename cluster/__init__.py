@@ -22,7 +22,7 @@ In reading order:
     dispatch_events  what goes into the dispatcher and comes out of it
     refusals     why a request gets no result
     board        what the parts of the dispatcher share
-    open_requests  what is admitted and not answered yet
+    open_requests  what is admitted and not answered yet; deadlines: when it runs out of time
     losses       what happens to the work of a replica that is lost; orphans: ... when it was the last one
     members      the workers: they register, live, stall, drain
     dispatcher   the master's mind: events in, actions out

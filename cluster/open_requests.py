@@ -1,17 +1,14 @@
 """Requests that are admitted and not answered yet. Each of them leaves this table once: answered, or cancelled."""
 
-import heapq
-
 from mindspore_serving.cluster import refusals
 from mindspore_serving.cluster.batcher import Request
 from mindspore_serving.cluster.board import Board
+from mindspore_serving.cluster.deadlines import Deadlines
 from mindspore_serving.cluster.dispatch_events import Answer, Arrival
 from mindspore_serving.cluster.errors import Failure
 from mindspore_serving.cluster.results import Results
 from mindspore_serving.cluster.statistics import Statistics
 from mindspore_serving.cluster.tensors import Column
-
-_MOST_STALE = 1000  # deadlines of answered requests, which stand behind earlier ones that are open
 
 
 class OpenRequests:
@@ -22,7 +19,7 @@ class OpenRequests:
         self.nbytes = 0
         self._board = board
         self._requests: dict[int, Request] = {}
-        self._deadlines: list[tuple[float, int]] = []  # a heap; entries of answered requests are skipped
+        self._deadlines = Deadlines(self._requests)
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -42,11 +39,7 @@ class OpenRequests:
         )
         self._requests[request.id] = request
         self.nbytes += request.nbytes
-        if len(self._deadlines) > _MOST_STALE + 2 * len(self._requests):
-            self._deadlines = [(request.deadline, request.id) for request in self._requests.values()]
-            heapq.heapify(self._deadlines)
-        else:
-            heapq.heappush(self._deadlines, (deadline, request.id))
+        self._deadlines.add(deadline, request.id)
         return request
 
     def succeed(self, request: Request, start: int, count: int, columns: tuple[Column, ...]) -> None:
@@ -81,15 +74,14 @@ class OpenRequests:
 
     def answer_overdue(self) -> None:
         """Whose deadline has passed hears so."""
-        while (deadline := self.next_deadline()) is not None and deadline <= self._board.now:
-            request = self._requests[heapq.heappop(self._deadlines)[1]]
+        while (first := self._deadlines.first()) is not None and first[0] <= self._board.now:
+            request = self._requests[first[1]]
             self.answer(request, refusals.deadline_passed(request))
 
     def next_deadline(self) -> float | None:
         """When the next request runs out of time."""
-        while self._deadlines and self._deadlines[0][1] not in self._requests:
-            heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        first = self._deadlines.first()
+        return None if first is None else first[0]
 
     def _remove(self, request: Request) -> None:
         del self._requests[request.id]

@@ -132,7 +132,7 @@ class LeanConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, count: int) -> None:
         data = self._door.inbox[:count]
         self._is_receiving = True
-        self._handle(self._http2.receive(data if count > COPIED_BYTES else bytes(data), self.loop.time()))
+        self._handle(self._http2.receive(data if count > COPIED_BYTES else data.tobytes(), self.loop.time()))
         self._is_receiving = False
         self.flush()
 
@@ -238,8 +238,9 @@ class LeanConnection(asyncio.BufferedProtocol):
         """Writes what may leave."""
         self._flush_is_due = False
         self._burst_bytes = 0
-        while data := self._http2.data_to_send():
-            if self._said_last is None:
+        while self._http2.has_data_to_send:
+            data = self._http2.data_to_send()
+            if data and self._said_last is None:
                 self._transport.write(data)
         if self._blocked:
             for stream_id in [i for i in self._blocked if self._http2.unsent(i) <= DRAINED_BYTES]:

@@ -253,6 +253,11 @@ class Connection:
         self._out.held = held
 
     @property
+    def has_data_to_send(self) -> bool:
+        """Whether it makes sense to ask for data_to_send()."""
+        return self._out.has_data
+
+    @property
     def is_idle(self) -> bool:
         """Whether no stream is open."""
         return not self._streams.open

@@ -101,6 +101,11 @@ class Outbox:
         self.unsent -= stream.unsent
         stream.queue, stream.unsent, stream.trailers = None, 0, None
 
+    @property
+    def has_data(self) -> bool:
+        """Whether something may leave now."""
+        return bool(self._ready) or (bool(self._turns) and not self.held and self.window > 0)
+
     def take(self) -> tuple[bytes, list[Stream]]:
         """The bytes that may leave now, and the streams whose trailers are among them after they had to wait."""
         ended: list[Stream] = []

@@ -123,7 +123,7 @@ MUTANTS = (
     Mutant(
         "open_requests.py",
         "the deadline wakes nobody",
-        "return self._deadlines[0][0] if self._deadlines else None",
+        "return None if first is None else first[0]",
         "return None",
     ),
     Mutant(
