@@ -95,18 +95,17 @@ class Call:
         self._work = self._link.loop.create_task(self._run_streaming())
 
     def receive(self, pieces: Sequence[Piece], size: int, ended: bool) -> None:
-        """What has come of the request's body, in pieces that may change afterwards. Often it is all, in one."""
+        """What has come of the request's body, in pieces that may change afterwards. Often it is all."""
         self._ended = ended
-        if ended and self._reader is None and len(pieces) == 1:
-            length = size - PREFIX_BYTES
-            if 0 <= length <= self._link.largest_message:
-                body = pieces[0]
-                prefix: Prefix = read_prefix(body)
-                is_compressed, told = prefix
-                if not is_compressed and told == length:
-                    message = body[PREFIX_BYTES:]
-                    self._start_unary(message if isinstance(message, bytes) else bytes(message))
-                    return
+        if ended and self._reader is None and pieces and len(pieces[0]) >= PREFIX_BYTES:
+            prefix: Prefix = read_prefix(pieces[0])
+            is_compressed, length = prefix
+            if not is_compressed and length == size - PREFIX_BYTES <= self._link.largest_message:
+                message = pieces[0][PREFIX_BYTES:]
+                if len(pieces) > 1:
+                    message = b"".join([message, *pieces[1:]])
+                self._start_unary(message if isinstance(message, bytes) else bytes(message))
+                return
         try:
             self._collect(pieces, size)
         except RpcFault as fault:
