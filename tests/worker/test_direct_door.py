@@ -217,7 +217,7 @@ def test_a_master_whose_memory_cannot_be_read_is_talked_to_by_zeromq(
     assert "only ZeroMQ: its memory cannot be read" in caplog.text
 
 
-@pytest.mark.parametrize("end", [b"", b"\0\0\0\0"])
+@pytest.mark.parametrize("end", [b"", bytes(12)], ids=["closed", "nonsense"])
 def test_the_end_of_the_connection_is_told_once(worker: Worker, end: bytes) -> None:
     with connect(worker.door.offer(1)) as master:
         worker.turn()
