@@ -3,11 +3,13 @@
 import faulthandler
 import logging
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import settings
@@ -19,6 +21,17 @@ END_SECONDS = 120.0  # for the interpreter to end when the tests have
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no mistake
 settings.load_profile("untimed")
+
+
+def pytest_configure() -> None:
+    """Whoever starts the tests under nohup(1), or with &, ignores signals, and so would all that tests start."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _heard)
+
+
+def _heard(_number: int, _frame: FrameType | None) -> None:
+    """Ignores it as well, but a process that is started does not inherit that."""
 
 
 @pytest.fixture(scope="session", autouse=True)
