@@ -131,8 +131,9 @@ class LeanConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         data = self._door.inbox[:count]
+        now = self.loop.time()
         self._is_receiving = True
-        self._handle(self._http2.receive(data if count > COPIED_BYTES else data.tobytes(), self.loop.time()))
+        self._handle(self._http2.receive(data if count > COPIED_BYTES else data.tobytes(), now), now)
         self._is_receiving = False
         self.flush()
 
@@ -175,7 +176,7 @@ class LeanConnection(asyncio.BufferedProtocol):
         if stuck_since is not None and now - stuck_since > self._limits.grace_seconds:
             self._transport.abort()
             return
-        self._handle(self._http2.tick(now))
+        self._handle(self._http2.tick(now), now)
         for call in [call for call in self._calls.values() if call.is_too_slow(self._limits, now)]:
             call.end(RpcFault(Status.DEADLINE_EXCEEDED, "the request came too slowly"))
         self.flush()
@@ -256,10 +257,10 @@ class LeanConnection(asyncio.BufferedProtocol):
             self._flush_is_due = True
             self.loop.call_soon(self.flush)
 
-    def _handle(self, events: list[Event]) -> None:
+    def _handle(self, events: list[Event], now: float) -> None:
         for event in events:
             if isinstance(event, RequestReceived):
-                self._open(event.stream_id, event.head, event.ended)
+                self._open(event.stream_id, event.head, event.ended, now)
             elif isinstance(event, DataReceived):
                 if (call := self._calls.get(event.stream_id)) is not None:
                     call.receive(event.pieces, event.size, event.ended)
@@ -277,7 +278,7 @@ class LeanConnection(asyncio.BufferedProtocol):
                     self._transport.write(_HTTP_1_REFUSAL)
                 self.loop.call_soon(self._linger)
 
-    def _open(self, stream_id: int, head: CallHead | RefusedHead, ended: bool) -> None:
+    def _open(self, stream_id: int, head: CallHead | RefusedHead, ended: bool, now: float) -> None:
         if isinstance(head, RefusedHead):
             self._send_status(stream_id, False, head.fault, head.http_status)
             return
@@ -285,7 +286,7 @@ class LeanConnection(asyncio.BufferedProtocol):
         if self._door.draining and not method.serves_while_draining:
             self._send_status(stream_id, False, RpcFault(Status.UNAVAILABLE, STOPPING_TEXT))
             return
-        call = Call(self, stream_id, head, self.loop.time(), self._limits.window_bytes)
+        call = Call(self, stream_id, head, now, self._limits.window_bytes)
         self._calls[stream_id] = call
         if isinstance(method, Streaming):
             call.start_streaming()
