@@ -26,12 +26,10 @@ ITEM_BYTES: Final = {
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-INLINE_BYTES: Final = (
-    64 * 1024
-)  # measured: below this a copy into a message's header is cheaper than a frame of its own
-_PIECE_BYTES: Final = (
-    4096  # smaller ones are joined faster at once than one by one later, and copied faster than shared
-)
+# Measured: below this a copy into a message's header is cheaper than a frame of its own.
+INLINE_BYTES: Final = 64 * 1024
+# Smaller ones are joined faster at once than one by one later, and copied faster than shared.
+_PIECE_BYTES: Final = 4096
 
 
 class Borrowed(ABC):
@@ -195,7 +193,7 @@ def cut_column(column: Column, start: int, stop: int) -> Column:
 
 def _with_count(count: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of another number of instances."""
-    return (count,) + shape[1:]
+    return (count,) + shape[1:]  # compiled, to unpack it makes a list first
 
 
 def row_bytes(column: Column, index: int) -> int:

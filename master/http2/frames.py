@@ -16,9 +16,8 @@ DEFAULT_MAX_FRAME: Final = 16_384
 LARGEST_MAX_FRAME: Final = 2**24 - 1
 
 Piece: TypeAlias = bytes | memoryview  # of what the peer has sent
-Head: TypeAlias = tuple[
-    int, int, int, int, int
-]  # length // 256, length % 256, kind, flags, stream id with a reserved bit
+# Length // 256, length % 256, kind, flags, stream id with a reserved bit.
+Head: TypeAlias = tuple[int, int, int, int, int]
 
 
 class Kind(IntEnum):
