@@ -174,6 +174,10 @@ MUTANTS = (
         "expires_at = self._expires_at.setdefault(holder, now + self.seconds)",
     ),
     Mutant("leases.py", "the first lease is taken for renewed", "self._not_before <= now:", "True:"),
+    Mutant("leases.py", "the first lease is never looked at again", "self._not_before <= now:", "False:"),
+    Mutant("leases.py", "no lease is due", "self._not_before = expires_at", "pass"),
+    Mutant("deadlines.py", "all deadlines come in order", "deadline >= self._queue[-1][0]:", "True:"),
+    Mutant("deadlines.py", "deadlines out of order wake nobody", "if heap and (", "if False and ("),
     Mutant("leases.py", "renewal does not change the order", "self._expires_at.move_to_end(holder)", "pass"),
     Mutant("leases.py", "a lease never ends", "if expires_at > now:", "if True:"),
     Mutant(
