@@ -4,8 +4,6 @@ A model is a servable, and means its first method; or it is `servable.method`. T
 another one. A version is a number as text; "" is the newest that is live.
 """
 
-from dataclasses import dataclass
-
 from mindspore_serving.cluster.messages import MethodSpec
 from mindspore_serving.cluster.registry import Route
 from mindspore_serving.master.error_status import NOT_FOUND, UNAVAILABLE, CallFault
@@ -15,27 +13,33 @@ from mindspore_serving.master.v2_types import Parameter, quoted, refuse
 _MOST_DIGITS = 10
 
 
-@dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes. asked_version 0: the newest."""
+    """Where a request goes. asked_version 0: the newest. No data class, as Model: both are made for every request."""
 
-    asked_version: int
-    route: Route
-    method: MethodSpec
+    __slots__ = ("asked_version", "method", "route")
+
+    def __init__(self, asked_version: int, route: Route, method: MethodSpec) -> None:
+        self.asked_version = asked_version
+        self.route = route
+        self.method = method
 
     def __str__(self) -> str:
         return f"servable {self.route.servable} method {self.method.name}"
 
 
-@dataclass(frozen=True, slots=True)
 class Model:
     """What a model's name means here. method None: the name leaves it open."""
 
-    name: str
-    servable: str
-    method: str | None
-    asked_version: int
-    routes: tuple[Route, ...]  # the versions asked for, oldest first; at least one
+    __slots__ = ("asked_version", "method", "name", "routes", "servable")
+
+    def __init__(
+        self, name: str, servable: str, method: str | None, asked_version: int, routes: tuple[Route, ...]
+    ) -> None:
+        self.name = name
+        self.servable = servable
+        self.method = method
+        self.asked_version = asked_version
+        self.routes = routes  # the versions asked for, oldest first; at least one
 
 
 def find_model(desk: FrontDesk, name: str, version: str) -> Model:
