@@ -52,22 +52,18 @@ class ExactSelector:
 
     def watch_reading(self, fd: int, reader: Callback | None) -> bool:
         """From now on this is called when the descriptor can be read; None: nobody. Returns whether somebody was."""
-        watch = self._watches.get(fd)
-        had = watch is not None and watch.reader is not None
-        if had or reader is not None:
-            watch = watch or _Watch()
-            watch.reader = reader
-            self._note(fd, watch)
+        watch = self._watches.get(fd) or _Watch()
+        had = watch.reader is not None
+        watch.reader = reader
+        self._note(fd, watch)
         return had
 
     def watch_writing(self, fd: int, writer: Callback | None) -> bool:
         """The same for writing."""
-        watch = self._watches.get(fd)
-        had = watch is not None and watch.writer is not None
-        if had or writer is not None:
-            watch = watch or _Watch()
-            watch.writer = writer
-            self._note(fd, watch)
+        watch = self._watches.get(fd) or _Watch()
+        had = watch.writer is not None
+        watch.writer = writer
+        self._note(fd, watch)
         return had
 
     def select(self, timeout: float | None = None) -> Selected:
@@ -143,15 +139,16 @@ class ExactSelector:
 
     def _note(self, fd: int, watch: _Watch) -> None:
         events = (0 if watch.reader is None else _IN) | (0 if watch.writer is None else _OUT)
-        if not events:
+        if fd not in self._watches:
+            if events:
+                self._epoll.register(fd, events)
+                self._watches[fd] = watch
+        elif events:
+            self._epoll.modify(fd, events)
+        else:
             del self._watches[fd]
             with contextlib.suppress(OSError):  # it is closed, and with that not there any more
                 self._epoll.unregister(fd)
-        elif fd in self._watches:
-            self._epoll.modify(fd, events)
-        else:
-            self._epoll.register(fd, events)
-            self._watches[fd] = watch
 
 
 class PatientSelector(ExactSelector):

@@ -56,6 +56,7 @@ def test_readers_and_writers_are_called_as_asyncio_does(polls: bool) -> None:
         loop = asyncio.get_running_loop()
         heard: asyncio.Queue[bytes] = asyncio.Queue()
         loop.add_reader(ours, lambda: heard.put_nowait(ours.recv(9)))
+        assert ours.fileno() not in loop._selector.get_map(), "asyncio has it"  # type: ignore[attr-defined]
         peer.send(b"x")
         assert await heard.get() == b"x"
         assert loop.remove_reader(ours.fileno())

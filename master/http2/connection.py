@@ -18,7 +18,17 @@ from mindspore_serving.master.http2.events import (
     RequestReceived,
     StreamEnded,
 )
-from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, HEAD_BYTES, PADDED, Head, Piece, unpack_head
+from mindspore_serving.master.http2.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEAD_BYTES,
+    KINDS,
+    PADDED,
+    Head,
+    Piece,
+    unpack_head,
+)
 from mindspore_serving.master.http2.header_blocks import Block, BlockReader
 from mindspore_serving.master.http2.headers import Fields, HeaderReader
 from mindspore_serving.master.http2.limits import Limits, Patience
@@ -31,8 +41,6 @@ from mindspore_serving.master.http2.streams import Stream, Streams
 
 # Looked at for each frame: on Python 3.11 an Enum's attribute costs as much as to read a frame's head.
 _FRAMES: Final = Phase.FRAMES
-_KINDS: Final = 10  # Kind's: 0 to 9
-_DATA: Final = 0  # Kind.DATA
 _WHOLE_REQUEST: Final = END_HEADERS | END_STREAM
 
 
@@ -130,13 +138,13 @@ class Connection:
             if self._phase is not _FRAMES:
                 check_frame(self._phase, kind, flags)
             stream_id &= frames.LARGEST_STREAM_ID
-            if kind == _DATA and start < min(after, end) and (flags == 0 or (flags == END_STREAM and after > end)):
+            if kind == DATA and start < min(after, end) and (flags == 0 or (flags == END_STREAM and after > end)):
                 at = self._read_run(buffer, start, Begun(stream_id, flags, after - start), True)
                 continue
             if after > end:
                 break
             try:
-                if kind < _KINDS:
+                if kind < KINDS:
                     handlers[kind](stream_id, flags, bytes(buffer[start:after]))
                 else:
                     self._patience.spend("unknown", self._streams.now)  # §4.1: ignored

@@ -35,7 +35,9 @@ class Kind(IntEnum):
     CONTINUATION = 0x9
 
 
-# Flags, as plain numbers: they are looked at once for each frame.
+# Kinds and flags, as plain numbers: they are looked at once for each frame.
+DATA: Final = 0x0  # Kind.DATA
+KINDS: Final = 10  # from 0 on
 END_STREAM: Final = 0x1
 ACK: Final = 0x1
 END_HEADERS: Final = 0x4

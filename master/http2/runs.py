@@ -4,11 +4,9 @@ A frame of which only the beginning has come counts as a frame, and what comes l
 has to be kept here.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from mindspore_serving.master.http2.frames import END_STREAM, HEAD_BYTES, Head, Piece, unpack_head
-
-_DATA: Final = 0  # Kind.DATA, as a plain number: it is looked at for each frame
+from mindspore_serving.master.http2.frames import DATA, END_STREAM, HEAD_BYTES, Head, Piece, unpack_head
 
 
 class Begun(NamedTuple):
@@ -54,7 +52,7 @@ def read_run(buffer: Piece, at: int, frame: Begun, largest: int) -> Run:
         head: Head = unpack_head(buffer, at)
         high, low, kind, next_flags, next_id = head
         length = high << 8 | low
-        if kind != _DATA or next_flags > END_STREAM or next_id != stream_id or not 0 < length <= largest:
+        if kind != DATA or next_flags > END_STREAM or next_id != stream_id or not 0 < length <= largest:
             return Run(pieces, at - begin - heads * HEAD_BYTES, heads, False, at, None)
         heads += 1
         flags = next_flags

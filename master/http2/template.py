@@ -1,13 +1,11 @@
 """The frames of a whole response as two pieces with blanks: most responses differ in their stream and body alone."""
 
 import struct
-from typing import Final
 
-from mindspore_serving.master.http2.frames import END_HEADERS, END_STREAM, HEAD_BYTES, Kind, pack_head
+from mindspore_serving.master.http2.frames import DATA, END_HEADERS, END_STREAM, HEAD_BYTES, Kind, pack_head
 from mindspore_serving.master.http2.headers import Fields
 
 _ID_BYTES = 4  # at the end of a frame's head
-_DATA: Final = 0  # Kind.DATA, as a plain number
 
 
 class Template:
@@ -29,7 +27,7 @@ class Template:
 
     def before(self, stream_id: int, size: int) -> bytes:
         """HEADERS, and the head of a DATA frame of this size."""
-        return self._begin(self._first_head, stream_id, self._first, size >> 8, size & 0xFF, _DATA, 0, stream_id)
+        return self._begin(self._first_head, stream_id, self._first, size >> 8, size & 0xFF, DATA, 0, stream_id)
 
     def after(self, stream_id: int) -> bytes:
         """HEADERS that end the stream."""

@@ -439,3 +439,8 @@ def test_who_is_no_peer_any_more_knows_the_end() -> None:
     peer = Peer(greet=False)
     peer.feed(b"GET / HTTP/1.1\r\n")
     assert peer.connection.peer_knows_end
+
+
+def test_kinds_are_the_same_as_plain_numbers() -> None:
+    assert (Kind.DATA, len(Kind)) == (frames.DATA, frames.KINDS)
+    assert sorted(Kind) == list(range(frames.KINDS))
