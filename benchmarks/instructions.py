@@ -16,7 +16,9 @@ _ENOUGH_SECONDS = 300
 
 
 def counted(*works: Callable[[int], object]) -> dict[str, float]:
-    """By the name of each function, the instructions of one more round. Raises SetupError without Valgrind.
+    """By the name of each function, the instructions of one more round.
+
+    Raises SetupError without Valgrind, or when a function fails.
 
     Each is called with a number of rounds, in a process of its own, and has to be known by its name in its module.
     """
@@ -28,14 +30,17 @@ def counted(*works: Callable[[int], object]) -> dict[str, float]:
     names = [f"{work.__module__}:{work.__qualname__}" for work in works]
     with tempfile.TemporaryDirectory() as folder:
         tool = [valgrind, "-q", "--tool=cachegrind", "--cache-sim=no", f"--cachegrind-out-file={folder}/%p"]
-        subprocess.run(
+        done = subprocess.run(
             [*tool, sys.executable, "-m", "benchmarks.instructions", folder, *names],
             cwd=Path(__file__).parents[1],
             env={**os.environ, "PYTHONHASHSEED": "0"},
-            check=True,
-            stderr=subprocess.DEVNULL,
+            check=False,
+            capture_output=True,
+            text=True,
             timeout=_ENOUGH_SECONDS,
         )
+        if done.returncode:
+            raise SetupError(f"nothing was counted, Valgrind ended with {done.returncode}:\n{done.stderr}")
         few, many = [[_total(Path(folder), name, rounds) for name in names] for rounds in (_FEW, _MANY)]
     costs = [(more - less) / (_MANY - _FEW) for less, more in zip(few, many, strict=True)]
     return {work.__qualname__: cost for work, cost in zip(works, costs, strict=True)}
@@ -64,7 +69,9 @@ def main(folder: str, *names: str) -> None:
                 work(rounds)
                 _note(Path(folder), name, rounds).write_text(str(os.getpid()))
                 os._exit(0)
-            os.waitpid(process_id, 0)
+            _, status = os.waitpid(process_id, 0)
+            if status:
+                sys.exit(f"{name} failed")
 
 
 if __name__ == "__main__":
